@@ -1,0 +1,45 @@
+"""Training of both networks of this plugin: the shared GAN step; they differ in what they build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo_core import GANTrainer, ModelConfig
+from zoo_dcgan.cnn_gan import CNNGANConfig, CNNGANDiscriminator, CNNGANGenerator
+from zoo_dcgan.model import DCGANConfig, DCGANDiscriminator, DCGANGenerator
+
+
+class DCGANTrainer(GANTrainer):
+    """The paper's recipe, Adam at 2e-4 with β1 = 0.5, is the default of the settings."""
+
+    config: DCGANConfig
+
+    @classmethod
+    def config_for(
+        cls, config_class: type[ModelConfig], values: dict[str, Any], data_shape: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """Pictures are resized up to the next power of two, 28 to 32, and at most to 256."""
+        values = super().config_for(config_class, values, data_shape)
+        if "size" in values and len(data_shape) == 3 and values["size"] == data_shape[1]:
+            next_power = 1 << (data_shape[1] - 1).bit_length()
+            values["size"] = min(max(next_power, 16), 256)
+        return values
+
+    def build(self) -> None:
+        self.set_networks(DCGANGenerator(self.config), DCGANDiscriminator(self.config))
+
+
+class CNNGANTrainer(GANTrainer):
+    """The article's recipe: Adam at 2e-4 with β1 = 0.5 for both networks."""
+
+    config: CNNGANConfig
+
+    @classmethod
+    def config_for(
+        cls, config_class: type[ModelConfig], values: dict[str, Any], data_shape: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """Pictures of any size are resized to 32, the one size of this network."""
+        return super().config_for(config_class, {"size": 32} | values, data_shape)
+
+    def build(self) -> None:
+        self.set_networks(CNNGANGenerator(self.config), CNNGANDiscriminator(self.config))

@@ -1,0 +1,72 @@
+"""zoo-core: a plugin-based model zoo for generative models.
+
+Everything public is here; names are imported at first use (PEP 562), so that `import zoo_core` and every
+registry lookup run without importing torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo_core.architecture import Architecture as Architecture
+    from zoo_core.architecture import ModelConfig as ModelConfig
+    from zoo_core.errors import RegistryError as RegistryError
+    from zoo_core.errors import UnknownModelError as UnknownModelError
+    from zoo_core.errors import ZooError as ZooError
+    from zoo_core.hookspecs import hookimpl as hookimpl
+    from zoo_core.interfaces import Batch as Batch
+    from zoo_core.interfaces import Discriminator as Discriminator
+    from zoo_core.interfaces import Encoder as Encoder
+    from zoo_core.interfaces import Generator as Generator
+    from zoo_core.interfaces import Trainer as Trainer
+    from zoo_core.models import list_models as list_models
+    from zoo_core.models import load as load
+    from zoo_core.models import pull as pull
+    from zoo_core.models import registry as registry
+    from zoo_core.registries import ModelEntry as ModelEntry
+    from zoo_core.registries import Registry as Registry
+    from zoo_core.settings import Settings as Settings
+    from zoo_core.training.gan import GANSettings as GANSettings
+    from zoo_core.training.gan import GANTrainer as GANTrainer
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Architecture": "zoo_core.architecture",
+    "Batch": "zoo_core.interfaces",
+    "Discriminator": "zoo_core.interfaces",
+    "Encoder": "zoo_core.interfaces",
+    "GANSettings": "zoo_core.training.gan",
+    "GANTrainer": "zoo_core.training.gan",
+    "Generator": "zoo_core.interfaces",
+    "ModelConfig": "zoo_core.architecture",
+    "ModelEntry": "zoo_core.registries",
+    "Registry": "zoo_core.registries",
+    "RegistryError": "zoo_core.errors",
+    "Settings": "zoo_core.settings",
+    "Trainer": "zoo_core.interfaces",
+    "UnknownModelError": "zoo_core.errors",
+    "ZooError": "zoo_core.errors",
+    "hookimpl": "zoo_core.hookspecs",
+    "list_models": "zoo_core.models",
+    "load": "zoo_core.models",
+    "pull": "zoo_core.models",
+    "registry": "zoo_core.models",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'zoo_core' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

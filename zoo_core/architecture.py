@@ -1,0 +1,152 @@
+"""Architecture, what a plugin registers, and ModelConfig, the validated description of one model."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from zoo_core.errors import PluginError
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces import Discriminator, Generator, Trainer
+
+ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+_Class = TypeVar("_Class", bound=type)
+
+
+class _ConfigMeta(msgspec.StructMeta):
+    """Gives every subclass what msgspec does not inherit: keyword-only fields and base validation first."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+        options.setdefault("kw_only", True)
+        own = namespace.get("__post_init__")
+        if own is not None and bases and any(isinstance(base, _ConfigMeta) for base in bases):
+
+            def post_init(self: ModelConfig) -> None:
+                _check_fields(self)
+                own(self)
+
+            namespace["__post_init__"] = post_init
+        return super().__new__(mcs, name, bases, namespace, **options)
+
+
+def _check_fields(config: msgspec.Struct) -> None:
+    """Hold every field to its annotation, which msgspec does only when it converts.
+
+    Raises msgspec.ValidationError (a ValueError) that names the field.
+    """
+    for field in msgspec.structs.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise msgspec.ValidationError(f"Expected a finite number, got {value} - at `$.{field.name}`")
+        try:
+            msgspec.convert(value, type=field.type)
+        except msgspec.ValidationError as error:
+            problem, _, path = str(error).partition(" - at `$")
+            raise msgspec.ValidationError(f"{problem} - at `$.{field.name}{path.rstrip('`')}`") from None
+
+
+class ModelConfig(msgspec.Struct, metaclass=_ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The hyperparameters of one model, validated however they are made.
+
+    A plugin subclasses it with annotated fields and bounds::
+
+        class DCGANConfig(ModelConfig, frozen=True):
+            width: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
+
+    The constructor, `msgspec.structs.replace` and JSON all raise msgspec.ValidationError (a ValueError)
+    for a value outside its bounds; a `__post_init__` of the subclass runs after these checks, for
+    conditions between fields (it raises ValueError). Fields are keyword-only, instances are frozen, hashable
+    where their fields are, and pickle; JSON holds every field, defaults too.
+    """
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+
+def same_name(name: str) -> str:
+    """The form in which architecture and plugin names are compared: lower case, `-`, `_` and `.` equal."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A kind of model that a plugin provides.
+
+    Classes are given as import strings `package.module:Class` and resolved at first use, so that
+    listing architectures imports no torch.
+
+    Args:
+        name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
+        summary: one line.
+        config: the ModelConfig subclass.
+        generator: the Generator subclass, built as `Generator(config)`.
+        discriminator: the Discriminator subclass, or None.
+        trainer: the Trainer subclass, or None when the architecture cannot be trained.
+        paper: the address of the paper.
+
+    Raises:
+        PluginError: for a name or an import string of another form.
+    """
+
+    name: str
+    summary: str
+    config: str
+    generator: str
+    discriminator: str | None = None
+    trainer: str | None = None
+    paper: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not ARCHITECTURE_NAME.fullmatch(self.name):
+            raise PluginError(f"architecture name {self.name!r} is not of the form {ARCHITECTURE_NAME.pattern}")
+        if not isinstance(self.summary, str):
+            raise PluginError(f"architecture {self.name}: summary must be a string, not {self.summary!r}")
+        for role in ("config", "generator", "discriminator", "trainer"):
+            target = getattr(self, role)
+            if target is None and role in ("discriminator", "trainer"):
+                continue
+            if not isinstance(target, str) or not _IMPORT_STRING.fullmatch(target):
+                raise PluginError(f"architecture {self.name}: {role} must be 'package.module:Class', not {target!r}")
+
+    def config_class(self) -> type[ModelConfig]:
+        """The ModelConfig subclass. Raises PluginError where it cannot be imported or is something else."""
+        return self._resolve("config", ModelConfig)
+
+    def generator_class(self) -> type[Generator]:
+        """The Generator subclass (imports torch). Raises PluginError."""
+        from zoo_core.interfaces import Generator
+
+        return self._resolve("generator", Generator)
+
+    def discriminator_class(self) -> type[Discriminator] | None:
+        """The Discriminator subclass, or None where the architecture has none. Raises PluginError."""
+        from zoo_core.interfaces import Discriminator
+
+        return self._resolve("discriminator", Discriminator) if self.discriminator else None
+
+    def trainer_class(self) -> type[Trainer] | None:
+        """The Trainer subclass, or None where the architecture cannot be trained. Raises PluginError."""
+        from zoo_core.interfaces import Trainer
+
+        return self._resolve("trainer", Trainer) if self.trainer else None
+
+    def _resolve(self, role: str, base: _Class) -> _Class:
+        target: str = getattr(self, role)
+        module, _, attribute = target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a plugin's module can fail in any way; whatever it is, say whose it is
+            raise PluginError(
+                f"architecture {self.name}: {role} {target!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise PluginError(f"architecture {self.name}: {role} {target!r} is not a subclass of {base.__name__}")
+        return found

@@ -1,0 +1,276 @@
+"""Generator, Encoder, Discriminator and Trainer: the interfaces that a plugin's classes implement.
+
+Shapes are written without the batch: a grey 28 x 28 picture is (1, 28, 28); N is the batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from zoo_core.architecture import ModelConfig
+from zoo_core.errors import InterfaceError
+from zoo_core.settings import Settings
+
+if TYPE_CHECKING:
+    from zoo_core.training.data import TrainingData
+
+
+class Generator(nn.Module, ABC):
+    """Turns latents into samples. A subclass implements `forward` and states three attributes.
+
+    Attributes:
+        kind: "image" for (channels, height, width) samples, "tensor" for anything without a picture.
+        num_classes: how many labels a conditional generator knows; None for an unconditional one.
+        config: the ModelConfig that it was built from.
+        latent_shape: the shape of one latent, e.g. (100,).
+        sample_shape: the shape of one sample, e.g. (1, 32, 32).
+
+    The last three may be attributes or properties; one that is missing raises InterfaceError when it is used.
+    """
+
+    kind: ClassVar[Literal["image", "tensor"]] = "image"
+    num_classes: int | None = None
+    config: ModelConfig
+    latent_shape: tuple[int, ...]
+    sample_shape: tuple[int, ...]
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        super().__init__()
+        if config is not None:
+            self.config = config
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("config", "latent_shape", "sample_shape"):
+            where = type(self).__qualname__
+            if hasattr(type(self), name):
+                raise InterfaceError(f"{where}.{name} is a property that raised AttributeError")
+            raise InterfaceError(f"{where} has no {name}: set self.{name} in __init__, or make it a property")
+        return super().__getattr__(name)
+
+    @abstractmethod
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples (N, *sample_shape) in the model's own range for latents (N, *latent_shape).
+
+        `labels` are class indices (N,), int64, for a conditional generator and None otherwise.
+        """
+
+    def latents(self, seed: int, start: int, count: int) -> Tensor:
+        """Latents start … start + count - 1 of the stream `seed`: (count, *latent_shape), float32, on the CPU.
+
+        Latent i must depend on (seed, i) alone. The default is standard normal.
+        """
+        from zoo_core.sampling import latents
+
+        return latents(seed, start, count, self.latent_shape)
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        """From the model's range to [0, 1]. The default takes the range to be [-1, 1], that of tanh."""
+        return (x + 1) / 2
+
+    def from_unit(self, x: Tensor) -> Tensor:
+        """From [0, 1] to the model's range: the inverse of `to_unit`, used on training data."""
+        return x * 2 - 1
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        labels: Tensor | int | None = None,
+        truncation: float | None = None,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Draw samples start … start + n - 1 of the stream `seed`.
+
+        Args:
+            n: how many, at least 1.
+            seed: 0 to 2^64 - 1. One seed gives the same samples for every batch size.
+            start: index of the first.
+            labels: for a conditional generator: one class for all, or (n,) classes; drawn from the seed
+                where they are not given.
+            truncation: draw latents from a normal cut at ± truncation standard deviations
+                (the truncation trick, arXiv 1809.11096); smaller is more typical and less varied.
+            batch_size: how many to compute at a time; bounds the memory and changes no sample.
+
+        Returns:
+            (n, *sample_shape), float32, on the CPU; images in [0, 1].
+
+        Raises:
+            SamplingError: for arguments outside these bounds, or a model that returns another shape or NaN.
+        """
+        from zoo_core.sampling import sample
+
+        return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write config.json and model.safetensors into `folder`, whole or not at all; returns its path.
+
+        Raises:
+            PluginError: where no installed plugin registers this class.
+            OutputError: where the folder cannot be written.
+        """
+        from zoo_core.modelfolder import save
+
+        return save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Self:
+        """Load a model folder, verified strictly; in eval mode and frozen.
+
+        Raises:
+            ModelFolderError: where the folder is not a whole and matching model.
+            InterfaceError: where it holds a generator of another class.
+        """
+        from zoo_core.modelfolder import load
+
+        generator = load(folder, device=device, dtype=dtype)
+        if not isinstance(generator, cls):
+            raise InterfaceError(f"{folder} holds a {type(generator).__qualname__}, not a {cls.__qualname__}")
+        return generator
+
+
+class Encoder(ABC):
+    """A mixin for generators that also map samples to latents: `class VAE(Generator, Encoder)`."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The mean and, where the encoder is stochastic, the log variance of q(z|x).
+
+        `x` is (N, *sample_shape) in the model's range; both results are (N, *latent_shape).
+        """
+
+    def reconstruct(self, x: Tensor, *, sample: bool = False) -> Tensor:
+        """x through the latent and back: (N, *sample_shape) in the model's range.
+
+        Uses the mean of q(z|x); `sample=True` draws z from it with torch's global generator.
+        """
+        mean, logvar = self.encode(x)
+        if sample and logvar is not None:
+            mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
+        decoded: Tensor = self(mean)  # type: ignore[operator]  # a mixin of Generator, whose call is forward
+        return decoded
+
+
+class Discriminator(nn.Module, ABC):
+    """Tells real samples from generated ones."""
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        super().__init__()
+        if config is not None:
+            self.config = config
+
+    @abstractmethod
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (N,), never probabilities, for samples (N, *sample_shape) in the model's range."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of training data.
+
+    Attributes:
+        samples: (N, *sample_shape) in the model's range, on the trainer's device.
+        labels: (N,) class indices, int64, or None where the data has none.
+    """
+
+    samples: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class Trainer(ABC):
+    """One training run. A plugin writes `build` and `training_step`; the core owns everything around them.
+
+    Attributes:
+        Settings: the settings class; a plugin may name a subclass with fields of its own.
+        config: of the model. settings: of the run. sample_shape: of the data.
+        modules: networks by name; "generator" is the one that is averaged, sampled and saved.
+        optimizers: by name, as `update` is called with.
+        device: where the tensors are; set before `build`.
+        step: how many steps are done.
+    """
+
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, config: ModelConfig, settings: Settings, sample_shape: tuple[int, ...]) -> None:
+        self.config = config
+        self.settings = settings
+        self.sample_shape = tuple(sample_shape)
+        self.modules: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.device = torch.device("cpu")
+        self.scaler = torch.amp.GradScaler("cpu", enabled=False)
+        self.step = 0
+
+    @classmethod
+    def config_for(
+        cls, config_class: type[ModelConfig], values: dict[str, Any], data_shape: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """The configuration values for data of `data_shape`, given those that the user set.
+
+        The default fills the fields `size` and `channels`, where the class has them, from
+        (channels, size, size) data. Override it where not every size can be built.
+        """
+        fields = config_class.__struct_fields__
+        from_data: dict[str, Any] = {}
+        if len(data_shape) == 3:
+            if "channels" in fields:
+                from_data["channels"] = data_shape[0]
+            if "size" in fields:
+                from_data["size"] = data_shape[1]
+        return from_data | values
+
+    @abstractmethod
+    def build(self) -> None:
+        """Fill `self.modules` and `self.optimizers`. Called once, after the seed is set, on `self.device`."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step on one batch: compute losses, call `self.update` for each, return figures to log (scalars)."""
+
+    def adam(self, module: nn.Module) -> torch.optim.Adam:
+        """Adam (arXiv 1412.6980) with the settings' rate and betas, fused where the device has it."""
+        return torch.optim.Adam(
+            module.parameters(),
+            lr=self.settings.learning_rate,
+            betas=self.settings.betas,
+            fused=self.device.type in ("cpu", "cuda") or None,
+        )
+
+    def update(self, name: str, loss: Tensor) -> None:
+        """Backward from `loss` (a scalar) and one step of the optimizer `name`."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, enabled=False):
+            self.scaler.scale(loss).backward()
+        self.scaler.step(optimizer)
+        # Autocast caches low-precision copies of the weights; after a step they are stale.
+        torch.clear_autocast_cache()
+
+    def fit(self, data: TrainingData | Tensor | str | Path, *, out: str | Path, resume: bool = False) -> Path:
+        """Train to the end and write the finished model at the root of `out`.
+
+        Args:
+            data: TrainingData, a tensor (N, *sample_shape) in the model's range, or what `zoo train --data` takes.
+            out: the run's folder: checkpoints, log, sample grids and, at the end, the model.
+            resume: continue from the newest checkpoint in `out`; without one, start.
+
+        Returns:
+            The finished model folder.
+
+        Raises:
+            DataError, TrainingError, DeviceError, OutputError.
+        """
+        from zoo_core.training.loop import fit
+
+        return fit(self, data, out=Path(out), resume=resume)

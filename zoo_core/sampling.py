@@ -1,0 +1,208 @@
+"""Latents that depend on (seed, index) alone, and sampling in batches that changes no sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo_core.errors import SamplingError
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces import Generator
+
+# The matrix kernels treat rows alike only in whole blocks: a batch of 7 and a batch of 64 give the same
+# row different last bits. Forwards therefore run on batches padded to a multiple of this.
+BLOCK = 16
+DEFAULT_BATCH_SIZE = 64
+
+_LATENT_STREAM, _LABEL_STREAM = 0, 1
+_WORDS = 4  # 64-bit words that Philox4x64 yields for one value of its counter
+
+
+def _draws(seed: int, stream: int, start: int, count: int, size: int) -> np.ndarray:
+    """Raw 64-bit draws (count, size) of samples start … start + count - 1.
+
+    Philox (Salmon et al., 2011) turns a counter into random words without a state; every sample owns
+    the same number of counter values, so that sample i begins at i times that number.
+    """
+    blocks = -(-size // _WORDS)
+    generator = np.random.Philox(key=seed | stream << 64, counter=start * blocks)
+    return generator.random_raw(count * blocks * _WORDS).reshape(count, blocks * _WORDS)[:, :size]
+
+
+def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncation: float | None = None) -> Tensor:
+    """Standard normal latents, each a pure function of (seed, its index).
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        start: index of the first latent, 0 to 2^63 - 1.
+        count: how many.
+        shape: of one latent.
+        truncation: cut the normal at ± this many standard deviations; the same draws, squeezed.
+
+    Returns:
+        (count, *shape), float32, on the CPU.
+
+    Raises:
+        SamplingError: for a seed, start, count or truncation out of range.
+    """
+    _check_stream(seed, start, count)
+    raw = _draws(seed, _LATENT_STREAM, start, count, math.prod(shape))
+    # The upper 52 bits and a half: exact in float64 and never 0 or 1, where the inverse normal is infinite.
+    uniform = torch.from_numpy(((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+    if truncation is not None:
+        _check_truncation(truncation)
+        tail = math.erfc(truncation / math.sqrt(2)) / 2
+        uniform = tail + uniform * (1 - 2 * tail)
+    normal = torch.special.ndtri(uniform)
+    if truncation is not None:
+        normal = normal.clamp(-truncation, truncation)
+    return normal.to(torch.float32).reshape(count, *shape)
+
+
+def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:
+    """Uniform class indices (count,), int64, each a pure function of (seed, its index)."""
+    _check_stream(seed, start, count)
+    raw = _draws(seed, _LABEL_STREAM, start, count, 1)[:, 0]
+    return torch.from_numpy((raw >> np.uint64(1)).astype(np.int64) % num_classes)
+
+
+def sample_batches(
+    generator: Generator,
+    n: int,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    labels: Tensor | int | None = None,
+    truncation: float | None = None,
+    batch_size: int | None = None,
+) -> Iterator[Tensor]:
+    """Like `sample`, a batch at a time: memory is bounded by the batch, whatever n is.
+
+    Arguments are checked at once, before the first batch is asked for.
+    """
+    _check_stream(seed, start, n)
+    if n < 1:
+        raise SamplingError(f"n must be at least 1, not {n}")
+    if batch_size is not None:
+        _check_whole("batch_size", batch_size, 1, 2**31)
+    if truncation is not None:
+        _check_truncation(truncation)
+        if type(generator).latents is not _default_latents():
+            raise SamplingError(
+                f"{type(generator).__qualname__} draws latents of its own, for which truncation is not defined"
+            )
+    given = _check_labels(generator, labels, n)
+    return _batches(generator, n, seed, start, given, truncation, batch_size or DEFAULT_BATCH_SIZE)
+
+
+def sample(
+    generator: Generator,
+    n: int,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    labels: Tensor | int | None = None,
+    truncation: float | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """What `Generator.sample` does; see there."""
+    batches = sample_batches(
+        generator, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size
+    )
+    return torch.cat(list(batches))
+
+
+def _batches(
+    generator: Generator,
+    n: int,
+    seed: int,
+    start: int,
+    labels: Tensor | None,
+    truncation: float | None,
+    batch_size: int,
+) -> Iterator[Tensor]:
+    for offset in range(0, n, batch_size):
+        count = min(batch_size, n - offset)
+        first = start + offset
+        padded = -(-count // BLOCK) * BLOCK
+        if truncation is None:
+            z = generator.latents(seed, first, padded)
+        else:
+            z = latents(seed, first, padded, generator.latent_shape, truncation)
+        batch_labels = None
+        if generator.num_classes is not None:
+            if labels is None:
+                batch_labels = draw_labels(seed, first, padded, generator.num_classes)
+            else:
+                batch_labels = labels[offset : offset + count]
+                batch_labels = torch.nn.functional.pad(batch_labels, (0, padded - count))
+        yield _forward(generator, z, batch_labels)[:count]
+
+
+def _forward(generator: Generator, z: Tensor, labels: Tensor | None) -> Tensor:
+    """One padded batch through the generator in eval mode: float32 on the CPU, images in [0, 1]."""
+    reference = next(generator.parameters(), None)
+    if reference is not None:
+        z = z.to(reference.device, reference.dtype)
+        labels = labels.to(reference.device) if labels is not None else None
+    was_training = generator.training
+    generator.eval()
+    try:
+        with torch.inference_mode():
+            output = generator(z, labels)
+            if tuple(output.shape) != (len(z), *generator.sample_shape):
+                raise SamplingError(
+                    f"{type(generator).__qualname__} returned {tuple(output.shape)}, "
+                    f"not {(len(z), *generator.sample_shape)}"
+                )
+            if generator.kind == "image":
+                output = generator.to_unit(output.float()).clamp(0, 1)
+            output = output.float().cpu()
+    finally:
+        generator.train(was_training)
+    if not torch.isfinite(output).all():
+        raise SamplingError(f"{type(generator).__qualname__} returned NaN or infinite values")
+    return output
+
+
+def _default_latents() -> object:
+    from zoo_core.interfaces import Generator
+
+    return Generator.latents
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
+        raise SamplingError(f"{name} must be a whole number from {low} to {high - 1}, not {value!r}")
+
+
+def _check_stream(seed: int, start: int, count: int) -> None:
+    _check_whole("seed", seed, 0, 2**64)
+    _check_whole("start", start, 0, 2**63)
+    _check_whole("n", count, 0, 2**63)
+
+
+def _check_truncation(truncation: float) -> None:
+    if not (isinstance(truncation, (int, float)) and math.isfinite(truncation) and truncation > 0):
+        raise SamplingError(f"truncation must be a positive number, not {truncation!r}")
+
+
+def _check_labels(generator: Generator, labels: Tensor | int | None, n: int) -> Tensor | None:
+    if labels is None:
+        return None
+    if generator.num_classes is None:
+        raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
+    given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
+    if given.ndim == 0:
+        given = given.expand(n)
+    if tuple(given.shape) != (n,):
+        raise SamplingError(f"labels must be one class or {n} of them, not of shape {tuple(given.shape)}")
+    if not bool(((given >= 0) & (given < generator.num_classes)).all()):
+        raise SamplingError(f"labels must be from 0 to {generator.num_classes - 1}")
+    return given
