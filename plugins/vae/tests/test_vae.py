@@ -1,0 +1,110 @@
+"""The VAE: shapes, likelihoods, what β does, and the ELBO in nats."""
+
+import math
+
+import pytest
+import torch
+from zoo_vae.model import VAE, VAEConfig
+from zoo_vae.trainer import VAESettings, VAETrainer
+
+from zoo_core import Batch
+from zoo_core.training.loop import prepare
+
+MLP = VAEConfig(size=8, latent_size=3, widths=(16,))
+CONVOLUTIONAL = VAEConfig(size=8, latent_size=3, network="convolutional", widths=(4, 6))
+
+
+def pictures(count=64, size=8):
+    """Two kinds of picture that can be told apart: a bright left or a bright right half."""
+    x = torch.full((count, 1, size, size), 0.05)
+    x[: count // 2, :, :, : size // 2] = 0.95
+    x[count // 2 :, :, :, size // 2 :] = 0.95
+    return x
+
+
+def trained(steps=150, config=MLP, **settings):
+    torch.manual_seed(0)
+    trainer = VAETrainer(config, VAESettings(learning_rate=5e-3, batch_size=64, **settings), (1, 8, 8))
+    prepare(trainer, torch.device("cpu"), "fp32")
+    for _ in range(steps):
+        figures = trainer.training_step(Batch(pictures()))
+    return trainer.modules["generator"].eval(), figures
+
+
+@pytest.mark.parametrize("config", [MLP, CONVOLUTIONAL])
+def test_pictures_to_latents_and_back(config):
+    vae = VAE(config)
+    mean, logvar = vae.encode(pictures(4))
+    assert mean.shape == logvar.shape == (4, 3)
+    assert vae(mean).shape == (4, 1, 8, 8)
+    assert vae.reconstruct(pictures(4)).shape == (4, 1, 8, 8)
+
+
+def test_colour_and_depth_are_mirrored_by_the_decoder():
+    config = VAEConfig(size=32, channels=3, network="convolutional", widths=(4, 6, 8), latent_size=5)
+    assert VAE(config)(torch.randn(2, 5)).shape == (2, 3, 32, 32)
+
+
+def test_a_size_that_cannot_be_halved_is_refused():
+    with pytest.raises(ValueError, match="multiple of 8"):
+        VAEConfig(size=28, network="convolutional", widths=(4, 4, 4))
+
+
+def test_reconstruct_uses_the_mean_unless_asked_to_sample():
+    vae, x = VAE(MLP), pictures(4)
+    torch.testing.assert_close(vae.reconstruct(x), vae(vae.encode(x)[0]), rtol=0, atol=0)
+    assert not torch.equal(vae.reconstruct(x, sample=True), vae.reconstruct(x, sample=True))
+
+
+def test_the_elbo_of_an_ignorant_model_is_log_two_a_pixel():
+    vae = VAE(MLP)
+    for parameter in vae.parameters():
+        torch.nn.init.zeros_(parameter)  # q(z|x) is the prior and every pixel has logit 0
+    torch.testing.assert_close(vae.elbo(torch.bernoulli(pictures(4))), torch.full((4,), -64 * math.log(2)))
+
+
+def test_the_gaussian_elbo_has_its_constant():
+    vae = VAE(VAEConfig(size=8, latent_size=3, widths=(16,), likelihood="gaussian", sigma=0.1))
+    for parameter in vae.parameters():
+        torch.nn.init.zeros_(parameter)
+    expected = -32 * math.log(2 * math.pi * 0.01)
+    torch.testing.assert_close(vae.elbo(torch.zeros(2, 1, 8, 8)), torch.full((2,), expected))
+
+
+@pytest.mark.parametrize("config", [MLP, CONVOLUTIONAL])
+def test_training_raises_the_elbo_and_reconstructs(config):
+    torch.manual_seed(0)
+    before = VAE(config).elbo(pictures()).mean()
+    vae, _ = trained(config=config)
+    assert vae.elbo(pictures()).mean() > before + 10
+    assert (vae.reconstruct(pictures()) - pictures()).abs().mean() < 0.1
+
+
+def test_beta_acts_a_heavy_one_empties_the_latent():
+    _, light = trained(beta=0.01)
+    _, heavy = trained(beta=100.0)
+    assert light["kl"] > 1
+    assert heavy["kl"] < 0.1
+    assert heavy["reconstruction"] > light["reconstruction"] + 1
+
+
+def test_dynamic_binarisation_trains_on_drawn_pixels():
+    vae = VAE(MLP)
+    seen = []
+    vae.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    trainer = VAETrainer(MLP, VAESettings(binarize="dynamic"), (1, 8, 8))
+    prepare(trainer, torch.device("cpu"), "fp32")
+    trainer.modules["generator"] = vae
+    trainer.optimizers["generator"] = trainer.adam(vae)
+    for _ in range(2):
+        trainer.training_step(Batch(torch.full((8, 1, 8, 8), 0.5)))
+    assert set(seen[0].unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("config", [MLP, CONVOLUTIONAL])
+def test_a_training_step_runs_on_the_meta_device(config):
+    trainer = VAETrainer(config, VAESettings(batch_size=4), (1, 8, 8))
+    prepare(trainer, torch.device("meta"), "fp32")
+    figures = trainer.training_step(Batch(torch.empty(4, 1, 8, 8, device="meta")))
+    assert {value.device.type for value in figures.values()} == {"meta"}

@@ -1,0 +1,46 @@
+"""The MLP GAN: shapes, widths, activations, and a step of training on any device."""
+
+import pytest
+import torch
+from torch import nn
+from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANDiscriminator, VanillaGANGenerator
+from zoo_vanilla_gan.trainer import VanillaGANTrainer
+
+from zoo_core import Batch, GANSettings
+from zoo_core.training.loop import prepare
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_in_and_logits_out(channels):
+    config = VanillaGANConfig(size=10, channels=channels, generator_widths=(7,), discriminator_widths=(9, 5, 3))
+    x = VanillaGANGenerator(config)(torch.randn(4, 64))
+    assert x.shape == (4, channels, 10, 10)
+    assert x.abs().max() <= 1
+    assert VanillaGANDiscriminator(config)(x).shape == (4,)
+
+
+def test_widths_are_those_of_the_configuration():
+    config = VanillaGANConfig(generator_widths=(11, 13), discriminator_widths=(17,), latent_size=3)
+    widths = [layer.out_features for layer in VanillaGANGenerator(config).modules() if isinstance(layer, nn.Linear)]
+    assert widths == [11, 13, 784]
+    widths = [layer.out_features for layer in VanillaGANDiscriminator(config).modules() if isinstance(layer, nn.Linear)]
+    assert widths == [17, 1]
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"])
+def test_every_activation_runs(activation):
+    generator = VanillaGANGenerator(VanillaGANConfig(activation=activation))
+    assert torch.isfinite(generator(torch.randn(2, 64))).all()
+
+
+@pytest.mark.parametrize("wrong", [{"generator_widths": ()}, {"activation": "step"}, {"dropout": 1.0}, {"size": 0}])
+def test_what_cannot_be_built_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        VanillaGANConfig(**wrong)
+
+
+def test_a_training_step_runs_on_the_meta_device():
+    trainer = VanillaGANTrainer(VanillaGANConfig(), GANSettings(batch_size=4), (1, 28, 28))
+    prepare(trainer, torch.device("meta"), "fp32")
+    figures = trainer.training_step(Batch(torch.empty(4, 1, 28, 28, device="meta")))
+    assert {value.device.type for value in figures.values()} == {"meta"}

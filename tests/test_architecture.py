@@ -1,0 +1,141 @@
+"""ModelConfig is validated however it is made; Architecture checks its names and resolves its classes."""
+
+import pickle
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from zoo_core import Architecture, ModelConfig
+from zoo_core.architecture import same_name
+from zoo_core.errors import PluginError
+
+
+class Inner(ModelConfig, frozen=True):
+    rate: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
+class Config(ModelConfig, frozen=True):
+    width: Annotated[int, Meta(ge=1, le=4096)] = 64
+    widths: tuple[Annotated[int, Meta(ge=1)], ...] = (3, 4)
+    mode: Literal["a", "b"] = "a"
+    rate: float = 0.1
+    inner: Inner = Inner()
+
+
+class Even(ModelConfig, frozen=True):
+    size: Annotated[int, Meta(ge=1)] = 2
+
+    def __post_init__(self) -> None:
+        if self.size % 2:
+            raise ValueError("size must be even")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": 0},
+        {"width": 4097},
+        {"width": "64"},
+        {"width": True},
+        {"width": 10**30},
+        {"widths": (3, 0)},
+        {"mode": "c"},
+        {"rate": float("nan")},
+        {"rate": float("inf")},
+    ],
+)
+def test_the_constructor_and_replace_refuse_what_json_would_refuse(wrong):
+    field = next(iter(wrong))
+    with pytest.raises(msgspec.ValidationError, match=rf"\$\.{field}"):
+        Config(**wrong)
+    with pytest.raises(msgspec.ValidationError, match=rf"\$\.{field}"):
+        msgspec.structs.replace(Config(), **wrong)
+
+
+def test_json_is_held_to_the_same_bounds():
+    with pytest.raises(msgspec.ValidationError, match="width"):
+        msgspec.json.decode(b'{"width": 0}', type=Config)
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.json.decode(b'{"widht": 1}', type=Config)
+
+
+def test_a_subclass_is_keyword_only_without_saying_so():
+    with pytest.raises(TypeError):
+        Config(64)
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Config().width = 3
+
+
+def test_bounds_are_checked_before_the_subclass_compares_its_fields():
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.size"):
+        Even(size="two")
+    with pytest.raises(ValueError, match="must be even"):
+        Even(size=3)
+    with pytest.raises(msgspec.ValidationError, match="must be even"):
+        msgspec.json.decode(b'{"size": 3}', type=Even)
+
+
+configs = st.builds(
+    Config,
+    width=st.integers(1, 4096),
+    widths=st.lists(st.integers(1, 10**6), max_size=4).map(tuple),
+    mode=st.sampled_from(["a", "b"]),
+    rate=st.floats(allow_nan=False, allow_infinity=False),
+    inner=st.builds(Inner, rate=st.floats(0, 1)),
+)
+
+
+@given(configs)
+def test_a_configuration_survives_json_and_pickle(config):
+    assert msgspec.json.decode(msgspec.json.encode(config), type=Config) == config
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(config) == hash(pickle.loads(pickle.dumps(config)))
+
+
+def test_defaults_are_written_to_json_too():
+    assert set(msgspec.json.decode(msgspec.json.encode(Config()))) == set(Config.__struct_fields__)
+
+
+def make(**changes):
+    values = {"name": "thing", "summary": "A thing", "config": "m:C", "generator": "m:G"}
+    return Architecture(**(values | changes))
+
+
+@pytest.mark.parametrize("name", ["", "Thing", "a b", "-a", "a.b", "é", None, 3])
+def test_a_name_of_another_form_is_refused(name):
+    with pytest.raises(PluginError, match="name"):
+        make(name=name)
+
+
+@pytest.mark.parametrize("target", ["module", "module:", ":Class", "os.system('x'):C", "a b:C", 3, None])
+def test_a_class_is_named_by_module_and_class(target):
+    with pytest.raises(PluginError, match="generator"):
+        make(generator=target)
+
+
+def test_hyphen_and_underscore_compare_equal():
+    assert same_name("Vanilla_GAN") == same_name("vanilla-gan") == same_name("vanilla.gan")
+
+
+def test_a_class_that_cannot_be_imported_is_named():
+    with pytest.raises(PluginError, match=r"config 'no_such_module:C' cannot be imported: ModuleNotFoundError"):
+        make(config="no_such_module:C").config_class()
+
+
+def test_a_class_of_another_kind_is_refused():
+    with pytest.raises(PluginError, match="not a subclass of ModelConfig"):
+        make(config="collections:OrderedDict").config_class()
+    with pytest.raises(PluginError, match="not a subclass of Generator"):
+        make(generator="collections:OrderedDict").generator_class()
+
+
+def test_an_architecture_may_have_no_discriminator_and_no_trainer():
+    assert make().discriminator_class() is None
+    assert make().trainer_class() is None

@@ -1,0 +1,241 @@
+"""Training data: what is read, what is done to it, and what is refused."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from zoo_core.errors import DataError
+from zoo_core.interfaces import Generator
+from zoo_core.training.data import BatchStream, TrainingData, open_images
+
+MNIST = Path(__file__).parent / "data" / "mnist"
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+def png(pixels, mode=None):
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(pixels, np.uint8), mode).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def parquet(folder, images, column="image", **columns):
+    folder.mkdir(exist_ok=True)
+    table = {column: [{"bytes": data, "path": None} for data in images], **columns}
+    pq.write_table(pa.table(table), folder / "train-00000-of-00001.parquet")
+    return folder
+
+
+def grey(side=8, value=100):
+    return png(np.full((side, side), value))
+
+
+def test_a_parquet_folder_means_its_train_split():
+    source = open_images(MNIST)
+    assert (len(source), source.shape, source.name) == (512, (1, 28, 28), "mnist")
+
+
+def test_a_parquet_file_is_read_as_it_is():
+    assert len(open_images(MNIST / "test-00000-of-00001.parquet")) == 128
+
+
+def test_pixels_are_those_of_the_files_when_nothing_is_asked():
+    rows = pq.read_table(MNIST / "train-00000-of-00001.parquet").to_pylist()
+    data = open_images(MNIST).decode(1, 28)
+    assert data.samples.dtype == torch.uint8
+    for row in (0, 17, 511):
+        expected = np.asarray(Image.open(io.BytesIO(rows[row]["image"]["bytes"])))
+        assert np.array_equal(data.samples[row, 0].numpy(), expected)
+        assert data.labels[row] == rows[row]["label"]
+    assert data.notes == ("512 grey pictures of 28 x 28",)
+
+
+def test_resizing_is_stated():
+    data = open_images(MNIST).decode(1, 32)
+    assert data.sample_shape == (1, 32, 32)
+    assert data.notes == ("512 grey pictures of 32 x 32", "512 were resized to 32 x 32 (bicubic)")
+
+
+def test_a_folder_of_pictures_is_read(tmp_path):
+    for number in range(3):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / f"{number}.png").write_bytes(grey(value=50 * number))
+    data = open_images(tmp_path / "set").decode(1, 8)
+    assert data.samples[:, 0, 0, 0].tolist() == [0, 50, 100]
+
+
+def test_pictures_that_are_not_square_are_cropped_about_their_centre_and_that_is_said(tmp_path):
+    wide = np.zeros((4, 8), np.uint8)
+    wide[:, 2:6] = 200
+    data = open_images(parquet(tmp_path / "set", [png(wide), grey(4)])).decode(1, 4)
+    assert (data.samples[0] == 200).all()
+    assert "1 were not square and were cropped about their centre" in data.notes
+
+
+def test_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_path):
+    red = png(np.broadcast_to(np.array([255, 0, 0], np.uint8), (4, 4, 3)))
+    folder = parquet(tmp_path / "set", [red, grey(4)])
+    assert open_images(folder).shape == (3, 4, 4)
+    as_grey, as_colour = open_images(folder).decode(1, 4), open_images(folder).decode(3, 4)
+    assert as_grey.samples[0].unique().tolist() == [76]
+    assert as_colour.samples[1].unique().tolist() == [100]
+    assert "1 were converted to grey 8-bit pixels (transparency onto white)" in as_grey.notes
+
+
+def test_transparency_is_laid_onto_white(tmp_path):
+    clear = np.zeros((4, 4, 4), np.uint8)
+    data = open_images(parquet(tmp_path / "set", [png(clear)])).decode(3, 4)
+    assert data.samples.unique().tolist() == [255]
+
+
+def test_palettes_and_16_bit_grey_keep_their_brightness(tmp_path):
+    palette, deep = io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.full((4, 4, 3), (10, 200, 30), np.uint8)).convert("P", palette=Image.Palette.ADAPTIVE).save(
+        palette, "PNG"
+    )
+    Image.fromarray(np.full((4, 4), 128 * 257, np.uint16)).save(deep, "PNG")
+    folder = parquet(tmp_path / "set", [palette.getvalue(), deep.getvalue()])
+    samples = open_images(folder).decode(3, 4).samples
+    assert samples[0, :, 0, 0].tolist() == [10, 200, 30]
+    assert samples[1].unique().tolist() == [128]
+
+
+def test_a_corrupt_picture_is_named_by_its_row(tmp_path):
+    whole = grey(64)
+    folder = parquet(tmp_path / "set", [grey(64), whole[: len(whole) // 2]])
+    with pytest.raises(DataError, match=r"set, row 1: the picture cannot be decoded"):
+        open_images(folder).decode(1, 64)
+
+
+def test_a_row_without_a_picture_is_named(tmp_path):
+    folder = parquet(tmp_path / "set", [grey(), b""])
+    with pytest.raises(DataError, match=r"set, row 1: there is no picture"):
+        open_images(folder).decode(1, 8)
+
+
+def test_bytes_that_are_no_picture_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"set, row 0: the picture cannot be decoded"):
+        open_images(parquet(tmp_path / "set", [b"not a picture"]))
+
+
+def test_columns_can_be_named(tmp_path):
+    folder = parquet(tmp_path / "set", [grey(), grey()], column="photo", kind=[4, 2])
+    with pytest.raises(DataError, match="has no image column; its columns are photo, kind"):
+        open_images(folder)
+    data = open_images(folder, image_column="photo", label_column="kind").decode(1, 8)
+    assert data.labels.tolist() == [4, 2]
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(DataError, match="has no column 'photo' for the image; it has image, label"):
+        open_images(MNIST, image_column="photo")
+    with pytest.raises(DataError, match="has no column 'kind' for the label"):
+        open_images(MNIST, label_column="kind")
+
+
+def test_a_column_that_holds_no_pictures_is_refused():
+    with pytest.raises(DataError, match="'label'"):
+        open_images(MNIST, image_column="label", label_column="label")
+
+
+def test_missing_empty_and_foreign_sources_are_refused(tmp_path):
+    with pytest.raises(DataError, match="there is no file or folder"):
+        open_images(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is an empty folder"):
+        open_images(tmp_path / "empty")
+    (tmp_path / "text.csv").write_text("a,b\n")
+    with pytest.raises(DataError, match="not a .parquet file"):
+        open_images(tmp_path / "text.csv")
+    shutil.copy(tmp_path / "text.csv", tmp_path / "broken.parquet")
+    with pytest.raises(DataError, match="cannot be read as training data"):
+        open_images(tmp_path / "broken.parquet")
+
+
+class Identity(Generator):
+    """A generator whose range is [-1, 1] and which is asked for nothing else here."""
+
+    sample_shape = (1, 2, 2)
+    latent_shape = (1,)
+
+    def forward(self, z, labels=None):
+        return z
+
+
+def numbered(count):
+    """Samples whose pixels are their own number."""
+    samples = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 1, 2, 2).contiguous()
+    return TrainingData.from_tensors(samples, torch.arange(count))
+
+
+def numbers(batch):
+    return ((batch.samples[:, 0, 0, 0] + 1) / 2 * 255).round().int().tolist()
+
+
+def test_an_epoch_shows_every_sample_once_and_the_next_in_another_order():
+    stream = BatchStream(numbered(12), 4, seed=0, device=torch.device("cpu"))
+    epochs = [sum((numbers(stream.batch(number, Identity())) for number in range(e, e + 3)), []) for e in (0, 3)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
+    assert epochs[0] != epochs[1]
+
+
+def test_a_batch_depends_on_seed_and_number_alone():
+    first, second = (BatchStream(numbered(50), 8, seed=3, device=torch.device("cpu")) for _ in range(2))
+    forward = [numbers(first.batch(number, Identity())) for number in range(20)]
+    backward = [numbers(second.batch(number, Identity())) for number in reversed(range(20))]
+    assert forward == backward[::-1]
+    other = BatchStream(numbered(50), 8, seed=4, device=torch.device("cpu"))
+    assert numbers(other.batch(0, Identity())) != forward[0]
+
+
+def test_labels_stay_with_their_samples():
+    batch = BatchStream(numbered(50), 16, seed=0, device=torch.device("cpu")).batch(1, Identity())
+    assert numbers(batch) == batch.labels.tolist()
+
+
+def test_a_short_last_batch_waits_for_another_epoch():
+    stream = BatchStream(numbered(10), 4, seed=0, device=torch.device("cpu"))
+    assert [len(stream.batch(number, Identity())) for number in range(6)] == [4] * 6
+
+
+def test_bytes_reach_the_whole_range_of_the_model():
+    stream = BatchStream(numbered(256), 256, seed=0, device=torch.device("cpu"))
+    samples = stream.batch(0, Identity()).samples
+    assert (samples.min().item(), samples.max().item()) == (-1.0, 1.0)
+
+
+def test_fewer_samples_than_one_batch_are_refused():
+    with pytest.raises(DataError, match="has 3 samples, fewer than one batch of 4"):
+        BatchStream(numbered(3), 4, seed=0, device=torch.device("cpu"))
+
+
+def test_no_samples_and_wrong_labels_are_refused():
+    with pytest.raises(DataError, match="empty"):
+        TrainingData.from_tensors(torch.empty(0, 2))
+    with pytest.raises(DataError, match="3 labels for 2 samples"):
+        TrainingData.from_tensors(torch.zeros(2, 2), torch.zeros(3))
+
+
+def test_the_fingerprint_tells_data_apart():
+    samples = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+    changed = samples.clone()
+    changed[3, 0, 1, 1] = 1
+    fingerprints = {
+        TrainingData.from_tensors(samples).fingerprint,
+        TrainingData.from_tensors(changed).fingerprint,
+        TrainingData.from_tensors(samples, torch.zeros(4)).fingerprint,
+        TrainingData.from_tensors(samples.reshape(4, 1, 1, 4)).fingerprint,
+    }
+    assert len(fingerprints) == 4

@@ -1,0 +1,90 @@
+"""Files and folders that are there whole or not at all: a temporary sibling, fsync, rename."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from zoo_core.errors import OutputError
+
+
+def temporary_sibling(target: Path) -> Path:
+    """A new name beside `target`, on the same file system, so that it can be renamed onto it."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """A binary file that becomes `target` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        OutputError: where it cannot be written.
+    """
+    temporary = temporary_sibling(target)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Put `data` at `target`, in place of what was there. Raises OutputError."""
+    with atomic_file(target) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A new folder that becomes `target` when the block ends well, and vanishes otherwise.
+
+    An older folder of that name is put aside first and removed last.
+
+    Raises:
+        OutputError: where it cannot be written.
+    """
+    temporary = temporary_sibling(target)
+    aside = None
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        sync_folder(temporary)
+        if target.exists():
+            aside = temporary_sibling(target)
+            target.rename(aside)
+        temporary.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        for leftover in (temporary, aside):
+            if leftover is not None:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable. Windows has no such call: it does this by itself."""
+    if os.name != "nt":
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

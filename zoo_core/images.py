@@ -1,0 +1,157 @@
+"""Pictures and arrays on disk: grids, PNG, .npz and folders, streamed and written whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from zoo_core.atomic import atomic_file, atomic_folder
+from zoo_core.errors import OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+MAX_GRID_IMAGES = 10_000
+PADDING = 2  # pixels between the pictures of a grid
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest date: the same samples make the same bytes
+_Kind = Literal["image", "tensor"]
+_Format = Literal["png", "npz", "folder"]
+
+
+def check_output(out: Path, kind: _Kind | None, n: int) -> _Format:
+    """How samples will be written to `out`; asks nothing of torch, so that mistakes are told at once.
+
+    Args:
+        kind: of the generator, None where it is not known yet.
+
+    Raises:
+        OutputError: for a suffix, a count or a place that cannot be written.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in ("", ".png", ".npz"):
+        raise OutputError(f"{out} cannot be written: use a name in .png (a grid), in .npz, or of a folder")
+    if kind == "tensor" and suffix != ".npz":
+        raise OutputError(f"{out} cannot be written: this model makes tensors, not pictures; use a name in .npz")
+    if suffix == ".png" and n > MAX_GRID_IMAGES:
+        raise OutputError(
+            f"{n:,} pictures are too many for one grid ({MAX_GRID_IMAGES:,} at most); use a name in .npz or of a folder"
+        )
+    if not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")
+    if suffix and out.is_dir():
+        raise OutputError(f"{out} cannot be written: it is a folder")
+    if not suffix and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} cannot be written: it exists already and is not an empty folder")
+    if suffix == ".png":
+        return "png"
+    return "npz" if suffix == ".npz" else "folder"
+
+
+def write_samples(
+    batches: Iterable[Tensor], n: int, sample_shape: tuple[int, ...], kind: _Kind, out: str | Path
+) -> Path:
+    """Write n samples, as they come, as a grid (.png), an array (.npz) or a folder of PNG files.
+
+    Memory is bounded by one batch, and for a grid by its picture. Nothing half-written stays behind.
+
+    Args:
+        batches: (N, *sample_shape) each, n samples in all; images in [0, 1].
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        OutputError: where it cannot be written.
+    """
+    path = Path(out).expanduser()
+    how = check_output(path, kind, n)
+    if kind == "tensor":
+        _write_npz((batch.numpy() for batch in batches), n, sample_shape, "<f4", path)
+        return path
+    channels, height, width = sample_shape
+    pictures = (to_uint8(batch) for batch in batches)
+    if how == "npz":
+        _write_npz(pictures, n, (height, width, channels), "|u1", path)
+    elif how == "png":
+        save_png(_fill_grid(pictures, n, height, width, channels), path)
+    else:
+        _write_folder(pictures, n, path)
+    return path
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(N, C, H, W) in [0, 1] to (N, H, W, C) uint8, rounded to the nearest; never stretched in contrast."""
+    import torch
+
+    pixels = (images.float() * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+    array: np.ndarray = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return array
+
+
+def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """(N, H, W, C) uint8 as one picture, row by row: nearly square where columns are not given."""
+    n, height, width, channels = pictures.shape
+    return _fill_grid([pictures], n, height, width, channels, columns)
+
+
+def save_png(picture: np.ndarray, path: Path) -> None:
+    """(H, W, C) uint8, grey (C = 1) or colour (C = 3), as a PNG. Raises OutputError."""
+    from PIL import Image
+
+    with atomic_file(path) as file:
+        Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, "PNG", optimize=True)
+
+
+def _fill_grid(
+    pictures: Iterable[np.ndarray], n: int, height: int, width: int, channels: int, columns: int | None = None
+) -> np.ndarray:
+    import numpy as np
+
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    shape = (rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING, channels)
+    canvas = np.zeros(shape, np.uint8)
+    for index, picture in _numbered(pictures):
+        row, column = divmod(index, columns)
+        top, left = PADDING + row * (height + PADDING), PADDING + column * (width + PADDING)
+        canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _numbered(batches: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    index = 0
+    for batch in batches:
+        for item in batch:
+            yield index, item
+            index += 1
+
+
+def _write_npz(arrays: Iterable[np.ndarray], n: int, shape: tuple[int, ...], dtype: str, path: Path) -> None:
+    """numpy's own format, but in a stream: the header first, then each batch as it comes."""
+    import numpy as np
+
+    header = {"descr": dtype, "fortran_order": False, "shape": (n, *shape)}
+    with (
+        atomic_file(path) as file,
+        zipfile.ZipFile(file, "w") as archive,
+        archive.open(zipfile.ZipInfo("arr_0.npy", _EPOCH), "w", force_zip64=True) as member,
+    ):
+        np.lib.format.write_array_header_1_0(member, header)
+        for array in arrays:
+            member.write(np.ascontiguousarray(array, dtype).data.cast("B"))
+
+
+def _write_folder(pictures: Iterable[np.ndarray], n: int, path: Path) -> None:
+    from PIL import Image
+
+    digits = max(6, len(str(n - 1)))
+    if path.exists():
+        path.rmdir()  # checked to be empty; a folder is renamed into its place
+    with atomic_folder(path) as temporary:
+        for index, picture in _numbered(pictures):
+            image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+            image.save(temporary / f"{index:0{digits}d}.png", "PNG")

@@ -1,0 +1,38 @@
+"""JSON from a stranger: UTF-8, no repeated keys, no NaN, no depth that could exhaust the stack."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from zoo_core.errors import printable
+
+
+class JSONProblemError(ValueError):
+    """What is wrong with a JSON text, as the end of a sentence that begins with its file's name."""
+
+
+def decode(raw: bytes) -> Any:
+    """The value of a JSON text. Raises JSONProblemError."""
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise JSONProblemError(f"is not UTF-8: byte {error.start} is {raw[error.start]:#04x}") from error
+    except RecursionError as error:
+        raise JSONProblemError("is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise JSONProblemError(f"is not JSON: {error}") from error
+
+
+def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    built: dict[str, Any] = {}
+    for key, value in items:
+        if key in built:
+            # json and other readers disagree on which of the two counts: one file could be two models.
+            raise JSONProblemError(f"has the key {printable(key, 80)!r} twice")
+        built[key] = value
+    return built
+
+
+def _constant(name: str) -> NoReturn:
+    raise JSONProblemError(f"holds {name}, which is not JSON")

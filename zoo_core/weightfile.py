@@ -1,0 +1,106 @@
+"""The header of a safetensors file, checked without torch and without reading a weight.
+
+8 bytes   length of the header, little endian
+header    JSON: name -> {dtype, shape, data_offsets}, and optionally __metadata__
+data      the tensors, one after another, without holes
+"""
+
+from __future__ import annotations
+
+import math
+import stat
+import struct
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import msgspec
+from msgspec import Meta
+
+from zoo_core import strictjson
+from zoo_core.errors import ModelFolderError, printable
+
+MAX_HEADER_BYTES = 16 * 2**20  # a header of 100,000 tensors is about 10 MB
+_ITEM_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8,
+    "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
+    "U32": 32, "I32": 32, "F32": 32,
+    "U64": 64, "I64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+_Size = Annotated[int, Meta(ge=0, le=2**62)]
+_PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+
+
+class TensorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the header says of one tensor."""
+
+    dtype: str
+    shape: tuple[_Size, ...]
+    data_offsets: tuple[_Size, _Size]
+
+
+def read_header(path: Path) -> dict[str, TensorFacts]:
+    """Names, dtypes and shapes of a safetensors file, checked against each other and the file's size.
+
+    Raises:
+        ModelFolderError: for anything but a whole and consistent safetensors file.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFolderError(path, "is not a regular file")
+        with path.open("rb") as file:
+            raw = _header_bytes(path, file, status.st_size)
+    except OSError as error:
+        raise ModelFolderError(path, f"cannot be read: {error.strerror or error}") from error
+    tensors = _parse(path, raw)
+    _check_layout(path, tensors, status.st_size - 8 - len(raw))
+    return tensors
+
+
+def _header_bytes(path: Path, file: BinaryIO, size: int) -> bytes:
+    start = file.read(8)
+    if size == 0:
+        raise ModelFolderError(path, "is empty")
+    if start.startswith(_PICKLE_STARTS):
+        raise ModelFolderError(path, "is a pickle under another name; it was not opened, weights must be safetensors")
+    if size < 8:
+        raise ModelFolderError(path, f"is cut off: {size} bytes are no safetensors file")
+    (length,) = struct.unpack("<Q", start)
+    if length > size - 8:
+        raise ModelFolderError(
+            path, f"is cut off or no safetensors file: its header claims {length:,} bytes of {size:,}"
+        )
+    if length > MAX_HEADER_BYTES:
+        raise ModelFolderError(path, f"has a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
+    return file.read(length)
+
+
+def _parse(path: Path, raw: bytes) -> dict[str, TensorFacts]:
+    try:
+        header = strictjson.decode(raw)
+        if isinstance(header, dict):
+            header.pop("__metadata__", None)
+        return msgspec.convert(header, dict[str, TensorFacts])
+    except strictjson.JSONProblemError as error:
+        raise ModelFolderError(path, f"is no safetensors file: its header {error}") from error
+    except msgspec.ValidationError as error:
+        raise ModelFolderError(path, f"has a damaged header: {printable(error, 120)}") from error
+
+
+def _check_layout(path: Path, tensors: dict[str, TensorFacts], data_bytes: int) -> None:
+    """Every byte of the data belongs to exactly one tensor, and as many as its shape and dtype ask for."""
+    position = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
+        bits = _ITEM_BITS.get(tensor.dtype)
+        if bits is None:
+            raise ModelFolderError(
+                path, f"tensor {printable(name)!r} has the unknown dtype {printable(tensor.dtype)!r}"
+            )
+        start, end = tensor.data_offsets
+        if start != position or end - start != math.prod(tensor.shape) * bits // 8:
+            raise ModelFolderError(path, f"tensor {printable(name)!r} does not lie where its shape and dtype put it")
+        position = end
+    if position != data_bytes:
+        raise ModelFolderError(
+            path, f"is cut off or padded: its tensors need {position:,} bytes, the file has {data_bytes:,}"
+        )
