@@ -31,7 +31,9 @@ CPU = torch.device("cpu")
 def pictures(size=16, count=64):
     """Random 8-bit pictures; what they show does not matter here."""
     generator = torch.Generator().manual_seed(1)
-    return TrainingData.from_tensors(torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=generator))
+    return TrainingData.from_tensors(
+        torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=generator)
+    )
 
 
 def dcgan(**settings):
@@ -336,9 +338,9 @@ def test_no_pickle_is_written(tmp_path):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_low_precision_trains_and_keeps_its_master_weights(precision, tmp_path):
     folder = dcgan(precision=precision).fit(pictures(), out=tmp_path / "run")
-    assert {tensor.dtype for key, tensor in load_file(folder / "model.safetensors").items() if "tracked" not in key} == {
-        torch.float32
-    }
+    assert {
+        tensor.dtype for key, tensor in load_file(folder / "model.safetensors").items() if "tracked" not in key
+    } == {torch.float32}
 
 
 def test_a_tensor_in_the_models_range_is_trained_on_as_it_is(tmp_path):

@@ -6,7 +6,7 @@ import importlib
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-_Class = TypeVar("_Class", bound=type)
 
 
 class _ConfigMeta(msgspec.StructMeta):
@@ -118,27 +116,33 @@ class Architecture:
 
     def config_class(self) -> type[ModelConfig]:
         """The ModelConfig subclass. Raises PluginError where it cannot be imported or is something else."""
-        return self._resolve("config", ModelConfig)
+        found: type[ModelConfig] = self._resolve("config", ModelConfig)
+        return found
 
     def generator_class(self) -> type[Generator]:
         """The Generator subclass (imports torch). Raises PluginError."""
         from zoo_core.interfaces import Generator
 
-        return self._resolve("generator", Generator)
+        found: type[Generator] = self._resolve("generator", Generator)
+        return found
 
     def discriminator_class(self) -> type[Discriminator] | None:
         """The Discriminator subclass, or None where the architecture has none. Raises PluginError."""
         from zoo_core.interfaces import Discriminator
 
-        return self._resolve("discriminator", Discriminator) if self.discriminator else None
+        found: type[Discriminator] | None = (
+            self._resolve("discriminator", Discriminator) if self.discriminator else None
+        )
+        return found
 
     def trainer_class(self) -> type[Trainer] | None:
         """The Trainer subclass, or None where the architecture cannot be trained. Raises PluginError."""
         from zoo_core.interfaces import Trainer
 
-        return self._resolve("trainer", Trainer) if self.trainer else None
+        found: type[Trainer] | None = self._resolve("trainer", Trainer) if self.trainer else None
+        return found
 
-    def _resolve(self, role: str, base: _Class) -> _Class:
+    def _resolve(self, role: str, base: type) -> Any:
         target: str = getattr(self, role)
         module, _, attribute = target.partition(":")
         try:

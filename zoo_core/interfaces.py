@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from zoo_core.architecture import ModelConfig
 from zoo_core.errors import InterfaceError
-from zoo_core.settings import Settings
+from zoo_core import settings as run_settings
 
 if TYPE_CHECKING:
     from zoo_core.training.data import TrainingData
@@ -200,9 +200,9 @@ class Trainer(ABC):
         step: how many steps are done.
     """
 
-    Settings: ClassVar[type[Settings]] = Settings
+    Settings: ClassVar[type[run_settings.Settings]] = run_settings.Settings
 
-    def __init__(self, config: ModelConfig, settings: Settings, sample_shape: tuple[int, ...]) -> None:
+    def __init__(self, config: ModelConfig, settings: run_settings.Settings, sample_shape: tuple[int, ...]) -> None:
         self.config = config
         self.settings = settings
         self.sample_shape = tuple(sample_shape)
@@ -252,7 +252,7 @@ class Trainer(ABC):
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, enabled=False):
-            self.scaler.scale(loss).backward()
+            torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(optimizer)
         # Autocast caches low-precision copies of the weights; after a step they are stale.
         torch.clear_autocast_cache()

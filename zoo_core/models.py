@@ -48,10 +48,10 @@ def resolve(name: str | Path) -> tuple[Path, ModelEntry | None]:
         ModelFolderError: where there is no such folder.
     """
     if isinstance(name, Path) or _is_folder(name):
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            raise ModelFolderError(folder, "there is no such folder")
-        return folder, None
+        given = Path(name).expanduser()
+        if not given.is_dir():
+            raise ModelFolderError(given, "there is no such folder")
+        return given, None
     if name.startswith("hf://"):
         raise ZooError(f"{printable(name)}: this version does not read from the Hub; give a folder or a registry name")
     entry = registry()[name]

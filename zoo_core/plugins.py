@@ -300,7 +300,7 @@ def manager() -> PluginManager:
 
 
 def _core_owners() -> dict[str, str]:
-    return {same_name(entry.architecture): entry.plugin for entry in core_index().values()}
+    return {same_name(entry.architecture): entry.plugin for entry in core_index().values() if entry.plugin}
 
 
 def _refuse_unknown_hooks(module: Any, hooks: pluggy.PluginManager) -> None:

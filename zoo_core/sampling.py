@@ -62,7 +62,8 @@ def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncatio
     normal = torch.special.ndtri(uniform)
     if truncation is not None:
         normal = normal.clamp(-truncation, truncation)
-    return normal.to(torch.float32).reshape(count, *shape)
+    result: Tensor = normal.to(torch.float32).reshape(count, *shape)
+    return result
 
 
 def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:
@@ -154,8 +155,8 @@ def _forward(generator: Generator, z: Tensor, labels: Tensor | None) -> Tensor:
     was_training = generator.training
     generator.eval()
     try:
-        with torch.inference_mode():
-            output = generator(z, labels)
+        with torch.no_grad():
+            output: Tensor = generator(z, labels)
             if tuple(output.shape) != (len(z), *generator.sample_shape):
                 raise SamplingError(
                     f"{type(generator).__qualname__} returned {tuple(output.shape)}, "

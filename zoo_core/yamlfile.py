@@ -111,14 +111,14 @@ class _Builder:
         self._keys: list[str | int | None] = []  # in each of them: the key or index that waits for its value
 
     def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
                 raise RegistryError("holds more than one document", file=self.file, line=line)
         elif isinstance(event, yaml.AliasEvent):
             raise RegistryError("aliases are not allowed", file=self.file, line=line)
-        elif isinstance(event, yaml.NodeEvent):
+        elif isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)):
             if event.anchor is not None:
                 raise RegistryError("anchors are not allowed", file=self.file, line=line)
             if event.tag is not None:
@@ -130,7 +130,7 @@ class _Builder:
             if self._open and isinstance(self._open[-1], dict):
                 self._keys[-1] = None  # the field that this collection was the value of is complete
 
-    def _node(self, event: yaml.NodeEvent, line: int) -> None:
+    def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:
         if isinstance(event, yaml.ScalarEvent):
             if self._open and isinstance(self._open[-1], dict) and self._keys[-1] is None:
                 self._begin_field(event.value, line)

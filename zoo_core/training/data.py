@@ -52,7 +52,7 @@ class TrainingData:
         digest = hashlib.sha256(str((samples.dtype, tuple(samples.shape))).encode())
         for tensor in (samples, labels):
             if tensor is not None:
-                digest.update(memoryview(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy()))
+                digest.update(tensor.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
         return cls(samples, labels, name, tuple(notes), digest.hexdigest())
 
     @property

@@ -23,7 +23,9 @@ def test_every_size_and_colour_has_the_shape_it_states(size, channels):
 
 def test_the_64_pixel_network_has_the_papers_shapes():
     config = DCGANConfig(size=64, channels=3, width=128)
-    shapes = [tuple(layer.weight.shape) for layer in DCGANGenerator(config).layers if isinstance(layer, nn.ConvTranspose2d)]
+    shapes = [
+        tuple(layer.weight.shape) for layer in DCGANGenerator(config).layers if isinstance(layer, nn.ConvTranspose2d)
+    ]
     assert shapes == [(100, 1024, 4, 4), (1024, 512, 4, 4), (512, 256, 4, 4), (256, 128, 4, 4), (128, 3, 4, 4)]
 
 
