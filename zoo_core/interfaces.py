@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
 from zoo_core.errors import InterfaceError
-from zoo_core import settings as run_settings
 
 if TYPE_CHECKING:
     from zoo_core.training.data import TrainingData

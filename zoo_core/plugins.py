@@ -86,7 +86,7 @@ class PluginManager:
         self._hooks = pluggy.PluginManager(hookspecs.PROJECT_NAME)
         self._hooks.add_hookspecs(hookspecs)
         self._modules: dict[str, Any] = {}
-        self._command_problems: list[str] = []
+        self.command_problems: list[str] = []
         loaded = [self._load(entry_point) for entry_point in entry_points]
         self.plugins = sorted(self._settle_names(loaded), key=lambda info: (info.distribution, info.entry_point))
         self.architectures = {
@@ -104,7 +104,7 @@ class PluginManager:
             for info in self.plugins
             if info.status == "left out"
         ]
-        return lines + self._command_problems
+        return lines + self.command_problems
 
     def architecture(self, name: str) -> Architecture:
         """The architecture of that name, `-` and `_` being equal.
@@ -146,6 +146,7 @@ class PluginManager:
         """The commands that plugins add to `zoo`, by name; those that collide are refused and reported."""
         import click
 
+        self.command_problems.clear()
         offered: dict[str, list[tuple[PluginInfo, click.Command]]] = {}
         for info in self.plugins:
             if info.status != "ok":
@@ -154,7 +155,7 @@ class PluginManager:
             try:
                 self._call(info, "zoo_commands", cli=group)
             except (Exception, SystemExit) as error:  # a plugin may fail in any way
-                self._command_problems.append(f"commands of plugin {info.entry_point}: {_one_line(error)}")
+                self.command_problems.append(f"commands of plugin {info.entry_point}: {_one_line(error)}")
                 continue
             for name, command in group.commands.items():
                 offered.setdefault(name, []).append((info, command))
@@ -162,9 +163,9 @@ class PluginManager:
         for name, offers in offered.items():
             plugins = " and ".join(info.entry_point for info, _ in offers)
             if name in reserved:
-                self._command_problems.append(f"command {printable(name)} of plugin {plugins} is refused: zoo has it")
+                self.command_problems.append(f"command {printable(name)} of plugin {plugins} is refused: zoo has it")
             elif len(offers) > 1:
-                self._command_problems.append(
+                self.command_problems.append(
                     f"command {printable(name)} is offered by plugins {plugins}: neither is used; "
                     f"{DISABLE_VARIABLE} leaves one out"
                 )

@@ -59,11 +59,6 @@ class RunLog:
         self._progress.stop()
         self._file.close()
 
-    def say(self, *lines: str) -> None:
-        """Lines for a person, on stderr where that is a terminal."""
-        for line in lines:
-            self._progress.console.print(line, markup=False, highlight=False)
-
     def add(self, step: int, figures: dict[str, Tensor]) -> None:
         """Take in one step's figures; nothing is copied from the device until they are written."""
         for name, value in figures.items():

@@ -63,7 +63,6 @@ def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path
     averaged = _generator_of(average.module) if average is not None else generator
 
     with RunLog(run.log, settings.steps, trainer.step, settings.batch_size) as log, _stop_signals() as stop:
-        log.say(*training_data.notes)
         for figures in _steps(trainer, stream, average, precision):
             done = trainer.step
             log.add(done, figures)

@@ -1,0 +1,44 @@
+"""`zoo list`."""
+
+from __future__ import annotations
+
+import click
+
+from zoo_core.cli.completion import ArchitectureName
+from zoo_core.cli.messages import echo_columns, echo_json, report_problems
+
+
+@click.command("list")
+@click.argument("pattern", metavar="[GLOB]", default="*")
+@click.option("--architecture", type=ArchitectureName(), help="Only models of this architecture.")
+@click.option("--dataset", help="Only models trained on this data set.")
+@click.option("--tag", help="Only models with this tag.")
+@click.option("--license", help="Only models under this licence.")
+@click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
+def command(
+    pattern: str, architecture: str | None, dataset: str | None, tag: str | None, license: str | None, as_json: bool
+) -> None:
+    """List the models whose name fits GLOB: name, architecture, shape of a sample, parameters, summary."""
+    from zoo_core.architecture import same_name
+    from zoo_core.models import registry, suggested_installation
+    from zoo_core.plugins import manager
+
+    models = registry()
+    report_problems(*models.problems)
+    entries = models.find(pattern, architecture=architecture, dataset=dataset, tag=tag, license=license)
+    installed = {entry.name: same_name(entry.architecture) in manager().architectures for entry in entries}
+    if as_json:
+        echo_json([entry.to_dict() | {"installed": installed[entry.name]} for entry in entries])
+        return
+    if not entries:
+        click.echo("zoo: no model fits; zoo list shows them all", err=True)
+        return
+    rows = []
+    for entry in entries:
+        remark = ""
+        if not installed[entry.name]:
+            remark = f" [needs: {suggested_installation(entry) or f'the plugin {entry.plugin}'}]"
+        shape = "x".join(map(str, entry.sample_shape))
+        parameters = f"{entry.parameters:,}" if entry.parameters is not None else "-"
+        rows.append((entry.name, entry.architecture, shape or "-", parameters, entry.summary + remark))
+    echo_columns(rows)

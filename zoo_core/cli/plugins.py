@@ -1,0 +1,59 @@
+"""`zoo plugins`."""
+
+from __future__ import annotations
+
+import click
+
+from zoo_core.cli.messages import echo_columns, echo_json
+from zoo_core.errors import printable
+
+
+@click.group("plugins")
+def command() -> None:
+    """Show the installed plugins."""
+
+
+@command.command("list")
+@click.option("--verbose", is_flag=True, help="Also the traceback of a plugin that failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
+def list_plugins(verbose: bool, as_json: bool) -> None:
+    """List every installed plugin: entry point, package, state, what it provides, and why it is left out."""
+    from zoo_core.cli import COMMANDS
+    from zoo_core.plugins import manager
+
+    found = manager()
+    commands = found.commands(reserved=COMMANDS)
+    if as_json:
+        echo_json(
+            [
+                {
+                    "entry_point": info.entry_point,
+                    "distribution": info.distribution,
+                    "version": info.version,
+                    "origin": info.origin,
+                    "status": info.status,
+                    "problem": info.problem,
+                    "architectures": [architecture.name for architecture in info.architectures],
+                    "registry": str(info.registry_file) if info.registry_file else None,
+                }
+                for info in found.plugins
+            ]
+        )
+        return
+    if not found.plugins:
+        click.echo("zoo: no plugin is installed; pip install zoo-dcgan, for one", err=True)
+        return
+    rows = []
+    for info in found.plugins:
+        provides = ", ".join(architecture.name for architecture in info.architectures)
+        remark = provides if info.status == "ok" else info.problem or ""
+        rows.append((info.entry_point, f"{info.distribution} {info.version}", info.origin, info.status, remark))
+    echo_columns(rows)
+    if commands:
+        click.echo(f"commands of plugins: {', '.join(sorted(map(printable, commands)))}")
+    for problem in found.command_problems:
+        click.echo(problem)
+    if verbose:
+        for info in found.plugins:
+            if info.traceback:
+                click.echo(f"\n{info.entry_point} of {info.distribution}:\n{info.traceback}", nl=False)

@@ -1,0 +1,89 @@
+"""`zoo sample`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.completion import ModelName
+from zoo_core.cli.messages import report_problems
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BAR_FROM = 1000  # samples; fewer are there before a bar could be read
+
+
+@click.command("sample")
+@click.argument("name", type=ModelName())
+@click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png, an .npz, or a folder.  [default: NAME.png]")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
+@click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
+@click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of the weights."
+)
+def command(
+    name: str,
+    count: int,
+    out: Path | None,
+    seed: int,
+    label: int | None,
+    truncation: float | None,
+    batch_size: int | None,
+    device: str,
+    precision: str,
+) -> None:
+    """Draw samples from the model NAME: a registry name, or a folder (with a / in it).
+
+    A .png is one grid; an .npz holds arr_0, uint8 (N, H, W, C), or float32 where the model makes no pictures; a folder
+    holds 000000.png, 000001.png and so on. One seed gives the same samples for any batch size.
+    """
+    from zoo_core import images, models
+
+    if out is not None:  # what cannot be written is told before torch is imported
+        images.check_output(out, None, count)
+    folder, entry = models.resolve(name)
+    report_problems(*(models.registry().problems if entry else ()))
+    generator = models.load(name, device=device, dtype=_dtype(precision))
+    if out is None:
+        stem = entry.name if entry else folder.resolve().name
+        out = Path(f"{stem}.png" if generator.kind == "image" else f"{stem}.npz")
+    images.check_output(out, generator.kind, count)
+
+    from zoo_core.sampling import sample_batches
+
+    batches = sample_batches(generator, count, seed=seed, labels=label, truncation=truncation, batch_size=batch_size)
+    with _progress(batches, count) as shown:
+        click.echo(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
+
+
+def _dtype(precision: str):  # type: ignore[no-untyped-def]  # torch is imported only where it is needed
+    if precision == "fp32":
+        return None
+    import torch
+
+    return torch.bfloat16
+
+
+@contextlib.contextmanager
+def _progress(batches: Iterator[Tensor], count: int) -> Iterator[Iterator[Tensor]]:
+    if count < _BAR_FROM or not sys.stderr.isatty():
+        yield batches
+        return
+    with click.progressbar(length=count, file=sys.stderr, label="sampling", show_pos=True) as bar:
+
+        def counted() -> Iterator[Tensor]:
+            for batch in batches:
+                yield batch
+                bar.update(len(batch))
+
+        yield counted()

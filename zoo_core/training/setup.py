@@ -1,0 +1,138 @@
+"""From what a user writes to a trainer and its data: configuration file, assignments, and what the data implies."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import torch
+
+from zoo_core.architecture import ModelConfig
+from zoo_core.errors import SettingsError, TrainingError, printable
+from zoo_core.interfaces import Generator, Trainer
+from zoo_core.plugins import manager
+from zoo_core.settings import Settings
+from zoo_core.training.data import TrainingData, open_images
+from zoo_core.yamlfile import Document, read_yaml
+
+MODEL = "model"  # the part of a configuration file that describes the model
+_Config = TypeVar("_Config", bound=ModelConfig)
+
+
+def prepare_training(
+    architecture_name: str,
+    data: str | Path,
+    *,
+    config_file: Path | None = None,
+    assignments: Iterable[str] = (),
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> tuple[Trainer, TrainingData]:
+    """A trainer for an architecture and the decoded data for it.
+
+    Defaults give way to the data's shape, that to `config_file`, that to `assignments` (`steps=2000`,
+    `model.width=32`), the later before the earlier.
+
+    Raises:
+        UnknownArchitectureError, TrainingError, SettingsError, RegistryError (the configuration file), DataError.
+    """
+    architecture = manager().architecture(architecture_name)
+    trainer_class = architecture.trainer_class()
+    if trainer_class is None:
+        raise TrainingError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
+    config_class, settings_class = architecture.config_class(), trainer_class.Settings
+    settings_values, model_values = _read_config(config_file, settings_class, config_class)
+    for assignment in assignments:
+        key, value = _split(assignment)
+        if key.startswith(f"{MODEL}."):
+            name = key.removeprefix(f"{MODEL}.")
+            model_values[name] = _parse(config_class, name, value, key)
+        else:
+            settings_values[key] = _parse(settings_class, key, value, key)
+    settings = _make(settings_class, settings_values, "")
+
+    images = open_images(data, image_column=image_column, label_column=label_column)
+    model_values = trainer_class.config_for(config_class, model_values, images.shape)
+    config = _make(config_class, model_values, f"{MODEL}.")
+    with torch.device("meta"):
+        generator = architecture.generator_class()(config)
+    channels, size = _picture_shape(generator)
+    return trainer_class(config, settings, generator.sample_shape), images.decode(channels, size)
+
+
+def _picture_shape(generator: Generator) -> tuple[int, int]:
+    shape = tuple(generator.sample_shape)
+    if generator.kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
+        raise TrainingError(
+            f"{type(generator).__qualname__} makes samples of {shape}, not square pictures; zoo train reads pictures: "
+            "call the trainer's fit from Python with a tensor of samples"
+        )
+    return shape[0], shape[1]
+
+
+def _read_config(
+    file: Path | None, settings_class: type[Settings], config_class: type[ModelConfig]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of a configuration file, converted to the types of their fields."""
+    if file is None:
+        return {}, {}
+    document = read_yaml(file)
+    if not isinstance(document.content, dict):
+        raise document.error("a training configuration is a mapping of settings, with the model's under `model`")
+    model = document.content.get(MODEL) or {}
+    if not isinstance(model, dict):
+        raise document.error("must be a mapping of the model's fields", (MODEL,))
+    settings = [key for key in document.content if key != MODEL]
+    return (
+        {key: _from_document(document, settings_class, (key,)) for key in settings},
+        {key: _from_document(document, config_class, (MODEL, key)) for key in model},
+    )
+
+
+def _from_document(document: Document, owner: type[ModelConfig], keys: tuple[str, ...]) -> Any:
+    fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
+    if keys[-1] not in fields:
+        raise document.error(_unknown(keys[-1], fields), keys)
+    return document.convert(fields[keys[-1]], keys)
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"--set {printable(assignment, 80)}: write key=value")
+    return key.strip(), value.strip()
+
+
+def _parse(owner: type[ModelConfig], name: str, value: str, key: str) -> Any:
+    """A value of the command line as the type of its field; a list is written with commas."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
+    if name not in fields:
+        raise SettingsError(f"{printable(key, 80)}: {_unknown(name, fields)}")
+    try:
+        try:
+            return msgspec.convert(value, fields[name], strict=False)
+        except msgspec.ValidationError as error:
+            if "Expected `array`" not in str(error):
+                raise
+        items = [item.strip() for item in value.strip("[]()").split(",")]
+        return msgspec.convert(items, fields[name], strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{key}: {printable(error, 200)}") from error
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 2)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    return f"there is no such field; {hint}"
+
+
+def _make(owner: type[_Config], values: dict[str, Any], prefix: str) -> _Config:
+    try:
+        return msgspec.convert(values, owner)
+    except ValueError as error:  # msgspec's ValidationError is one
+        problem, _, path = str(error).partition(" - at `$.")
+        field = f"{prefix}{path.rstrip('`')}: " if path else ""
+        raise SettingsError(f"{field}{printable(problem, 200)}") from error
