@@ -1,9 +1,21 @@
-"""What every test shares: tests marked `cuda` run only where there is a CUDA device."""
+"""What several tests share: throw-away plugin distributions, and the command in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `cuda` run only where there is a CUDA device."""
     marked = [item for item in items if item.get_closest_marker("cuda")]
     if marked:
         import torch
@@ -11,3 +23,58 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
+@dataclass
+class Site:
+    """A folder that holds throw-away distributions, as site-packages does."""
+
+    folder: Path
+
+    def add(self, distribution: str, source: str, **files: str) -> importlib.metadata.EntryPoint:
+        """A distribution with one plugin module (`zoo-ring` has `zoo_ring`); returns its entry point."""
+        module = distribution.replace("-", "_")
+        package = self.folder / module
+        package.mkdir()
+        (package / "__init__.py").write_text(textwrap.dedent(source))
+        for name, text in files.items():
+            (package / f"{name}.py").write_text(textwrap.dedent(text))
+        metadata = self.folder / f"{module}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[zoo.plugins]\n{distribution.removeprefix('zoo-')} = {module}\n")
+        return self.entry_points()[distribution]
+
+    def entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        """By distribution, in the order of their names."""
+        found = sorted(importlib.metadata.distributions(path=[str(self.folder)]), key=lambda d: d.name)
+        return {distribution.name: next(iter(distribution.entry_points)) for distribution in found}
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Of a process that sees these distributions beside the installed ones."""
+        path = os.pathsep.join([str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return os.environ | {"PYTHONPATH": path} | variables
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield Site(folder)
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", None)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in a process of its own, in a folder of its own."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "zoo_core", *map(str, arguments)]
+        options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120} | options
+        return subprocess.run(command, check=False, **options)  # type: ignore[call-overload]
+
+    return run

@@ -157,7 +157,7 @@ def test_missing_empty_and_foreign_sources_are_refused(tmp_path):
     with pytest.raises(DataError, match="is an empty folder"):
         open_images(tmp_path / "empty")
     (tmp_path / "text.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match="not a .parquet file"):
+    with pytest.raises(DataError, match=r"not a \.parquet file"):
         open_images(tmp_path / "text.csv")
     shutil.copy(tmp_path / "text.csv", tmp_path / "broken.parquet")
     with pytest.raises(DataError, match="cannot be read as training data"):
@@ -186,7 +186,7 @@ def numbers(batch):
 
 def test_an_epoch_shows_every_sample_once_and_the_next_in_another_order():
     stream = BatchStream(numbered(12), 4, seed=0, device=torch.device("cpu"))
-    epochs = [sum((numbers(stream.batch(number, Identity())) for number in range(e, e + 3)), []) for e in (0, 3)]
+    epochs = [[n for number in range(e, e + 3) for n in numbers(stream.batch(number, Identity()))] for e in (0, 3)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
     assert epochs[0] != epochs[1]
 

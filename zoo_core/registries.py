@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -24,7 +25,14 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 REGISTRY_VARIABLE = "ZOO_REGISTRY"
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Count = Annotated[int, Meta(ge=0)]
+Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
+Repository = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")]
+Name = Annotated[str, Meta(pattern=rf"^{MODEL_NAME.pattern}\Z")]
+ArchitectureName = Annotated[str, Meta(pattern=rf"^{ARCHITECTURE_NAME.pattern}\Z")]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Length = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+# The bounds of a double, so that neither NaN nor an infinity passes: JSON has no word for them.
+Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
 
 class _Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -41,15 +49,20 @@ class FileFacts(_Facts, frozen=True, kw_only=True):
 class HubLocation(_Facts, frozen=True, kw_only=True):
     """A repository on the Hugging Face Hub at one commit, given whole."""
 
-    repo: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}\Z")]
-    revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
+    repo: Repository
+    revision: Commit
 
 
 class Metric(_Facts, frozen=True, kw_only=True):
-    """A measured figure, with what it takes to measure it again."""
+    """A measured figure, with what it takes to measure it again.
 
-    value: float
-    error: float | None = None
+    Attributes:
+        error: of the value, as one standard deviation.
+        samples: how many were compared. split: of the data set. resizing: how pictures came to the extractor's size.
+    """
+
+    value: Finite
+    error: Finite | None = None
     dataset: str | None = None
     split: str | None = None
     samples: Count | None = None
@@ -59,11 +72,11 @@ class Metric(_Facts, frozen=True, kw_only=True):
 
 
 class TrainingFacts(_Facts, frozen=True, kw_only=True):
-    """How the weights were made; `configuration` is a file in the model's folder."""
+    """How the weights were made; `configuration` names the file in the model's folder that `zoo train` read."""
 
     steps: Count
     seed: Count
-    batch_size: Count
+    batch_size: Length
     configuration: str | None = None
 
 
@@ -76,15 +89,15 @@ class ModelEntry(_Facts, frozen=True, kw_only=True):
         source: the registry file that says where the model lies; never written in YAML.
     """
 
-    name: str
-    architecture: str
+    name: Name
+    architecture: ArchitectureName
     plugin: str | None = None
     summary: str = ""
     license: str | None = None
     dataset: str | None = None
     tags: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    sample_shape: tuple[Annotated[int, Meta(ge=1)], ...] = ()
+    aliases: tuple[Name, ...] = ()
+    sample_shape: tuple[Length, ...] = ()
     parameters: Count | None = None
     training: TrainingFacts | None = None
     metrics: dict[str, Metric] = {}
@@ -189,48 +202,40 @@ def _read_entry(document: Document, name: str, taken: set[str]) -> ModelEntry:
     fields = document.content["models"][name]
     if not isinstance(fields, dict):
         raise document.error("must be a mapping of fields", keys)
-    for reserved in ("name", "source"):
+    for reserved in ("name", "source"):  # fields of the entry, but not of the file
         if reserved in fields:
-            raise document.error("unknown field", (*keys, reserved))
-    _check_nested(document, keys, fields, "files", FileFacts)
-    _check_nested(document, keys, fields, "metrics", Metric)
+            raise document.error(f"Object contains unknown field `{reserved}`", (*keys, reserved))
     fields["name"] = name
     entry = document.convert(ModelEntry, keys)
-    if not ARCHITECTURE_NAME.fullmatch(entry.architecture):
-        raise document.error(f"is not of the form {ARCHITECTURE_NAME.pattern}", (*keys, "architecture"))
     for position, alias in enumerate(entry.aliases):
-        if not MODEL_NAME.fullmatch(alias):
-            raise document.error(f"is not of the form {MODEL_NAME.pattern}", (*keys, "aliases", position))
         if alias in taken:
-            raise document.error(f"{alias} is the name of another model already", (*keys, "aliases", position))
+            raise document.error(f"{alias} names a model already", (*keys, "aliases", position))
         taken.add(alias)
+    _check_paths(document, keys, entry)
+    return msgspec.structs.replace(entry, source=document.file.absolute())
+
+
+def _check_paths(document: Document, keys: tuple[str, ...], entry: ModelEntry) -> None:
     for file in entry.files:
         if not stays_inside(file):
             raise document.error("the file name leaves the model's folder", (*keys, "files", file))
     if entry.bundled is not None and not stays_inside(entry.bundled):
         raise document.error("the folder leaves the registry's own", (*keys, "bundled"))
-    return msgspec.structs.replace(entry, source=document.file.absolute())
-
-
-def _check_nested(
-    document: Document, keys: tuple[str, ...], fields: dict[str, Any], field: str, kind: type[msgspec.Struct]
-) -> None:
-    """Convert each value of a mapping apart, since msgspec's errors do not tell under which key they are."""
-    values = fields.get(field)
-    for name in values if isinstance(values, dict) else ():
-        document.convert(kind, (*keys, field, name))
+    configuration = entry.training.configuration if entry.training else None
+    if configuration is not None and not stays_inside(configuration):
+        raise document.error("the file name leaves the model's folder", (*keys, "training", "configuration"))
 
 
 def stays_inside(name: str) -> bool:
-    """Whether a relative path in a registry stays in its folder on every system."""
+    """Whether a relative path in a registry stays in its folder on every system, and is shown as what it is."""
     path = PurePosixPath(name)
     return (
-        bool(name)
+        name not in ("", ".")
         and name == str(path)
+        and name == printable(name)
         and not path.is_absolute()
         and ".." not in path.parts
-        and name != "."
-        and not re.search(r"[\\:\x00-\x1f\x7f-\x9f]", name)
+        and not set(name) & {"\\", ":"}
     )
 
 
@@ -239,20 +244,29 @@ def core_index() -> Registry:
     """The curated index: a checkout's own registry.yaml before the copy that a wheel carries."""
     package = Path(__file__).parent
     checkout = package.parent / "registry.yaml"
-    in_checkout = checkout.is_file() and (package.parent / "pyproject.toml").is_file()
+    in_checkout = checkout.is_file() and _is_checkout(package.parent)
     return Registry.from_file(checkout if in_checkout else package / "registry.yaml")
 
 
+def _is_checkout(folder: Path) -> bool:
+    """Whether this is zoo-core's source, and not somebody's project into which zoo-core was installed."""
+    project = folder / "pyproject.toml"
+    return project.is_file() and 'name = "zoo-core"' in project.read_text(encoding="utf-8", errors="replace")
+
+
 def user_files() -> list[Path]:
-    """The user's registries: those of ZOO_REGISTRY, then registry.yaml in the configuration folder if it is there."""
-    files = []
-    for item in os.environ.get(REGISTRY_VARIABLE, "").split(os.pathsep):
-        if item.startswith("hf"):
-            raise RegistryError(
-                f"{REGISTRY_VARIABLE} names {printable(item)}: registries on the Hub are not part of this version"
-            )
-        if item:
-            files.append(Path(item).expanduser())
+    """The user's registries: those of ZOO_REGISTRY, then registry.yaml in the configuration folder if it is there.
+
+    Raises:
+        RegistryError: where ZOO_REGISTRY names a registry on the Hub.
+    """
+    value = os.environ.get(REGISTRY_VARIABLE, "")
+    on_hub = re.search(rf"(?:^|{re.escape(os.pathsep)})\s*(hf://[^{re.escape(os.pathsep)}]*)", value)
+    if on_hub:  # looked for before the split: on POSIX the separator is the colon in it
+        raise RegistryError(
+            f"{REGISTRY_VARIABLE} names {printable(on_hub[1])}: registries on the Hub are not supported by this version"
+        )
+    files = [_expanded(item.strip()) for item in value.split(os.pathsep) if item.strip()]
     own = configuration_folder() / "registry.yaml"
     return [*files, own] if own.is_file() else files
 
@@ -260,85 +274,128 @@ def user_files() -> list[Path]:
 def configuration_folder() -> Path:
     """Where the user's own settings lie on this system."""
     if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", "~")).expanduser() / "zoo"
+        return _expanded(os.environ.get("APPDATA") or "~/AppData/Roaming") / "zoo"
     if sys.platform == "darwin":
-        return Path("~/Library/Application Support/zoo").expanduser()
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "zoo"
+        return _expanded("~/Library/Application Support/zoo")
+    return _expanded(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "zoo"
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a user without a home, as in some containers: no such file lies there
+        return Path(path)
 
 
 def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_files: Iterable[Path]) -> Registry:
     """One registry of the core's index, the plugins' own (distribution and file) and the user's, in this order.
 
-    A name belongs to the first that has it; only the plugin that the core's index names adds to the core's entry.
+    A name or alias belongs to the first that has it; only the plugin that the core's index names adds to the core's
+    entry. Plugins come before one another in no order: of two that claim one name, neither has it.
 
     Raises:
         RegistryError: for a user's file; a plugin's becomes a line in `problems` instead.
     """
-    entries = {name: core[name] for name in core}
-    owners: dict[str, str] = {}
-    problems: list[str] = []
-    quarrels: set[str] = set()
-    for distribution, file in plugin_files:
+    problems = list(core.problems)
+    offers = _plugin_offers(core, plugin_files, problems)
+    entries = dict(core.items())
+    for offer in _settle_between_plugins(core, offers, problems):
+        entries[offer.name] = _merge(core[offer.name], offer) if offer.name in core else offer
+    taken = {name for entry in entries.values() for name in _names(entry)}
+    for file in dict.fromkeys(user_files):
+        for entry in Registry.from_file(file).values():
+            if entry.name in taken:
+                problems.append(f"{printable(file)}: {entry.name} is left out: an earlier registry has that name")
+                continue
+            kept = _without_aliases(entry, taken, problems)
+            entries[kept.name] = kept
+            taken.update(_names(kept))
+    return Registry(entries.values(), problems)
+
+
+def _plugin_offers(
+    core: Registry, plugin_files: Iterable[tuple[str, Path]], problems: list[str]
+) -> list[tuple[str, ModelEntry]]:
+    """The entries of the plugins' registries, each with its distribution, that the core's index allows."""
+    offers = []
+    for distribution, file in dict.fromkeys(plugin_files):
         try:
             found = Registry.from_file(file)
         except RegistryError as error:
-            problems.append(f"the registry of {distribution} is left out: {error}")
+            problems.append(f"the registry of {printable(distribution)} is left out: {error}")
             continue
         for entry in found.values():
-            problem = _add_of_plugin(entries, owners, quarrels, distribution, entry)
-            if problem:
-                problems.append(problem)
-    for name in quarrels:
-        del entries[name]
-    for file in user_files:
-        for entry in Registry.from_file(file).values():
-            if entry.name in entries:
-                problems.append(f"{file}: {entry.name} is left out, another registry has that name already")
+            reason = _reason_against(core, distribution, entry)
+            if reason is None:
+                offers.append((distribution, msgspec.structs.replace(entry, plugin=distribution)))
             else:
-                entries[entry.name] = entry
-    return Registry(_without_stolen_aliases(entries, problems), problems)
+                problems.append(f"{entry.name} of {printable(distribution)} is left out: {reason}")
+    return offers
 
 
-def _add_of_plugin(
-    entries: dict[str, ModelEntry], owners: dict[str, str], quarrels: set[str], distribution: str, entry: ModelEntry
-) -> str | None:
-    """Take in one entry of a plugin's registry; a line that says why, where that is refused."""
-    name = entry.name
+def _reason_against(core: Registry, distribution: str, entry: ModelEntry) -> str | None:
+    """Why the distribution may not provide this entry, or None where it may."""
     if entry.plugin is not None and same_name(entry.plugin) != same_name(distribution):
-        return f"{name} of {distribution} is left out: it names the plugin {printable(entry.plugin)}"
-    known = entries.get(name)
-    if known is None:
-        entries[name] = msgspec.structs.replace(entry, plugin=distribution)
-        owners[name] = distribution
+        return f"it names the plugin {printable(entry.plugin)}"
+    if entry.name not in core:
         return None
-    if name in owners:
-        quarrels.add(name)
-        return f"{name} is shipped by {owners[name]} and by {distribution}: neither is used"
+    known = core[entry.name]
+    if known.name != entry.name:
+        return f"the name is an alias of {known.name}"
     if same_name(known.plugin or "") != same_name(distribution):
-        return f"{name} of {distribution} is left out: the name belongs to {known.plugin}"
-    entries[name] = _merge(known, entry)
+        return f"the name belongs to {printable(known.plugin or 'the core')}"
+    if same_name(known.architecture) != same_name(entry.architecture):
+        return f"its architecture is {entry.architecture}, but the core's index says {known.architecture}"
     return None
+
+
+def _settle_between_plugins(
+    core: Registry, offers: list[tuple[str, ModelEntry]], problems: list[str]
+) -> list[ModelEntry]:
+    """The entries whose name one plugin alone offers, less aliases that are not theirs alone."""
+    claims: dict[str, list[str]] = {}
+    for distribution, entry in offers:
+        claims.setdefault(entry.name, []).append(printable(distribution))
+    for name, distributions in claims.items():
+        if len(distributions) > 1:
+            problems.append(f"{name} is shipped by {' and by '.join(sorted(distributions))}: neither is used")
+    kept = [entry for _, entry in offers if len(claims[entry.name]) == 1]
+    counts = Counter(alias for entry in kept for alias in entry.aliases)
+    shared = {alias for alias, count in counts.items() if count > 1}
+    names = {entry.name for entry in kept} | shared
+    for known in core.values():
+        names.update(_names(known))
+    return [_without_aliases(entry, names - _own_names(core, entry), problems) for entry in kept]
+
+
+def _own_names(core: Registry, entry: ModelEntry) -> set[str]:
+    """The names that the core's index gives to the very model of this entry."""
+    return _names(core[entry.name]) if entry.name in core else set()
+
+
+def _names(entry: ModelEntry) -> set[str]:
+    return {entry.name, *entry.aliases}
+
+
+def _without_aliases(entry: ModelEntry, taken: set[str], problems: list[str]) -> ModelEntry:
+    """The entry less the aliases in `taken`, each loss a line in `problems`."""
+    lost = [alias for alias in entry.aliases if alias in taken]
+    if not lost:
+        return entry
+    problems.append(f"{entry.name} loses the alias {', '.join(lost)}: another model has that name")
+    return msgspec.structs.replace(entry, aliases=tuple(alias for alias in entry.aliases if alias not in taken))
+
+
+# What the plugin knows better than the curated index, since its weights and their digests travel together.
+_PLUGIN_FIELDS = ("sample_shape", "parameters", "training", "metrics", "files")
 
 
 def _merge(core: ModelEntry, plugin: ModelEntry) -> ModelEntry:
     """The core's entry, completed by what its own plugin says of the same model."""
     values = {}
     for field in ModelEntry.__struct_fields__:
-        ours, theirs = getattr(core, field), getattr(plugin, field)
-        values[field] = ours if ours not in (None, "", (), {}) and field != "source" else theirs
-    return ModelEntry(**values)
-
-
-def _without_stolen_aliases(entries: dict[str, ModelEntry], problems: list[str]) -> list[ModelEntry]:
-    """The entries, less aliases that another model has as its name or, earlier, as its alias."""
-    taken = set(entries)
-    kept = []
-    for entry in entries.values():
-        free = tuple(alias for alias in entry.aliases if alias not in taken)
-        taken.update(free)
-        if free != entry.aliases:
-            lost = ", ".join(sorted(set(entry.aliases) - set(free)))
-            problems.append(f"{entry.name} loses the alias {lost}: another model has that name")
-            entry = msgspec.structs.replace(entry, aliases=free)
-        kept.append(entry)
-    return kept
+        first, second = (plugin, core) if field in _PLUGIN_FIELDS else (core, plugin)
+        given = getattr(first, field)
+        values[field] = getattr(second, field) if given in (None, "", (), {}) else given
+    shipped = plugin if plugin.bundled is not None else core  # the folder is relative to the file that names it
+    return ModelEntry(**values | {"bundled": shipped.bundled, "source": shipped.source})

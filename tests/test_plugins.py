@@ -1,0 +1,271 @@
+"""Plugins are found by entry point, and whatever one does wrong costs nothing but its own absence."""
+
+import json
+import textwrap
+
+import click
+import pytest
+
+from zoo_core.errors import PluginError, UnknownArchitectureError
+from zoo_core.plugins import PluginManager
+
+GOOD = """
+    from zoo_core import Architecture, hookimpl
+
+    @hookimpl
+    def zoo_architectures():
+        return [Architecture(name="ring", summary="Points on a ring", config="zoo_ring.model:RingConfig",
+                             generator="zoo_ring.model:Ring")]
+"""
+MODEL = """
+    import math
+    from typing import Annotated
+    import torch
+    from msgspec import Meta
+    from zoo_core import Generator, ModelConfig
+
+    class RingConfig(ModelConfig, frozen=True):
+        radius: Annotated[float, Meta(gt=0)] = 1.0
+
+    class Ring(Generator):
+        kind = "tensor"
+        latent_shape = (2,)
+        sample_shape = (2,)
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.radius = torch.nn.Parameter(torch.tensor(config.radius))
+
+        def forward(self, z, labels=None):
+            return self.radius * z / z.norm(dim=1, keepdim=True)
+"""
+IMPORTS = "from zoo_core import Architecture, hookimpl\n"
+ARCHITECTURE = 'Architecture(name="{name}", summary="", config="m:C", generator="m:G")'
+
+
+def registers(*names):
+    listed = ", ".join(ARCHITECTURE.format(name=name) for name in names)
+    return f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return [{listed}]\n"
+
+
+def discover(site, **options):
+    options = {"disabled": (), "owners": {}} | options
+    return PluginManager(site.entry_points().values(), **options)
+
+
+def state(manager, distribution):
+    return next(info for info in manager.plugins if info.distribution == distribution)
+
+
+BROKEN = {
+    "fails at import": ("raise RuntimeError('no luck')", "RuntimeError: no luck"),
+    "exits at import": ("import sys; sys.exit(3)", r"it calls sys.exit(3) when it is loaded"),
+    "does not parse": ("def", "SyntaxError"),
+    "lacks a module": ("import no_such_module_anywhere", "ModuleNotFoundError"),
+    "recurses": ("def f(): f()\nf()", "RecursionError"),
+    "fails in a hook": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return 1 / 0", "ZeroDivisionError"),
+    "fails in a generator": (
+        f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    yield {ARCHITECTURE.format(name='x')}\n    raise OSError('late')",
+        "OSError: late",
+    ),
+    "returns a number": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return 3", "must return Architectures, not 3"),
+    "returns a string": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return 'x'", "must return Architectures"),
+    "returns strings": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return ['x']", "must return Architectures"),
+    "never ends": (
+        f"{IMPORTS}import itertools\n@hookimpl\ndef zoo_architectures():\n"
+        f"    return (Architecture(name=f'a{{i}}', summary='', config='m:C', generator='m:G') for i in itertools.count())",
+        "more than 1,000",
+    ),
+    "has a wrong name": (registers("Not A Name"), "architecture name 'Not A Name'"),
+    "repeats itself": (registers("same_name", "same-name"), "registers the architecture 'same-name' twice"),
+    "misspells a hook": (
+        f"{IMPORTS}@hookimpl\ndef zoo_architecture():\n    return []",
+        "unknown hook zoo_architecture; did you mean zoo_architectures?",
+    ),
+    "takes wrong arguments": (f"{IMPORTS}@hookimpl\ndef zoo_registry(what):\n    return None", "PluginValidationError"),
+    "is from the future": ("zoo_api = 2", "made for plugin API 2, and this zoo-core has 1: upgrade zoo-core"),
+    "has a strange version": ("zoo_api = 'one'", "zoo_api must be a whole number"),
+    "ships no registry": (f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return '/no/such.yaml'", "which is no file"),
+    "ships a strange registry": (f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return 5", "must return a path, not 5"),
+}
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_broken_plugin_is_left_out_with_its_reason_and_the_other_works(site, way):
+    source, reason = BROKEN[way]
+    site.add("zoo-broken", source)
+    site.add("zoo-ring", GOOD, model=MODEL)
+    manager = discover(site)
+    broken = state(manager, "zoo-broken")
+    assert broken.status == "left out"
+    assert reason in broken.problem
+    assert "\n" not in broken.problem
+    assert broken.architectures == ()
+    assert list(manager.architectures) == ["ring"]
+    assert manager.problems == [f"plugin broken of zoo-broken is left out: {broken.problem}"]
+    assert manager.commands(reserved=()) == {}
+
+
+def test_a_failure_keeps_its_traceback_for_who_asks(site):
+    site.add("zoo-broken", "raise RuntimeError('no luck')")
+    assert "zoo_broken" in state(discover(site), "zoo-broken").traceback
+
+
+def test_what_a_plugin_prints_at_import_does_not_reach_stdout(site, capsys):
+    site.add("zoo-ring", "print('hello')\n" + textwrap.dedent(GOOD), model=MODEL)
+    assert state(discover(site), "zoo-ring").status == "ok"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "hello" in captured.err
+
+
+@pytest.mark.parametrize("disabled", ["ring", "zoo-ring", "ZOO_RING", "all"])
+def test_a_plugin_can_be_disabled_by_either_name(site, disabled, monkeypatch):
+    site.add("zoo-ring", GOOD + "\n    raise SystemExit('it was loaded')")
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", f"other, {disabled}")
+    manager = discover(site, disabled=None)
+    assert state(manager, "zoo-ring").status == "disabled"
+    assert manager.problems == []
+    assert manager.architectures == {}
+
+
+def test_a_name_of_the_cores_index_is_never_stolen(site):
+    site.add("zoo-thief", registers("dcgan", "honest"))
+    site.add("zoo-dcgan", registers("DCGAN".lower()))
+    manager = discover(site, owners={"dcgan": "zoo_dcgan"})
+    assert state(manager, "zoo-thief").problem == "the architecture 'dcgan' belongs to zoo-dcgan".replace("-d", "_d")
+    assert manager.owner("dcgan").distribution == "zoo-dcgan"
+    assert "honest" not in manager.architectures
+
+
+def test_a_stolen_name_stays_free_even_where_its_owner_is_not_installed(site):
+    site.add("zoo-thief", registers("dcgan"))
+    assert PluginManager(site.entry_points().values(), disabled=()).architectures == {}
+
+
+def test_of_two_plugins_with_one_name_neither_is_used_until_one_is_disabled(site):
+    site.add("zoo-one", registers("flow_model"))
+    site.add("zoo-two", registers("flow-model"))
+    site.add("zoo-ring", GOOD, model=MODEL)
+    manager = discover(site)
+    assert list(manager.architectures) == ["ring"]
+    for distribution in ("zoo-one", "zoo-two"):
+        problem = state(manager, distribution).problem
+        assert "one of zoo-one and two of zoo-two" in problem
+        assert "ZOO_DISABLE_PLUGINS" in problem
+    assert discover(site, disabled=["zoo-two"]).owner("flow-model").distribution == "zoo-one"
+
+
+def test_names_compare_without_regard_to_hyphen_and_underscore(site):
+    site.add("zoo-one", registers("flow_model"))
+    assert discover(site).architecture("flow-model").name == "flow_model"
+
+
+def test_an_unknown_architecture_suggests_close_ones(site):
+    site.add("zoo-ring", GOOD, model=MODEL)
+    with pytest.raises(UnknownArchitectureError, match="'rinng' is not provided by any installed plugin; did you mean ring"):
+        discover(site).architecture("rinng")
+
+
+def test_an_architecture_of_the_index_says_what_to_install(site):
+    with pytest.raises(UnknownArchitectureError, match="'dcgan' needs a plugin: pip install zoo-dcgan") as caught:
+        discover(site, owners={"dcgan": "zoo-dcgan"}).architecture("dcgan")
+    assert caught.value.plugin == "zoo-dcgan"
+
+
+def test_an_architecture_of_a_broken_plugin_says_why_it_is_not_there(site):
+    site.add("zoo-dcgan", "raise RuntimeError('no luck')")
+    with pytest.raises(UnknownArchitectureError, match="zoo-dcgan, which is left out: RuntimeError: no luck"):
+        discover(site, owners={"dcgan": "zoo-dcgan"}).architecture("dcgan")
+
+
+def test_the_architecture_of_a_class_is_found_by_its_import_string_or_a_re_export(site):
+    reexported = textwrap.dedent(GOOD).replace("zoo_ring.model:Ring'", "zoo_ring.model:Ring'")
+    site.add("zoo-ring", reexported.replace('generator="zoo_ring.model:Ring"', 'generator="zoo_ring.public:Ring"'),
+             model=MODEL, public="from zoo_ring.model import Ring")
+    manager = discover(site)
+    generator_class = manager.architecture("ring").generator_class()
+    assert generator_class.__module__ == "zoo_ring.model"
+    assert manager.architecture_of(generator_class)[0].name == "ring"
+
+
+def test_an_unregistered_class_says_how_to_register_it(site):
+    site.add("zoo-ring", GOOD, model=MODEL)
+    manager = discover(site)
+
+    class Other(manager.architecture("ring").generator_class()):
+        pass
+
+    with pytest.raises(PluginError, match=r"Other is registered by no installed plugin.*zoo_architectures"):
+        manager.architecture_of(Other)
+
+
+COMMAND = """
+    import click
+    from zoo_core import hookimpl
+
+    @hookimpl
+    def zoo_commands(cli):
+        @cli.command("{name}")
+        def command():
+            "Say hello."
+            click.echo("hello from {name}")
+"""
+
+
+def test_commands_are_taken_in_and_collisions_refused(site):
+    site.add("zoo-one", COMMAND.format(name="hello"))
+    site.add("zoo-two", COMMAND.format(name="sample"))
+    site.add("zoo-three", COMMAND.format(name="twice"))
+    site.add("zoo-four", COMMAND.format(name="twice"))
+    site.add("zoo-five", f"{IMPORTS}@hookimpl\ndef zoo_commands(cli):\n    raise ValueError('no')")
+    manager = discover(site)
+    commands = manager.commands(reserved={"sample", "list"})
+    assert list(commands) == ["hello"]
+    assert isinstance(commands["hello"], click.Command)
+    assert len(manager.problems) == 3
+    text = " | ".join(manager.problems)
+    assert "command sample of plugin two is refused: zoo has it" in text
+    assert "command twice is offered by plugins four and three: neither is used" in text
+    assert "commands of plugin five: ValueError: no" in text
+
+
+def test_nothing_that_a_plugin_does_breaks_the_list_or_its_json(site, zoo):
+    for number, (source, _) in enumerate(BROKEN.values()):
+        site.add(f"zoo-broken{number}", "print('noise')\n" + textwrap.dedent(source) if source != "def" else source)
+    listed = zoo("list", "--json", env=site.environment())
+    assert listed.returncode == 0
+    assert {"dcgan-mnist", "vae-mnist"} <= {entry["name"] for entry in json.loads(listed.stdout)}
+    reasons = listed.stderr.splitlines()
+    assert sum("is left out" in line for line in reasons) == len(BROKEN)
+    plugins = zoo("plugins", "list", env=site.environment())
+    assert plugins.returncode == 0
+    assert plugins.stdout.count("left out") >= len(BROKEN)
+    assert "Traceback" not in plugins.stdout + plugins.stderr
+    assert "Traceback" in zoo("plugins", "list", "--verbose", env=site.environment()).stdout
+
+
+def test_a_plugins_command_appears_in_the_help_and_runs(site, zoo):
+    site.add("zoo-one", COMMAND.format(name="hello"))
+    assert "Say hello." in zoo("--help", env=site.environment()).stdout
+    assert zoo("hello", env=site.environment()).stdout == "hello from hello\n"
+
+
+def test_points_in_the_plane_are_saved_loaded_and_sampled(site, zoo, tmp_path):
+    """A plugin of tensors, not pictures, from the contract alone."""
+    site.add("zoo-ring", GOOD, model=MODEL)
+    save = "from zoo_ring.model import *; Ring(RingConfig(radius=2.0)).save('ring')"
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=site.environment(), check=True)
+    done = zoo("sample", "./ring", "-n", "10", "-o", "points.npz", env=site.environment())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "points.npz\n", "")
+    import numpy as np
+
+    points = np.load(tmp_path / "points.npz")["arr_0"]
+    assert (points.shape, points.dtype) == ((10, 2), np.float32)
+    assert np.allclose(np.linalg.norm(points, axis=1), 2.0)
+    refused = zoo("sample", "./ring", "-o", "points.png", env=site.environment())
+    assert refused.returncode == 1
+    assert refused.stderr == "zoo: points.png cannot be written: this model makes tensors, not pictures; use a name in .npz\n"
