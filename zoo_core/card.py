@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ def model_card(
     architecture: Architecture,
     *,
     name: str,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     dataset: str | None = None,
     license: str | None = None,
     summary: str | None = None,

@@ -67,29 +67,30 @@ def read_yaml(path: str | Path) -> Document:
     """Read a YAML file strictly.
 
     Raises:
-        RegistryError: with file, line and field, for anything but one plain UTF-8 document of moderate depth and
-            size, without anchors, aliases, tags and repeated keys.
+        RegistryError: with file, line and field (a syntax error without field), for anything but one plain UTF-8
+            document of moderate depth and size, without anchors, aliases, tags and repeated keys.
     """
     path = Path(path)
     text = _read_text(path)
     control = _CONTROL.search(text)
     if control:
-        line = text.count("\n", 0, control.start()) + 1
-        raise RegistryError(f"holds the control character U+{ord(control[0]):04X}", file=path, line=line)
+        problem = f"holds the control character U+{ord(control[0]):04X}"
+        raise RegistryError(problem, file=path, line=text.count("\n", 0, control.start()) + 1)
     builder = _Builder(path)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise RegistryError(printable(error.problem), file=path, line=mark.line + 1 if mark else None) from error
+        # What is not closed is missed after the last line. The field is not told: the parser reads ahead of it.
+        line = min(mark.line, text.count("\n")) + 1 if mark else None
+        raise RegistryError(printable(error.problem), file=path, line=line) from error
     except yaml.YAMLError as error:
         raise RegistryError(f"is not YAML: {printable(error, 120)}", file=path) from error
     return Document(path, builder.root, builder.lines)
 
 
 def _read_text(path: Path) -> str:
-    too_large = RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=path)
     try:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
@@ -97,15 +98,13 @@ def _read_text(path: Path) -> str:
         if not stat.S_ISREG(facts.st_mode):  # a pipe may never answer, a device may never end
             raise RegistryError("is not a regular file", file=path)
         if facts.st_size > MAX_BYTES:
-            raise too_large
+            raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=path)
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(facts.st_size)  # and no more, should the file be growing
     except OSError as error:
         raise RegistryError(f"cannot be read: {error.strerror or error}", file=path) from error
     except ValueError as error:  # a null character in the path
         raise RegistryError(f"cannot be read: {error}", file=path) from error
-    if len(content) > MAX_BYTES:
-        raise too_large
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,0 +1,94 @@
+"""Put a finished training run into a plugin's package, as a bundled model.
+
+    python tools/bundle.py runs/dcgan-mnist dcgan-mnist
+
+The model's folder is `weights/NAME` in the package of the plugin that the core's index names; training.yaml lies there
+already, since the run was made from it. The plugin's registry.yaml gets the sizes and digests of all its files.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import zoo_core as zoo
+from zoo_core.card import model_card
+from zoo_core.modelfolder import file_sha256
+from zoo_core.plugins import manager
+from zoo_core.registries import ModelEntry, core_index
+
+TRAINING = "training.yaml"
+COPIED = ("config.json", "model.safetensors", "samples.png")
+HEADER = "# The bundled models of this plugin; written by tools/bundle.py of zoo-core.\n"
+
+
+def bundle(run: Path, name: str) -> Path:
+    """Copy the model of a finished run into its plugin's package and enter it in the plugin's registry."""
+    description = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    if not description.get("finished"):
+        raise SystemExit(f"{run} is not finished")
+    entry = core_index()[name]
+    registry_file = manager().owner(entry.architecture).registry_file
+    assert registry_file is not None
+    folder = registry_file.parent / "weights" / name
+    if not (folder / TRAINING).is_file():
+        raise SystemExit(f"{folder} has no {TRAINING}: the run must come from a configuration that is kept")
+    for file in COPIED:
+        shutil.copy(run / file, folder / file)
+    _write_card(folder, entry, description)
+    _enter(registry_file, folder, entry, description)
+    return folder
+
+
+def _write_card(folder: Path, entry: ModelEntry, description: dict[str, Any]) -> None:
+    architecture = manager().architecture(entry.architecture)
+    card = model_card(
+        zoo.load(folder, device="cpu"),
+        architecture,
+        name=entry.name,
+        settings=description["settings"],
+        dataset=entry.dataset,
+        license=entry.license,
+        summary=entry.summary,
+    )
+    (folder / "README.md").write_bytes(card.encode())
+
+
+def _enter(registry_file: Path, folder: Path, entry: ModelEntry, description: dict[str, Any]) -> None:
+    settings = description["settings"]
+    content = yaml.safe_load(registry_file.read_text(encoding="utf-8"))
+    generator = zoo.load(folder, device="cpu")
+    content["models"][entry.name] = {
+        "architecture": entry.architecture,
+        "plugin": entry.plugin,
+        "summary": entry.summary,
+        "license": entry.license,
+        "dataset": entry.dataset,
+        "tags": list(entry.tags),
+        "sample_shape": list(generator.sample_shape),
+        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "training": {
+            "steps": settings["steps"],
+            "seed": settings["seed"],
+            "batch_size": settings["batch_size"],
+            "configuration": TRAINING,
+        },
+        "bundled": f"weights/{entry.name}",
+        "files": {
+            path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())
+        },
+    }
+    content["models"] = dict(sorted(content["models"].items()))
+    text = HEADER + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
+    registry_file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    print(bundle(Path(sys.argv[1]), sys.argv[2]))
