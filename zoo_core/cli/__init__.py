@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
+import functools
 import importlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -38,23 +42,32 @@ class Failure(click.ClickException):
 class ZooGroup(click.Group):
     """A group whose commands are imported when they are called, and whose errors are one line."""
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        for stream in (sys.stdout, sys.stderr):
+            # Not every terminal has every letter; one that it lacks must not end the command.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+        with _one_line(debug="--debug" in sys.argv[1:2]):
+            return super().make_context(*args, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if name not in HIDDEN] + sorted(_plugin_commands())
+        return [name for name in COMMANDS if name not in HIDDEN] + sorted(self._plugin_commands(ctx))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
             command: click.Command = importlib.import_module(f"zoo_core.cli.{COMMANDS[name][0]}").command
             return command
-        return _plugin_commands().get(name)
+        return self._plugin_commands(ctx).get(name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        plugins = _plugin_commands()
+        plugins = self._plugin_commands(ctx)
         rows = [(name, line) for name, (_, line) in COMMANDS.items() if name not in HIDDEN]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
         if plugins:
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, printable(plugins[name].get_short_help_str())) for name in sorted(plugins)])
+                helps = {printable(name): printable(plugins[name].get_short_help_str()) for name in sorted(plugins)}
+                formatter.write_dl(list(helps.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,21 +79,47 @@ class ZooGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _one_line(debug=bool(ctx.params.get("debug"))):
             return super().invoke(ctx)
-        except (ZooError, OSError) as error:
-            if ctx.params.get("debug") or (isinstance(error, OSError) and error.errno == errno.EPIPE):
-                raise
-            raise Failure(printable(error, 2000)) from error
+
+    def _plugin_commands(self, ctx: click.Context) -> dict[str, click.Command]:
+        commands = _commands_of_plugins()
+        if not ctx.resilient_parsing:  # while a shell completes, a message would end up in the line being typed
+            from zoo_core.cli.messages import report_problems
+
+            report_problems()
+        return commands
 
 
-def _plugin_commands() -> dict[str, click.Command]:
-    from zoo_core.cli.messages import report_problems
+@contextlib.contextmanager
+def _one_line(*, debug: bool) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a Failure; with `debug`, let errors pass with their traceback."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except KeyboardInterrupt as error:
+        raise Failure("interrupted") from error
+    except Exception as error:  # a plugin's model may raise anything, and a user is owed a line in any case
+        if debug or (isinstance(error, OSError) and error.errno == errno.EPIPE):
+            raise
+        raise Failure(_explanation(error)) from error
+
+
+def _explanation(error: Exception) -> str:
+    if isinstance(error, ZooError):
+        return printable(error, 2000)
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{printable(error.filename)}: " if error.filename else ""
+        return f"{place}{error.strerror}"
+    return f"{printable(f'{type(error).__name__}: {error}', 500)} (zoo --debug COMMAND shows where)"
+
+
+@functools.cache
+def _commands_of_plugins() -> dict[str, click.Command]:
     from zoo_core.plugins import manager
 
-    commands = manager().commands(reserved=COMMANDS)
-    report_problems()
-    return commands
+    return manager().commands(reserved=COMMANDS)
 
 
 @click.group(cls=ZooGroup, context_settings={"help_option_names": ["-h", "--help"]})

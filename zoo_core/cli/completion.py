@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo_core.errors import ZooError
+from zoo_core.errors import ZooError, printable
 
 _INSTALL = {
     "bash": '# add to ~/.bashrc:  eval "$(zoo completion bash)"',
@@ -15,7 +15,7 @@ _INSTALL = {
 }
 
 
-class ModelName(click.ParamType[str]):
+class ModelName(click.types.StringParamType):
     """The name of a model in the registry, which a shell can complete."""
 
     name = "name"
@@ -26,14 +26,19 @@ class ModelName(click.ParamType[str]):
         from zoo_core.models import registry
 
         try:
-            entries = registry().find(f"{incomplete}*")
+            entries = list(registry().values())
         except ZooError:  # a shell that completes cannot show an error; the command itself will
             return []
-        items = [CompletionItem(entry.name, help=entry.summary) for entry in entries]
+        items = [
+            CompletionItem(name, help=printable(entry.summary, 80))
+            for entry in entries
+            for name in (entry.name, *entry.aliases)
+            if name.startswith(incomplete)
+        ]
         return items or [CompletionItem(incomplete, type="dir")]
 
 
-class ArchitectureName(click.ParamType[str]):
+class ArchitectureName(click.types.StringParamType):
     """The name of an architecture, which a shell can complete."""
 
     name = "architecture"
@@ -43,8 +48,11 @@ class ArchitectureName(click.ParamType[str]):
 
         from zoo_core.plugins import manager
 
-        found = [architecture for architecture, _ in manager().architectures.values()]
-        return [CompletionItem(a.name, help=a.summary) for a in found if a.name.startswith(incomplete)]
+        return [
+            CompletionItem(architecture.name, help=printable(architecture.summary, 80))
+            for architecture, _ in manager().architectures.values()
+            if architecture.name.startswith(incomplete)
+        ]
 
 
 @click.command("completion")

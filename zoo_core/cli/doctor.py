@@ -25,11 +25,12 @@ def command(as_json: bool) -> None:
     """Look at versions, devices, plugins, registries and bundled models; exit 1 where something is wrong."""
     problems: list[str] = []
     facts = {
-        "versions": _versions(),
+        "versions": _versions(problems),
         "devices": _devices(problems),
         "extras": _extras(),
         "folders": _folders(),
         "plugins": _plugins(problems),
+        "registries": _registries(problems),
         "models": _models(problems),
     }
     if as_json:
@@ -37,23 +38,33 @@ def command(as_json: bool) -> None:
     else:
         for title, part in facts.items():
             click.echo(f"{title}:")
-            echo_facts([(f"  {name}", value) for name, value in part.items()] or [("  none", "")])
+            echo_facts([(f"  {name}", value) for name, value in _indented(part)] or [("  none", "")])
         for problem in problems:
             click.echo(f"problem: {printable(problem, 1000)}")
-        click.echo("nothing is wrong" if not problems else f"{len(problems)} problems")
+        click.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}" if problems else "nothing is wrong")
     sys.exit(1 if problems else 0)
 
 
-def _versions() -> dict[str, str]:
+def _versions(problems: list[str]) -> dict[str, str]:
+    from packaging.requirements import Requirement
+
+    for line in importlib.metadata.requires("zoo-core") or []:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        found = _version(requirement.name)
+        if found is None or not requirement.specifier.contains(found, prereleases=True):
+            bound = f"{requirement.name}{requirement.specifier}"
+            problems.append(f"zoo-core needs {bound}, and {found or 'none'} is installed: pip install '{bound}'")
     versions = {"python": f"{platform.python_version()} on {platform.system()} {platform.machine()}"}
-    return versions | {package: _version(package) for package in PACKAGES}
+    return versions | {package: _version(package) or "not installed" for package in PACKAGES}
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def _devices(problems: list[str]) -> dict[str, str]:
@@ -62,10 +73,12 @@ def _devices(problems: list[str]) -> dict[str, str]:
     except (ImportError, OSError) as error:  # a broken installation of torch raises either
         problems.append(f"torch cannot be imported: {error}; pip install --force-reinstall torch")
         return {}
-    devices = {"cpu": f"{torch.get_num_threads()} threads"}
+    devices = {"cpu": f"{torch.get_num_threads()} threads, bf16"}
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         facts = torch.cuda.get_device_properties(index)
-        devices[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+        with torch.cuda.device(index):
+            bf16 = ", bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else ", no bf16"
+        devices[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB{bf16}"
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple silicon"
     if torch.version.cuda and not torch.cuda.is_available():
@@ -82,13 +95,14 @@ def _extras() -> dict[str, str]:
 
 
 def _folders() -> dict[str, str]:
+    from zoo_core.plugins import DISABLE_VARIABLE
     from zoo_core.registries import REGISTRY_VARIABLE, configuration_folder
 
     cache = (
         os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"
     )
     folders = {"configuration": str(configuration_folder()), "HF_HOME": str(cache)}
-    for variable in (REGISTRY_VARIABLE, "ZOO_DISABLE_PLUGINS", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
+    for variable in (REGISTRY_VARIABLE, DISABLE_VARIABLE, "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         if os.environ.get(variable):
             folders[variable] = os.environ[variable]
     return folders
@@ -100,30 +114,60 @@ def _plugins(problems: list[str]) -> dict[str, str]:
 
     found = manager()
     found.commands(reserved=COMMANDS)
-    problems += [f"{problem}; mend or uninstall it" for problem in found.problems]
+    problems += [f"{problem}; upgrade or uninstall it" for problem in found.problems]
     if not found.plugins:
         problems.append("no plugin is installed, so no model can be used: pip install zoo-dcgan, for one")
-    return {info.entry_point: f"{info.distribution} {info.version}, {info.status}" for info in found.plugins}
+    return {info.key: f"{info.version}, {info.status}" for info in found.plugins}
 
 
-def _models(problems: list[str]) -> dict[str, Any]:
+def _registries(problems: list[str]) -> dict[str, str]:
+    """Each registry file that is read, and how many models are in it."""
+    from zoo_core.plugins import manager
+    from zoo_core.registries import Registry, core_index, user_files
+
+    core = core_index()
+    states = {"the core's index": _models_in(core)}
+    files = [info.registry_file for info in manager().plugins if info.status == "ok" and info.registry_file]
+    try:
+        files += user_files()
+    except ZooError as error:
+        problems.append(f"{error}; unset it")
+    for file in files:
+        try:
+            states[str(file)] = _models_in(Registry.from_file(file))
+        except ZooError as error:
+            states[str(file)] = "cannot be read"
+            problems.append(f"{error}; zoo registry check {file} tells when it is mended")
+    return states
+
+
+def _models_in(models: Any) -> str:
+    return f"{len(models)} model{'' if len(models) == 1 else 's'}"
+
+
+def _models(problems: list[str]) -> dict[str, str]:
+    from zoo_core.cli.availability import why_unusable
     from zoo_core.models import pull, registry
 
     try:
         models = registry()
-    except ZooError as error:
-        problems.append(str(error))
+    except ZooError:  # told with the registries
         return {}
-    problems += models.problems
+    told = " ".join(problems)
+    problems += [f"{problem}; rename one of them" for problem in models.problems if "registry of" not in problem]
+    del told
     states = {}
     for name, entry in models.items():
-        if entry.folder is None:
+        reason = why_unusable(entry)
+        if reason is not None:
+            states[name] = reason
+        elif entry.folder is None:
             states[name] = "not bundled"
-            continue
-        try:
-            pull(name)
-            states[name] = "verified"
-        except ZooError as error:
-            states[name] = "cannot be used"
-            problems.append(f"{error}; install {entry.plugin} again")
+        else:
+            try:
+                pull(name)
+                states[name] = "verified"
+            except ZooError as error:
+                states[name] = "cannot be used"
+                problems.append(f"{error}; install {entry.plugin or 'it'} again")
     return states

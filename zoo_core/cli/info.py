@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, report_problems
+
+if TYPE_CHECKING:
+    from zoo_core.registries import Metric, ModelEntry
 
 
 @click.command("info")
@@ -13,48 +18,82 @@ from zoo_core.cli.messages import echo_facts, echo_json, report_problems
 @click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
 def command(name: str, as_json: bool) -> None:
     """Say all that the registry knows of the model NAME."""
-    from zoo_core.architecture import same_name
-    from zoo_core.models import registry, suggested_installation
-    from zoo_core.plugins import manager
+    from zoo_core.cli.availability import why_unusable
+    from zoo_core.models import registry
 
     models = registry()
     report_problems(*models.problems)
     entry = models[name]
-    found = manager().architectures.get(same_name(entry.architecture))
     if as_json:
-        echo_json(entry.to_dict() | {"installed": found is not None})
+        echo_json(entry.to_dict() | {"installed": why_unusable(entry) is None})
         return
-    plugin = f"{entry.plugin or 'unknown'}"
-    if found is not None:
-        plugin = f"{found[1].distribution} {found[1].version}"
-    else:
-        plugin += f", not usable here: {suggested_installation(entry) or 'install it to use the model'}"
+    echo_facts([*_what_it_is(entry), *_how_it_was_made(entry), *_where_it_lies(entry)])
+
+
+def _what_it_is(entry: ModelEntry) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("name", entry.name),
+        ("aliases", ", ".join(entry.aliases)),
         ("summary", entry.summary),
         ("architecture", entry.architecture),
-        ("plugin", plugin),
-        ("sample", " x ".join(map(str, entry.sample_shape)) or "-"),
-    ]
-    if found is not None and found[0].paper:
-        facts.append(("paper", found[0].paper))
-    if entry.parameters is not None:
-        facts.append(("parameters", f"{entry.parameters:,}"))
-    facts += [
+        ("plugin", _plugin(entry)),
+        ("paper", _paper(entry)),
+        ("sample", " x ".join(map(str, entry.sample_shape))),
+        ("parameters", f"{entry.parameters:,}" if entry.parameters is not None else ""),
         ("license", entry.license or "not stated"),
         ("data set", entry.dataset or "not stated"),
         ("tags", ", ".join(entry.tags)),
     ]
-    if entry.aliases:
-        facts.append(("aliases", ", ".join(entry.aliases)))
+    return [(name, value) for name, value in facts if value]
+
+
+def _plugin(entry: ModelEntry) -> str:
+    from zoo_core.cli.availability import why_unusable
+    from zoo_core.plugins import manager
+
+    reason = why_unusable(entry)
+    if reason is not None:
+        return f"{entry.plugin or 'not stated'}, not usable here: {reason}"
+    owner = manager().owner(entry.architecture)
+    return f"{owner.distribution} {owner.version}, installed"
+
+
+def _paper(entry: ModelEntry) -> str:
+    from zoo_core.architecture import same_name
+    from zoo_core.plugins import manager
+
+    found = manager().architectures.get(same_name(entry.architecture))
+    return (found[0].paper or "") if found else ""
+
+
+def _how_it_was_made(entry: ModelEntry) -> list[tuple[str, object]]:
+    facts: list[tuple[str, object]] = []
     if entry.training is not None:
         training = entry.training
-        facts.append(("training", f"{training.steps:,} steps of {training.batch_size}, seed {training.seed}"))
-    for metric, figure in entry.metrics.items():
-        facts.append((metric, f"{figure.value:g}" + (f" ± {figure.error:g}" if figure.error is not None else "")))
-    for file, content in entry.files.items():
-        facts.append((file, f"{content.size:,} bytes, sha256 {content.sha256}"))
+        source = f", from {training.configuration}" if training.configuration else ""
+        facts.append(("training", f"{training.steps:,} steps of {training.batch_size}, seed {training.seed}{source}"))
+    return facts + [(name, _figure(metric)) for name, metric in entry.metrics.items()]
+
+
+def _figure(metric: Metric) -> str:
+    """A measured value with what it takes to measure it again."""
+    value = f"{metric.value:g}" + (f" ± {metric.error:g}" if metric.error is not None else "")
+    data = " ".join(part for part in (metric.dataset, metric.split) if part)
+    conditions = [
+        data,
+        f"{metric.samples:,} samples" if metric.samples is not None else "",
+        f"seed {metric.seed}" if metric.seed is not None else "",
+        metric.extractor or "",
+        metric.resizing or "",
+    ]
+    told = ", ".join(condition for condition in conditions if condition)
+    return f"{value} ({told})" if told else value
+
+
+def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:
+    facts: list[tuple[str, object]] = [
+        (file, f"{content.size:,} bytes, sha256 {content.sha256}") for file, content in entry.files.items()
+    ]
     if entry.hub is not None:
         facts.append(("hub", f"{entry.hub.repo} at {entry.hub.revision}"))
-    facts.append(("folder", entry.folder or "not bundled"))
-    echo_facts(facts)
+    return [*facts, ("folder", entry.folder or "not bundled")]

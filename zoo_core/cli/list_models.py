@@ -19,25 +19,22 @@ def command(
     pattern: str, architecture: str | None, dataset: str | None, tag: str | None, license: str | None, as_json: bool
 ) -> None:
     """List the models whose name fits GLOB: name, architecture, shape of a sample, parameters, summary."""
-    from zoo_core.architecture import same_name
-    from zoo_core.models import registry, suggested_installation
-    from zoo_core.plugins import manager
+    from zoo_core.cli.availability import why_unusable
+    from zoo_core.models import registry
 
     models = registry()
     report_problems(*models.problems)
     entries = models.find(pattern, architecture=architecture, dataset=dataset, tag=tag, license=license)
-    installed = {entry.name: same_name(entry.architecture) in manager().architectures for entry in entries}
     if as_json:
-        echo_json([entry.to_dict() | {"installed": installed[entry.name]} for entry in entries])
+        echo_json([entry.to_dict() | {"installed": why_unusable(entry) is None} for entry in entries])
         return
     if not entries:
         click.echo("zoo: no model fits; zoo list shows them all", err=True)
         return
     rows = []
     for entry in entries:
-        remark = ""
-        if not installed[entry.name]:
-            remark = f" [needs: {suggested_installation(entry) or f'the plugin {entry.plugin}'}]"
+        reason = why_unusable(entry)
+        remark = f" [{reason}]" if reason else ""
         shape = "x".join(map(str, entry.sample_shape))
         parameters = f"{entry.parameters:,}" if entry.parameters is not None else "-"
         rows.append((entry.name, entry.architecture, shape or "-", parameters, entry.summary + remark))

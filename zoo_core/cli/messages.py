@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,10 +27,15 @@ def report_problems(*more: str) -> None:
 
 
 def echo_json(value: Any) -> None:
-    """A value of JSON's types, indented, on stdout."""
-    import msgspec
+    """A value of JSON's types, indented, on stdout: in ASCII, so that no terminal and no code page changes it."""
+    import json
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(json.dumps(value, indent=2))
+
+
+def echo_path(path: Path) -> None:
+    """A path on stdout as the system has it, whatever bytes its name holds, for a program to read."""
+    click.echo(os.fsencode(path) if os.name == "posix" else str(path))
 
 
 def echo_columns(rows: Sequence[Sequence[object]]) -> None:
@@ -43,6 +50,7 @@ def echo_columns(rows: Sequence[Sequence[object]]) -> None:
 
 def echo_facts(facts: Sequence[tuple[str, object]]) -> None:
     """Names and values, a line each, the values in one column."""
-    width = max(len(name) for name, _ in facts)
-    for name, value in facts:
-        click.echo(f"{name.ljust(width)}  {printable(value, 1000)}".rstrip())
+    lines = [(printable(name), printable(value, 1000)) for name, value in facts]
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name.ljust(width)}  {value}".rstrip())

@@ -35,6 +35,7 @@ def list_plugins(verbose: bool, as_json: bool) -> None:
                     "problem": info.problem,
                     "architectures": [architecture.name for architecture in info.architectures],
                     "registry": str(info.registry_file) if info.registry_file else None,
+                    "traceback": info.traceback,
                 }
                 for info in found.plugins
             ]
@@ -52,8 +53,16 @@ def list_plugins(verbose: bool, as_json: bool) -> None:
     if commands:
         click.echo(f"commands of plugins: {', '.join(sorted(map(printable, commands)))}")
     for problem in found.command_problems:
-        click.echo(problem)
+        click.echo(printable(problem, 1000))
     if verbose:
         for info in found.plugins:
             if info.traceback:
-                click.echo(f"\n{info.entry_point} of {info.distribution}:\n{info.traceback}", nl=False)
+                click.echo(f"\n{printable(info.entry_point)} of {printable(info.distribution)}:")
+                _echo_traceback(info.traceback)
+
+
+def _echo_traceback(traceback: str) -> None:
+    """Line by line without control characters: an error's text is the plugin's own."""
+    for line in traceback.splitlines():
+        margin = " " * (len(line) - len(line.lstrip(" ")))
+        click.echo(margin + printable(line, 1000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.messages import report_problems
+from zoo_core.cli.messages import echo_path, report_problems
 
 
 @click.command("pull")
@@ -16,4 +16,4 @@ def command(names: tuple[str, ...]) -> None:
 
     report_problems(*registry().problems)
     for name in names:
-        click.echo(pull(name))
+        echo_path(pull(name))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from zoo_core.errors import printable
+
 
 @click.group("registry")
 def command() -> None:
@@ -28,4 +30,4 @@ def check(file: Path) -> None:
             raise RegistryError(f"there is no folder {entry.folder}", file=file, field=f"models.{entry.name}.bundled")
         verify(entry.folder, entry.files)
         inspect(entry.folder)
-    click.echo(f"{file}: {len(models)} models, all well")
+    click.echo(f"{printable(file)}: {len(models)} model{'' if len(models) == 1 else 's'}, all well")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.messages import report_problems
+from zoo_core.cli.messages import echo_path, report_problems
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
 _BAR_FROM = 1000  # samples; fewer are there before a bar could be read
 
@@ -63,10 +63,10 @@ def command(
 
     batches = sample_batches(generator, count, seed=seed, labels=label, truncation=truncation, batch_size=batch_size)
     with _progress(batches, count) as shown:
-        click.echo(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
+        echo_path(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
 
 
-def _dtype(precision: str):  # type: ignore[no-untyped-def]  # torch is imported only where it is needed
+def _dtype(precision: str) -> torch.dtype | None:
     if precision == "fp32":
         return None
     import torch
@@ -75,13 +75,13 @@ def _dtype(precision: str):  # type: ignore[no-untyped-def]  # torch is imported
 
 
 @contextlib.contextmanager
-def _progress(batches: Iterator[Tensor], count: int) -> Iterator[Iterator[Tensor]]:
+def _progress(batches: Iterator[torch.Tensor], count: int) -> Iterator[Iterator[torch.Tensor]]:
     if count < _BAR_FROM or not sys.stderr.isatty():
         yield batches
         return
     with click.progressbar(length=count, file=sys.stderr, label="sampling", show_pos=True) as bar:
 
-        def counted() -> Iterator[Tensor]:
+        def counted() -> Iterator[torch.Tensor]:
             for batch in batches:
                 yield batch
                 bar.update(len(batch))

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.completion import ArchitectureName
-from zoo_core.cli.messages import report_problems
+from zoo_core.cli.messages import echo_path, report_problems
+from zoo_core.errors import printable
 
 
 @click.command("train")
@@ -56,5 +57,5 @@ def command(
         label_column=label_column,
     )
     for note in training_data.notes:
-        click.echo(note, err=True)
-    click.echo(trainer.fit(training_data, out=out, resume=resume))
+        click.echo(printable(note), err=True)
+    echo_path(trainer.fit(training_data, out=out, resume=resume))

@@ -80,6 +80,8 @@ def _read_config(
     if file is None:
         return {}, {}
     document = read_yaml(file)
+    if document.content is None:  # an empty file, or one of comments alone
+        return {}, {}
     if not isinstance(document.content, dict):
         raise document.error("a training configuration is a mapping of settings, with the model's under `model`")
     model = document.content.get(MODEL) or {}
