@@ -68,7 +68,10 @@ BROKEN = {
         f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    yield {ARCHITECTURE.format(name='x')}\n    raise OSError('late')",
         "OSError: late",
     ),
-    "returns a number": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return 3", "must return Architectures, not 3"),
+    "returns a number": (
+        f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return 3",
+        "must return Architectures, not 3",
+    ),
     "returns a string": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return 'x'", "must return Architectures"),
     "returns strings": (f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return ['x']", "must return Architectures"),
     "never ends": (
@@ -163,7 +166,9 @@ def test_names_compare_without_regard_to_hyphen_and_underscore(site):
 
 def test_an_unknown_architecture_suggests_close_ones(site):
     site.add("zoo-ring", GOOD, model=MODEL)
-    with pytest.raises(UnknownArchitectureError, match="'rinng' is not provided by any installed plugin; did you mean ring"):
+    with pytest.raises(
+        UnknownArchitectureError, match="'rinng' is not provided by any installed plugin; did you mean ring"
+    ):
         discover(site).architecture("rinng")
 
 
@@ -181,8 +186,12 @@ def test_an_architecture_of_a_broken_plugin_says_why_it_is_not_there(site):
 
 def test_the_architecture_of_a_class_is_found_by_its_import_string_or_a_re_export(site):
     reexported = textwrap.dedent(GOOD).replace("zoo_ring.model:Ring'", "zoo_ring.model:Ring'")
-    site.add("zoo-ring", reexported.replace('generator="zoo_ring.model:Ring"', 'generator="zoo_ring.public:Ring"'),
-             model=MODEL, public="from zoo_ring.model import Ring")
+    site.add(
+        "zoo-ring",
+        reexported.replace('generator="zoo_ring.model:Ring"', 'generator="zoo_ring.public:Ring"'),
+        model=MODEL,
+        public="from zoo_ring.model import Ring",
+    )
     manager = discover(site)
     generator_class = manager.architecture("ring").generator_class()
     assert generator_class.__module__ == "zoo_ring.model"
@@ -268,4 +277,7 @@ def test_points_in_the_plane_are_saved_loaded_and_sampled(site, zoo, tmp_path):
     assert np.allclose(np.linalg.norm(points, axis=1), 2.0)
     refused = zoo("sample", "./ring", "-o", "points.png", env=site.environment())
     assert refused.returncode == 1
-    assert refused.stderr == "zoo: points.png cannot be written: this model makes tensors, not pictures; use a name in .npz\n"
+    assert (
+        refused.stderr
+        == "zoo: points.png cannot be written: this model makes tensors, not pictures; use a name in .npz\n"
+    )

@@ -46,34 +46,37 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path, *, durable: bool = True) -> Iterator[Path]:
     """A new folder that becomes `target` when the block ends well, and vanishes otherwise.
 
-    An older folder of that name is put aside first and removed last.
+    An older folder of that name is put aside first, removed last, and put back where the new one cannot take its place.
+
+    Args:
+        durable: wait until every file is on the disk; a million small files take minutes so.
 
     Raises:
         OutputError: where it cannot be written.
     """
-    temporary = temporary_sibling(target)
-    aside = None
+    temporary, aside = temporary_sibling(target), temporary_sibling(target)
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                _sync(path)
-        sync_folder(temporary)
+        if durable:
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            sync_folder(temporary)
         if target.exists():
-            aside = temporary_sibling(target)
             target.rename(aside)
         temporary.rename(target)
         sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
+        if aside.exists() and not target.exists():
+            aside.rename(target)
         for leftover in (temporary, aside):
-            if leftover is not None:
-                shutil.rmtree(leftover, ignore_errors=True)
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

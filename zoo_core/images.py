@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from zoo_core.atomic import atomic_file, atomic_folder
-from zoo_core.errors import OutputError
+from zoo_core.errors import OutputError, SamplingError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
     from torch import Tensor
 
 MAX_GRID_IMAGES = 10_000
@@ -22,33 +24,44 @@ _Kind = Literal["image", "tensor"]
 _Format = Literal["png", "npz", "folder"]
 
 
-def check_output(out: Path, kind: _Kind | None, n: int) -> _Format:
+def check_output(out: str | Path, kind: _Kind | None, n: int) -> _Format:
     """How samples will be written to `out`; asks nothing of torch, so that mistakes are told at once.
 
     Args:
+        out: a name in .png (a grid), in .npz, or of a folder: one without a suffix, with a slash at its end, or an
+            empty folder that is there.
         kind: of the generator, None where it is not known yet.
 
     Raises:
         OutputError: for a suffix, a count or a place that cannot be written.
     """
-    suffix = out.suffix.lower()
-    if suffix not in ("", ".png", ".npz"):
+    how, path = _format_of(out), Path(out).expanduser()
+    if how is None:
         raise OutputError(f"{out} cannot be written: use a name in .png (a grid), in .npz, or of a folder")
-    if kind == "tensor" and suffix != ".npz":
+    if kind == "tensor" and how != "npz":
         raise OutputError(f"{out} cannot be written: this model makes tensors, not pictures; use a name in .npz")
-    if suffix == ".png" and n > MAX_GRID_IMAGES:
+    if how == "png" and n > MAX_GRID_IMAGES:
         raise OutputError(
             f"{n:,} pictures are too many for one grid ({MAX_GRID_IMAGES:,} at most); use a name in .npz or of a folder"
         )
-    if not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")
-    if suffix and out.is_dir():
+    if not path.parent.is_dir():
+        raise OutputError(f"{out} cannot be written: there is no folder {path.parent}")
+    if how != "folder" and path.is_dir():
         raise OutputError(f"{out} cannot be written: it is a folder")
-    if not suffix and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if how == "folder" and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{out} cannot be written: it exists already and is not an empty folder")
+    return how
+
+
+def _format_of(out: str | Path) -> _Format | None:
+    suffix = Path(out).suffix.lower()
+    if str(out).endswith(("/", os.sep)) or suffix == "":
+        return "folder"
     if suffix == ".png":
         return "png"
-    return "npz" if suffix == ".npz" else "folder"
+    if suffix == ".npz":
+        return "npz"
+    return "folder" if Path(out).expanduser().is_dir() else None
 
 
 def write_samples(
@@ -59,20 +72,22 @@ def write_samples(
     Memory is bounded by one batch, and for a grid by its picture. Nothing half-written stays behind.
 
     Args:
-        batches: (N, *sample_shape) each, n samples in all; images in [0, 1].
+        batches: (N, *sample_shape) each, n samples in all; images (channels, height, width) in [0, 1].
 
     Returns:
         The path that was written.
 
     Raises:
-        OutputError: where it cannot be written.
+        OutputError: where it cannot be written. SamplingError: where there are more or fewer than n samples.
     """
-    path = Path(out).expanduser()
-    how = check_output(path, kind, n)
+    how, path = check_output(out, kind, n), Path(out).expanduser()
+    batches = _exactly(n, batches)
     if kind == "tensor":
         _write_npz((batch.numpy() for batch in batches), n, sample_shape, "<f4", path)
         return path
     channels, height, width = sample_shape
+    if how != "npz" and channels not in (1, 3):
+        raise OutputError(f"{out} cannot be written: a PNG has 1 or 3 channels, not {channels}; use a name in .npz")
     pictures = (to_uint8(batch) for batch in batches)
     if how == "npz":
         _write_npz(pictures, n, (height, width, channels), "|u1", path)
@@ -81,6 +96,18 @@ def write_samples(
     else:
         _write_folder(pictures, n, path)
     return path
+
+
+def _exactly(n: int, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The batches, as long as they hold n samples: the header of an .npz, already written, says so."""
+    count = 0
+    for batch in batches:
+        count += len(batch)
+        if count > n:
+            break
+        yield batch
+    if count != n:
+        raise SamplingError(f"there are {'more' if count > n else 'fewer'} samples than the {n:,} that were asked for")
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -93,17 +120,15 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """(N, H, W, C) uint8 as one picture, row by row: nearly square where columns are not given."""
+    """(N, H, W, C) uint8 as one picture (H', W', C), row by row, on black: nearly square without `columns`."""
     n, height, width, channels = pictures.shape
     return _fill_grid([pictures], n, height, width, channels, columns)
 
 
 def save_png(picture: np.ndarray, path: Path) -> None:
     """(H, W, C) uint8, grey (C = 1) or colour (C = 3), as a PNG. Raises OutputError."""
-    from PIL import Image
-
     with atomic_file(path) as file:
-        Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, "PNG", optimize=True)
+        _picture(picture).save(file, "PNG", optimize=True)
 
 
 def _fill_grid(
@@ -146,12 +171,15 @@ def _write_npz(arrays: Iterable[np.ndarray], n: int, shape: tuple[int, ...], dty
 
 
 def _write_folder(pictures: Iterable[np.ndarray], n: int, path: Path) -> None:
+    digits = max(6, len(str(n - 1)))
+    with atomic_folder(path, durable=False) as temporary:
+        for index, picture in _numbered(pictures):
+            _picture(picture).save(temporary / f"{index:0{digits}d}.png", "PNG")
+        if path.exists():
+            path.rmdir()  # which refuses one that was filled meanwhile
+
+
+def _picture(array: np.ndarray) -> Image.Image:
     from PIL import Image
 
-    digits = max(6, len(str(n - 1)))
-    if path.exists():
-        path.rmdir()  # checked to be empty; a folder is renamed into its place
-    with atomic_folder(path) as temporary:
-        for index, picture in _numbered(pictures):
-            image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-            image.save(temporary / f"{index:0{digits}d}.png", "PNG")
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

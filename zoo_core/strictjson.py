@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from zoo_core.errors import printable
 
+MAX_DEPTH = 32
+
 
 class JSONProblemError(ValueError):
     """What is wrong with a JSON text, as the end of a sentence that begins with its file's name."""
@@ -15,13 +17,17 @@ class JSONProblemError(ValueError):
 def decode(raw: bytes) -> Any:
     """The value of a JSON text. Raises JSONProblemError."""
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        _check_depth_and_text(value)
+    except JSONProblemError:
+        raise
     except UnicodeDecodeError as error:
         raise JSONProblemError(f"is not UTF-8: byte {error.start} is {raw[error.start]:#04x}") from error
     except RecursionError as error:
         raise JSONProblemError("is nested too deeply") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # a JSONDecodeError, or a number too long for int()
         raise JSONProblemError(f"is not JSON: {error}") from error
+    return value
 
 
 def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -36,3 +42,22 @@ def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> NoReturn:
     raise JSONProblemError(f"holds {name}, which is not JSON")
+
+
+def _check_depth_and_text(value: Any) -> None:
+    """Refuse what later code could stumble over: depth, and text that cannot be written as UTF-8 again."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.keys()
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+            elif isinstance(item, str) and not item.isascii():
+                item.encode()  # half a surrogate pair: UnicodeEncodeError, a ValueError
+        if not inner:
+            return
+        level = inner
+    raise JSONProblemError("is nested too deeply")

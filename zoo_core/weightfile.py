@@ -19,7 +19,8 @@ from msgspec import Meta
 from zoo_core import strictjson
 from zoo_core.errors import ModelFolderError, printable
 
-MAX_HEADER_BYTES = 16 * 2**20  # a header of 100,000 tensors is about 10 MB
+MAX_HEADER_BYTES = 4 * 2**20  # some 40,000 tensors
+MAX_DIMENSIONS = 64  # as many as torch can have
 _ITEM_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8,
     "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
@@ -27,6 +28,7 @@ _ITEM_BITS = {
     "U64": 64, "I64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 _Size = Annotated[int, Meta(ge=0, le=2**62)]
+_Metadata = dict[str, str]
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 
 
@@ -34,7 +36,7 @@ class TensorFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the header says of one tensor."""
 
     dtype: str
-    shape: tuple[_Size, ...]
+    shape: Annotated[tuple[_Size, ...], Meta(max_length=MAX_DIMENSIONS)]
     data_offsets: tuple[_Size, _Size]
 
 
@@ -58,28 +60,30 @@ def read_header(path: Path) -> dict[str, TensorFacts]:
 
 
 def _header_bytes(path: Path, file: BinaryIO, size: int) -> bytes:
-    start = file.read(8)
+    start = file.read(9)
     if size == 0:
         raise ModelFolderError(path, "is empty")
-    if start.startswith(_PICKLE_STARTS):
-        raise ModelFolderError(path, "is a pickle under another name; it was not opened, weights must be safetensors")
+    # The two first bytes of a pickle may also be a header's length (640 is 80 02): the brace behind it decides.
+    if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
+        raise ModelFolderError(path, "is a pickle under another name; it is not opened, weights must be safetensors")
     if size < 8:
         raise ModelFolderError(path, f"is cut off: {size} bytes are no safetensors file")
-    (length,) = struct.unpack("<Q", start)
+    (length,) = struct.unpack("<Q", start[:8])
     if length > size - 8:
         raise ModelFolderError(
             path, f"is cut off or no safetensors file: its header claims {length:,} bytes of {size:,}"
         )
     if length > MAX_HEADER_BYTES:
         raise ModelFolderError(path, f"has a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
-    return file.read(length)
+    if length < 2 or start[8:] != b"{":
+        raise ModelFolderError(path, "is no safetensors file: its header does not begin with a brace")
+    return start[8:] + file.read(length - 1)
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, TensorFacts]:
     try:
         header = strictjson.decode(raw)
-        if isinstance(header, dict):
-            header.pop("__metadata__", None)
+        msgspec.convert(header.pop("__metadata__", {}), _Metadata)
         return msgspec.convert(header, dict[str, TensorFacts])
     except strictjson.JSONProblemError as error:
         raise ModelFolderError(path, f"is no safetensors file: its header {error}") from error

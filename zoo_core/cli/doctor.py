@@ -8,12 +8,15 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from zoo_core.cli.messages import echo_facts, echo_json
 from zoo_core.errors import ZooError, printable
+
+if TYPE_CHECKING:
+    from zoo_core.registries import ModelEntry
 
 EXTRAS = {"train": ("datasets",)}
 PACKAGES = ("zoo-core", "torch", "safetensors", "numpy", "pillow", "msgspec", "pluggy", "click", "huggingface-hub")
@@ -38,10 +41,10 @@ def command(as_json: bool) -> None:
     else:
         for title, part in facts.items():
             click.echo(f"{title}:")
-            echo_facts([(f"  {name}", value) for name, value in _indented(part)] or [("  none", "")])
+            echo_facts([(f"  {name}", value) for name, value in part.items()] or [("  none", "")])
         for problem in problems:
             click.echo(f"problem: {printable(problem, 1000)}")
-        click.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}" if problems else "nothing is wrong")
+        click.echo(_count(len(problems), "problem") if problems else "nothing is wrong")
     sys.exit(1 if problems else 0)
 
 
@@ -122,52 +125,58 @@ def _plugins(problems: list[str]) -> dict[str, str]:
 
 def _registries(problems: list[str]) -> dict[str, str]:
     """Each registry file that is read, and how many models are in it."""
+    from zoo_core.errors import RegistryError
     from zoo_core.plugins import manager
-    from zoo_core.registries import Registry, core_index, user_files
+    from zoo_core.registries import core_index, user_files
 
-    core = core_index()
-    states = {"the core's index": _models_in(core)}
-    files = [info.registry_file for info in manager().plugins if info.status == "ok" and info.registry_file]
+    states = {"the core's index": _count(len(core_index()), "model")}
+    for info in manager().plugins:
+        if info.status == "ok" and info.registry_file:  # one that cannot be read is among the registry's problems
+            states[str(info.registry_file)] = _models_in(info.registry_file, [])
     try:
-        files += user_files()
-    except ZooError as error:
-        problems.append(f"{error}; unset it")
-    for file in files:
-        try:
-            states[str(file)] = _models_in(Registry.from_file(file))
-        except ZooError as error:
-            states[str(file)] = "cannot be read"
-            problems.append(f"{error}; zoo registry check {file} tells when it is mended")
+        for file in user_files():
+            states[str(file)] = _models_in(file, problems)
+    except RegistryError as error:
+        problems.append(f"{error}; take it out of the variable")
     return states
 
 
-def _models_in(models: Any) -> str:
-    return f"{len(models)} model{'' if len(models) == 1 else 's'}"
+def _models_in(file: Path, problems: list[str]) -> str:
+    from zoo_core.errors import RegistryError
+    from zoo_core.registries import Registry
+
+    try:
+        return _count(len(Registry.from_file(file)), "model")
+    except RegistryError as error:
+        problems.append(f"{error}; mend it, and try zoo registry check")
+        return "cannot be read"
 
 
 def _models(problems: list[str]) -> dict[str, str]:
-    from zoo_core.cli.availability import why_unusable
-    from zoo_core.models import pull, registry
+    from zoo_core.models import registry
 
     try:
         models = registry()
-    except ZooError:  # told with the registries
+    except ZooError:  # a registry of the user's, told with the registries
         return {}
-    told = " ".join(problems)
-    problems += [f"{problem}; rename one of them" for problem in models.problems if "registry of" not in problem]
-    del told
-    states = {}
-    for name, entry in models.items():
-        reason = why_unusable(entry)
-        if reason is not None:
-            states[name] = reason
-        elif entry.folder is None:
-            states[name] = "not bundled"
-        else:
-            try:
-                pull(name)
-                states[name] = "verified"
-            except ZooError as error:
-                states[name] = "cannot be used"
-                problems.append(f"{error}; install {entry.plugin or 'it'} again")
-    return states
+    problems += [f"{problem}; edit the registry, or upgrade the plugin, that says so" for problem in models.problems]
+    return {name: _state_of(entry, problems) for name, entry in models.items()}
+
+
+def _state_of(entry: ModelEntry, problems: list[str]) -> str:
+    from zoo_core.cli.availability import why_unusable
+    from zoo_core.models import pull
+
+    reason = why_unusable(entry)
+    if reason is not None or entry.folder is None:
+        return reason or "not bundled"
+    try:
+        pull(entry.name)
+    except ZooError as error:
+        problems.append(f"{error}; install {entry.plugin or 'what ships it'} again")
+        return "cannot be used"
+    return "verified"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

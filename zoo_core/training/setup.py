@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import torch
 
 from zoo_core.architecture import ModelConfig
 from zoo_core.errors import SettingsError, TrainingError, printable
 from zoo_core.interfaces import Generator, Trainer
+from zoo_core.metadevice import on_meta
 from zoo_core.plugins import manager
 from zoo_core.settings import Settings
 from zoo_core.training.data import TrainingData, open_images
@@ -57,7 +57,7 @@ def prepare_training(
     images = open_images(data, image_column=image_column, label_column=label_column)
     model_values = trainer_class.config_for(config_class, model_values, images.shape)
     config = _make(config_class, model_values, f"{MODEL}.")
-    with torch.device("meta"):
+    with on_meta():
         generator = architecture.generator_class()(config)
     channels, size = _picture_shape(generator)
     return trainer_class(config, settings, generator.sample_shape), images.decode(channels, size)

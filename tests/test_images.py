@@ -1,0 +1,115 @@
+"""Pictures and arrays on disk: whole or not at all, and never stretched."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo_core.errors import OutputError
+from zoo_core.images import check_output, grid, to_uint8, write_samples
+
+
+def batches(n, shape=(1, 4, 4), batch=3):
+    """Sample i is i / 255 everywhere."""
+    values = torch.arange(n).reshape(n, *[1] * len(shape)).expand(n, *shape) / 255
+    return iter(values.split(batch))
+
+
+def test_values_are_rounded_to_the_nearest_and_clamped():
+    values = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 0.5, 1.0, 1.5, -0.2]).reshape(7, 1, 1, 1)
+    assert to_uint8(values).flatten().tolist() == [0, 0, 1, 128, 255, 255, 0]
+
+
+def test_contrast_is_not_stretched():
+    assert to_uint8(torch.full((2, 1, 2, 2), 0.5)).max() == 128
+
+
+def test_channels_come_last():
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 2] = 1
+    assert to_uint8(image)[0, 0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_grid_is_filled_row_by_row():
+    pictures = np.arange(5, dtype=np.uint8)[:, None, None, None].repeat(3, 1).repeat(3, 2) + 10
+    canvas = grid(pictures)
+    assert canvas.shape == (2 * 5 + 2, 3 * 5 + 2, 1)
+    centres = [int(canvas[3 + 5 * (i // 3), 3 + 5 * (i % 3), 0]) for i in range(6)]
+    assert centres == [10, 11, 12, 13, 14, 0]
+
+
+def test_a_png_is_one_grid(tmp_path):
+    out = write_samples(batches(10), 10, (1, 4, 4), "image", tmp_path / "a.png")
+    picture = np.asarray(Image.open(out))
+    assert picture.shape == (3 * 6 + 2, 4 * 6 + 2)
+    assert [int(picture[3, 3 + 6 * i]) for i in range(4)] == [0, 1, 2, 3]
+
+
+def test_an_npz_holds_arr_0_as_fid_tools_read_it(tmp_path):
+    out = write_samples(batches(10, (3, 4, 5)), 10, (3, 4, 5), "image", tmp_path / "a.npz")
+    with np.load(out) as archive:
+        assert archive.files == ["arr_0"]
+        assert (archive["arr_0"].shape, archive["arr_0"].dtype) == ((10, 4, 5, 3), np.uint8)
+        assert archive["arr_0"][:, 0, 0, 0].tolist() == list(range(10))
+
+
+def test_tensors_are_kept_as_float32(tmp_path):
+    out = write_samples(batches(4, (2,)), 4, (2,), "tensor", tmp_path / "a.npz")
+    with np.load(out) as archive:
+        assert archive["arr_0"].dtype == np.float32
+        assert np.allclose(archive["arr_0"][:, 1], np.arange(4) / 255)
+
+
+def test_the_same_samples_make_the_same_bytes(tmp_path):
+    files = [write_samples(batches(5), 5, (1, 4, 4), "image", tmp_path / f"{n}.npz") for n in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_holds_numbered_pictures(tmp_path, exists):
+    if exists:
+        (tmp_path / "out").mkdir()
+    out = write_samples(batches(4), 4, (1, 4, 4), "image", tmp_path / "out")
+    assert sorted(path.name for path in out.iterdir()) == [f"{i:06d}.png" for i in range(4)]
+    assert np.asarray(Image.open(out / "000003.png")).tolist() == [[3] * 4] * 4
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npz", "folder"])
+def test_nothing_half_written_stays_when_sampling_fails(tmp_path, name):
+    def failing():
+        yield torch.zeros(3, 1, 4, 4)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_samples(failing(), 6, (1, 4, 4), "image", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_file_stays_when_sampling_fails(tmp_path):
+    (tmp_path / "a.npz").write_text("older")
+
+    def failing():
+        raise OSError(28, "No space left on device")
+        yield
+
+    with pytest.raises(OutputError, match=r"a\.npz cannot be written: No space left on device"):
+        write_samples(failing(), 6, (1, 4, 4), "image", tmp_path / "a.npz")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.npz", "older")]
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_sampled(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "dir.png").mkdir()
+    cases = [
+        ("a.jpg", "image", 1, r"use a name in \.png \(a grid\), in \.npz, or of a folder"),
+        ("a.png", "tensor", 1, r"makes tensors, not pictures; use a name in \.npz"),
+        ("folder", "tensor", 1, r"makes tensors, not pictures; use a name in \.npz"),
+        ("a.png", "image", 10_001, r"10,001 pictures are too many for one grid"),
+        ("nowhere/a.png", "image", 1, r"there is no folder"),
+        ("full", "image", 1, r"exists already and is not an empty folder"),
+        ("dir.png", "image", 1, r"it is a folder"),
+    ]
+    for name, kind, n, problem in cases:
+        with pytest.raises(OutputError, match=problem):
+            check_output(tmp_path / name, kind, n)

@@ -1,0 +1,42 @@
+"""Building a module without its weights: shapes and names alone, in no memory and little time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_INITIALISERS = frozenset(
+    [getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")]
+    + [Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_, Tensor.exponential_, Tensor.log_normal_, Tensor.random_]
+)
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """Initialisers return their tensor as it is.
+
+    On the meta device there is no value to set, and torch would import its compiler (1.5 s) to find that out.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _INITIALISERS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Inside the block, tensors are made on the meta device and initialisers do nothing."""
+    with torch.device("meta"), _WithoutInitialisation():
+        yield
