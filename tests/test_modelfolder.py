@@ -211,21 +211,35 @@ def test_a_configuration_that_does_not_fit_is_refused(folder, changes, problem):
         modelfolder.load(folder)
 
 
+def stated_files(folder):
+    return {
+        path.name: FileFacts(sha256=modelfolder.file_sha256(path), size=path.stat().st_size)
+        for path in folder.iterdir()
+    }
+
+
 def test_files_are_held_to_their_digests(folder):
+    files = stated_files(folder)
+    modelfolder.load(folder, files=files)
     path = folder / "model.safetensors"
-    facts = FileFacts(sha256=modelfolder.file_sha256(path), size=path.stat().st_size)
-    modelfolder.load(folder, files={path.name: facts})
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(DigestError) as caught:
-        modelfolder.load(folder, files={path.name: facts})
-    assert caught.value.expected == facts.sha256
+        modelfolder.load(folder, files=files)
+    assert caught.value.expected == files[path.name].sha256
     assert caught.value.found == modelfolder.file_sha256(path)
-    with pytest.raises(ModelFolderError, match="bytes, but the registry states"):
-        modelfolder.verify(folder, {path.name: msgspec.structs.replace(facts, size=1)})
+
+
+def test_another_size_a_missing_file_and_one_of_which_nothing_is_stated_are_refused(folder):
+    files = stated_files(folder)
+    longer = files | {"config.json": msgspec.structs.replace(files["config.json"], size=1)}
+    with pytest.raises(ModelFolderError, match="bytes, but the registry states 1"):
+        modelfolder.verify(folder, longer)
     with pytest.raises(ModelFolderError, match="is missing, but the registry lists it"):
-        modelfolder.verify(folder, {"gone": facts})
+        modelfolder.verify(folder, files | {"gone": files["config.json"]})
+    with pytest.raises(ModelFolderError, match=r"the registry states no sha256 of config\.json"):
+        modelfolder.verify(folder, {"model.safetensors": files["model.safetensors"]})
 
 
 def header(text, data=b""):

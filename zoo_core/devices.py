@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from zoo_core.errors import DeviceError
@@ -51,3 +53,10 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     if precision == "bf16" and device.type == "cuda" and not bf16_on_cuda:
         raise DeviceError(f"{torch.cuda.get_device_name(device)} does not compute in bf16; use fp16 or fp32")
     return precision
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Forward passes in `precision`; fp32 turns an autocast around it off. Does nothing on devices without autocast."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")

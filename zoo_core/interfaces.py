@@ -16,6 +16,7 @@ from typing_extensions import Self
 
 from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
+from zoo_core.devices import autocast
 from zoo_core.errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class Trainer(ABC):
         """Backward from `loss` (a scalar) and one step of the optimizer `name`."""
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, enabled=False):
+        with autocast(self.device, "fp32"):
             torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(optimizer)
         # Autocast caches low-precision copies of the weights; after a step they are stale.

@@ -42,13 +42,13 @@ class Failure(click.ClickException):
 class ZooGroup(click.Group):
     """A group whose commands are imported when they are called, and whose errors are one line."""
 
-    def make_context(self, *args: Any, **options: Any) -> click.Context:
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **options: Any) -> click.Context:
         for stream in (sys.stdout, sys.stderr):
             # Not every terminal has every letter; one that it lacks must not end the command.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
-        with _one_line(debug="--debug" in sys.argv[1:2]):
-            return super().make_context(*args, **options)
+        with _one_line(debug="--debug" in args[:1]):
+            return super().make_context(info_name, args, *rest, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in COMMANDS if name not in HIDDEN] + sorted(self._plugin_commands(ctx))

@@ -41,7 +41,7 @@ def command(as_json: bool) -> None:
     else:
         for title, part in facts.items():
             click.echo(f"{title}:")
-            echo_facts([(f"  {name}", value) for name, value in part.items()] or [("  none", "")])
+            echo_facts(list(part.items()) or [("none", "")], margin="  ")
         for problem in problems:
             click.echo(f"problem: {printable(problem, 1000)}")
         click.echo(_count(len(problems), "problem") if problems else "nothing is wrong")

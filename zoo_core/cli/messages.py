@@ -48,9 +48,9 @@ def echo_columns(rows: Sequence[Sequence[object]]) -> None:
         click.echo(line if limit is None or len(line) <= limit else line[: limit - 1] + "…")
 
 
-def echo_facts(facts: Sequence[tuple[str, object]]) -> None:
-    """Names and values, a line each, the values in one column."""
+def echo_facts(facts: Sequence[tuple[str, object]], margin: str = "") -> None:
+    """Names and values, a line each after the margin, the values in one column."""
     lines = [(printable(name), printable(value, 1000)) for name, value in facts]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        click.echo(f"{name.ljust(width)}  {value}".rstrip())
+        click.echo(f"{margin}{name.ljust(width)}  {value}".rstrip())

@@ -25,10 +25,11 @@ from torch import Tensor
 
 from zoo_core import images, modelfolder
 from zoo_core.card import model_card
-from zoo_core.devices import PRECISIONS, resolve_device, resolve_precision
+from zoo_core.devices import autocast, resolve_device, resolve_precision
 from zoo_core.errors import DataError, InterfaceError, TrainingError
 from zoo_core.interfaces import Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
+from zoo_core.settings import Precision
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.data import BatchStream, TrainingData, open_images
 from zoo_core.training.ema import ExponentialMovingAverage
@@ -79,7 +80,7 @@ def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path
     return out
 
 
-def prepare(trainer: Trainer, device: torch.device, precision: str) -> None:
+def prepare(trainer: Trainer, device: torch.device, precision: Precision) -> None:
     """Seed everything, then let the trainer build its networks on the device."""
     trainer.device = device
     trainer.scaler = torch.amp.GradScaler(device.type if device.type != "meta" else "cpu", enabled=precision == "fp16")
@@ -99,10 +100,10 @@ def prepare(trainer: Trainer, device: torch.device, precision: str) -> None:
         module.train()
 
 
-def train_one_step(trainer: Trainer, batch_number: int, stream: BatchStream, precision: str) -> dict[str, Tensor]:
+def train_one_step(trainer: Trainer, batch_number: int, stream: BatchStream, precision: Precision) -> dict[str, Tensor]:
     """One step of the plugin under autocast; returns its figures, still on the device."""
     batch = stream.batch(batch_number, _generator(trainer))
-    with torch.autocast(trainer.device.type, PRECISIONS[precision], enabled=precision != "fp32"):  # type: ignore[index]
+    with autocast(trainer.device, precision):
         figures = trainer.training_step(batch)
     if trainer.scaler.is_enabled():
         trainer.scaler.update()
@@ -111,7 +112,7 @@ def train_one_step(trainer: Trainer, batch_number: int, stream: BatchStream, pre
 
 
 def _steps(
-    trainer: Trainer, stream: BatchStream, average: ExponentialMovingAverage | None, precision: str
+    trainer: Trainer, stream: BatchStream, average: ExponentialMovingAverage | None, precision: Precision
 ) -> Iterator[dict[str, Tensor]]:
     while trainer.step < trainer.settings.steps:
         figures = train_one_step(trainer, trainer.step, stream, precision)

@@ -12,6 +12,7 @@ import torch
 from zoo_core.atomic import write_bytes
 from zoo_core.errors import TrainingError
 from zoo_core.interfaces import Trainer
+from zoo_core.settings import Precision
 from zoo_core.training.data import TrainingData
 
 # What may change when a run is resumed: how long it goes on, and how often it writes.
@@ -19,7 +20,7 @@ FREE_ON_RESUME = frozenset({"steps", "checkpoint_every", "sample_every", "device
 
 
 def describe_run(
-    trainer: Trainer, architecture: str, data: TrainingData, device: torch.device, precision: str
+    trainer: Trainer, architecture: str, data: TrainingData, device: torch.device, precision: Precision
 ) -> dict[str, Any]:
     """What identifies a run: a resumed one must match it. Every `auto` stands here as what it meant."""
     settings = msgspec.to_builtins(trainer.settings)
