@@ -25,6 +25,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
 
 
+PEAK_MEMORY = '''
+def peak_memory():
+    """Of this process, in bytes. ru_maxrss also counts the process that forked this one; Linux has a better figure."""
+    import resource, sys
+    from pathlib import Path
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+'''
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., list[str]]:
+    """Run a script, which may call peak_memory(), in a process of its own; returns the lines that it prints."""
+
+    def run(script: str, *arguments: object) -> list[str]:
+        command = [sys.executable, "-c", PEAK_MEMORY + textwrap.dedent(script), *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
 @dataclass
 class Site:
     """A folder that holds throw-away distributions, as site-packages does."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +21,7 @@ _BAR_FROM = 1000  # samples; fewer are there before a bar could be read
 @click.command("sample")
 @click.argument("name", type=ModelName())
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png, an .npz, or a folder.  [default: NAME.png]")
+@click.option("-o", "--out", type=click.Path(), help="A .png, an .npz, or a folder.  [default: NAME.png]")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
 @click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
 @click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
@@ -34,7 +33,7 @@ _BAR_FROM = 1000  # samples; fewer are there before a bar could be read
 def command(
     name: str,
     count: int,
-    out: Path | None,
+    out: str | None,
     seed: int,
     label: int | None,
     truncation: float | None,
@@ -56,7 +55,7 @@ def command(
     generator = models.load(name, device=device, dtype=_dtype(precision))
     if out is None:
         stem = entry.name if entry else folder.resolve().name
-        out = Path(f"{stem}.png" if generator.kind == "image" else f"{stem}.npz")
+        out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
     images.check_output(out, generator.kind, count)
 
     from zoo_core.sampling import sample_batches
