@@ -5,7 +5,9 @@ A weight that is stored as it is wanted stays in the file, mapped; others are co
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +23,11 @@ DTYPE_NAMES = {
     torch.int64: "I64", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2", torch.float16: "F16",
     torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64", torch.complex64: "C64",
 }  # fmt: skip
+_DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 # A smaller file of the same model: widened when it is read.
 _NARROWER = {"F32": {"F16", "BF16"}, "F64": {"F32", "F16", "BF16"}}
 _LISTED = 8  # names of tensors that an error spells out
-_PORTION = 16 * 2**20  # bytes that are copied from one mapping: the pages of a mapping stay until it goes
+_PIECE = 2**21  # numbers that are read and cast at a time
 _MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -135,34 +138,35 @@ def _read(
     device: torch.device,
     dtype: torch.dtype | None,
 ) -> dict[str, Tensor]:
-    wanted = {name: _wanted(tensor, dtype) for name, tensor in stored.items()}
-    mapped = [name for name in stored if device.type == "cpu" and header[name].dtype == DTYPE_NAMES.get(wanted[name])]
-    copied = [name for name in stored if name not in set(mapped)]
     weights: dict[str, Tensor] = {}
     try:
-        for portion in (mapped, *_portions(copied, header)):
-            with safe_open(path, framework="pt") as file:
-                for name in portion:
-                    tensor = file.get_tensor(name).to(device, wanted[name])
-                    is_parameter = isinstance(stored[name], nn.Parameter)
-                    weights[name] = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
+        with safe_open(path, framework="pt") as mapped, path.open("rb") as file:
+            (header_length,) = struct.unpack("<Q", file.read(8))
+            for name, tensor in stored.items():
+                facts, wanted = header[name], _wanted(tensor, dtype)
+                if device.type == "cpu" and facts.dtype == DTYPE_NAMES.get(wanted):
+                    value = mapped.get_tensor(name)
+                else:
+                    file.seek(8 + header_length + facts.data_offsets[0])
+                    value = _copy(file, facts, wanted, device)
+                is_parameter = isinstance(tensor, nn.Parameter)
+                weights[name] = nn.Parameter(value, requires_grad=False) if is_parameter else value
     except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: torch cannot map it, or has no memory
         raise ModelFolderError(path, f"cannot be loaded: {printable(error, 200)}") from error
     return weights
 
 
-def _portions(names: Iterable[str], header: Mapping[str, TensorFacts]) -> Iterator[list[str]]:
-    portion: list[str] = []
-    size = 0
-    for name in names:
-        start, end = header[name].data_offsets
-        if portion and size + end - start > _PORTION:
-            yield portion
-            portion, size = [], 0
-        portion.append(name)
-        size += end - start
-    if portion:
-        yield portion
+def _copy(file: BufferedReader, facts: TensorFacts, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The tensor that lies at the file's position, cast piece by piece: no second copy of it is ever in memory."""
+    stored = _DTYPES[facts.dtype]
+    value = torch.empty(facts.shape, dtype=dtype, device=device)
+    for piece in torch.split(value.view(-1), _PIECE):
+        buffer = bytearray(piece.numel() * stored.itemsize)
+        if file.readinto(buffer) != len(buffer):
+            raise OSError("the file became shorter while it was read")
+        if buffer:
+            piece.copy_(torch.frombuffer(buffer, dtype=stored))
+    return value
 
 
 def _replace(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -35,7 +35,7 @@ class RunLog:
         self._progress = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
-            BarColumn(),
+            BarColumn(bar_width=12),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
             console=Console(stderr=True),
@@ -90,5 +90,6 @@ class RunLog:
             )
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in zip(names, means, strict=True))
+        losses = [(name, mean) for name, mean in zip(names, means, strict=True) if name.startswith("loss")]
+        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit 80 columns
         self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")

@@ -1,0 +1,245 @@
+"""`zoo train`: what the user writes becomes a configuration and settings, and a run ends with a model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from zoo_core.cli import main
+from zoo_core.errors import DataError, RegistryError, SettingsError, TrainingError, UnknownArchitectureError
+from zoo_core.training.setup import prepare_training
+
+MNIST = Path(__file__).parent / "data" / "mnist"
+TINY = {"generator_widths": "8", "discriminator_widths": "8,4", "latent_size": "4"}
+TINY_SETS = [part for key, value in TINY.items() for part in ("--set", f"model.{key}={value}")]
+SHORT = ["--steps", 4, "--set", "batch_size=16", "--set", "sample_every=0", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory, monkeypatch):
+    import datasets
+
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(cache))
+
+
+def prepare(*assignments, architecture="vanilla_gan", **options):
+    return prepare_training(architecture, MNIST, assignments=assignments, **options)[0]
+
+
+def config_file(tmp_path, text):
+    file = tmp_path / "training.yaml"
+    file.write_text(text)
+    return file
+
+
+# From words to a configuration
+
+
+def test_defaults_are_the_classes_own_and_the_shape_is_the_datas():
+    trainer, data = prepare_training("vanilla_gan", MNIST)
+    assert trainer.settings == type(trainer).Settings()
+    assert trainer.config == type(trainer.config)(size=28, channels=1)
+    assert trainer.sample_shape == data.sample_shape == (1, 28, 28)
+
+
+def test_dcgan_takes_the_next_power_of_two_and_the_data_follows():
+    trainer, data = prepare_training("dcgan", MNIST)
+    assert trainer.config.size == 32
+    assert data.sample_shape == (1, 32, 32)
+    assert "512 were resized to 32 x 32 (bicubic)" in data.notes
+
+
+def test_a_size_and_channels_that_are_given_win_over_the_data():
+    trainer, data = prepare_training("vanilla_gan", MNIST, assignments=["model.size=12", "model.channels=3"])
+    assert trainer.config.size == 12
+    assert data.sample_shape == (3, 12, 12)
+
+
+def test_an_assignment_is_parsed_by_the_type_of_its_field():
+    trainer = prepare(
+        "steps=2000", "learning_rate=1e-3", "betas=0.5, 0.9", "model.generator_widths=64,32", "loss=minimax"
+    )
+    settings = trainer.settings
+    assert (settings.steps, settings.learning_rate, settings.betas, settings.loss) == (
+        2000,
+        1e-3,
+        (0.5, 0.9),
+        "minimax",
+    )
+    assert trainer.config.generator_widths == (64, 32)
+
+
+def test_a_list_of_one_needs_no_comma_and_brackets_are_allowed():
+    assert prepare("model.generator_widths=64").config.generator_widths == (64,)
+    assert prepare("model.generator_widths=[64, 32]").config.generator_widths == (64, 32)
+
+
+def test_a_file_gives_way_to_assignments_and_a_later_assignment_wins(tmp_path):
+    file = config_file(tmp_path, "steps: 100\nseed: 7\nmodel: {size: 8, latent_size: 4}\n")
+    trainer = prepare("steps=200", "steps=300", "model.latent_size=5", config_file=file)
+    assert (trainer.settings.steps, trainer.settings.seed) == (300, 7)
+    assert (trainer.config.size, trainer.config.latent_size) == (8, 5)
+
+
+def test_a_file_of_comments_alone_changes_nothing(tmp_path):
+    assert prepare(config_file=config_file(tmp_path, "# steps: 5\n")).settings == prepare().settings
+
+
+@pytest.mark.parametrize(
+    ("assignment", "problem"),
+    [
+        ("stepz=5", r"^stepz: there is no such field; did you mean steps\?$"),
+        ("model.sise=5", r"^model\.sise: there is no such field; did you mean size\?$"),
+        ("steps=0", r"^steps: Expected `int` >= 1$"),
+        ("steps=many", r"^steps: Expected `int`"),
+        ("betas=0.5", r"^betas: Expected `array` of length 2"),
+        ("betas=0.5,1.5", r"^betas: Expected `float` < 1"),
+        ("learning_rate=inf", r"^learning_rate: Expected a finite number"),
+        ("model.size=100000", r"^model\.size: Expected `int` <= 256"),
+        ("model.channels=2", r"^model\.channels: "),
+        ("steps", r"^--set steps: write key=value$"),
+        ("=5", r"^--set =5: write key=value$"),
+    ],
+)
+def test_a_wrong_assignment_is_one_line_that_names_the_field(assignment, problem):
+    with pytest.raises(SettingsError, match=problem) as caught:
+        prepare(assignment)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field"),
+    [
+        ("seed: 1\nsteps: none\n", 2, "steps"),
+        ("seed: 1\nstepz: 5\n", 2, "stepz"),
+        ("model:\n  size: 0\n", 2, "model.size"),
+        ("model:\n  sise: 8\n", 2, "model.sise"),
+        ("model: 5\n", 1, "model"),
+        ("betas: [0.5, 2]\n", 1, "betas.1"),
+        ("- steps\n", 1, None),
+        ("steps: 1\nsteps: 2\n", 2, "steps"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line_and_field(tmp_path, text, line, field):
+    file = config_file(tmp_path, text)
+    with pytest.raises(RegistryError) as caught:
+        prepare(config_file=file)
+    assert (caught.value.file, caught.value.line, caught.value.field) == (file, line, field)
+
+
+def test_a_missing_file_or_data_or_architecture_is_told(tmp_path):
+    with pytest.raises(RegistryError, match="No such file"):
+        prepare(config_file=tmp_path / "none.yaml")
+    with pytest.raises(DataError, match="there is no file or folder"):
+        prepare_training("vanilla_gan", tmp_path / "none")
+    with pytest.raises(UnknownArchitectureError, match="did you mean vanilla_gan"):
+        prepare(architecture="vanila_gan")
+
+
+def test_an_architecture_without_a_trainer_is_told(monkeypatch):
+    from zoo_core.architecture import Architecture
+
+    monkeypatch.setattr(Architecture, "trainer_class", lambda self: None)
+    with pytest.raises(TrainingError, match=r"^vanilla_gan cannot be trained: its plugin has no trainer for it$"):
+        prepare()
+
+
+# The command
+
+
+def test_a_run_prints_its_folder_states_its_conversions_and_can_be_sampled(zoo, tmp_path):
+    result = zoo("train", "vanilla_gan", "--data", MNIST, "--out", "run", "--size", 12, *SHORT, *TINY_SETS)
+    assert (result.returncode, result.stdout) == (0, "run\n")
+    assert result.stderr == "512 grey pictures of 12 x 12\n512 were resized to 12 x 12 (bicubic)\n"
+    stated = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stated["sample_shape"] == [1, 12, 12]
+    assert stated["config"]["discriminator_widths"] == [8, 4]
+    assert zoo("sample", "./run", "-n", 1).stdout == "run.png\n"
+
+
+def test_shorthands_are_the_settings_of_those_names(tmp_path):
+    out = tmp_path / "run"
+    arguments = ["train", "vanilla_gan", "--data", MNIST, "--out", out, *SHORT, *TINY_SETS,
+                 "--seed", 5, "--precision", "bf16", "--channels", 3]  # fmt: skip
+    assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
+    run = json.loads((out / "run.json").read_text())
+    assert (run["settings"]["seed"], run["settings"]["precision"], run["settings"]["steps"]) == (5, "bf16", 4)
+    assert (run["model"]["channels"], run["model"]["size"]) == (3, 28)
+
+
+def test_resume_starts_where_nothing_is_goes_on_and_leaves_a_finished_run(tmp_path):
+    out = tmp_path / "run"
+
+    def train(*more):
+        arguments = ["train", "vanilla_gan", "--data", MNIST, "--out", out, *SHORT, *TINY_SETS, *more]
+        return CliRunner().invoke(main, list(map(str, arguments)))
+
+    assert train("--resume").exit_code == 0
+    assert train("--resume").stdout == f"{out}\n"
+    assert train("--resume", "--steps", 6).exit_code == 0
+    again = train()
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "--resume goes on with it" in again.stderr
+    changed = train("--resume", "--seed", 9)
+    assert changed.exit_code == 1
+    assert "settings.seed was 0 and is now 9" in changed.stderr
+
+
+def test_a_trained_run_is_repeated_from_a_file(tmp_path):
+    text = "steps: 4\nbatch_size: 16\nsample_every: 0\ndevice: cpu\nmodel:\n  size: 8\n  latent_size: 4\n"
+    file = config_file(tmp_path, text + "  generator_widths: [8]\n  discriminator_widths: [8]\n")
+    for name in ("first", "second"):
+        arguments = ["train", "vanilla_gan", "--data", MNIST, "--out", tmp_path / name, "--config", file]
+        assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+def test_a_wrong_setting_is_one_line_on_stderr(zoo, tmp_path):
+    result = zoo("train", "vanilla_gan", "--data", MNIST, "--out", "run", "--set", "stepz=5")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "zoo: stepz: there is no such field; did you mean steps?\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_extra_is_named(zoo, tmp_path):
+    (tmp_path / "datasets.py").write_text("raise ImportError('there is no datasets')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path}
+    result = zoo("train", "vanilla_gan", "--data", MNIST, "--out", "run", env=environment)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "pip install 'zoo-core[train]'" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(zoo, tmp_path):
+    arguments = ["train", "vanilla_gan", "--data", str(MNIST), "--out", "run", *map(str, SHORT), *TINY_SETS]
+    endless = [*arguments, "--steps", "100000000", "--set", "checkpoint_every=0"]
+    command = [sys.executable, "-m", "zoo_core", *endless]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    log = tmp_path / "run" / "log.jsonl"
+    deadline = time.monotonic() + 90
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    assert "--resume goes on from its checkpoint" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    steps = int(checkpoint.name.removeprefix("step-")) + 2
+    assert zoo(*arguments, "--steps", steps, "--set", "checkpoint_every=0", "--resume").stdout == "run\n"
+
+
+def test_settings_of_a_plugin_can_be_set():
+    trainer = prepare("beta=4", architecture="vae")
+    assert msgspec.structs.asdict(trainer.settings)["beta"] == 4.0
