@@ -239,3 +239,21 @@ def test_the_fingerprint_tells_data_apart():
         TrainingData.from_tensors(samples.reshape(4, 1, 1, 4)).fingerprint,
     }
     assert len(fingerprints) == 4
+
+
+def test_a_label_column_of_words_is_left_out_unless_it_was_asked_for(tmp_path):
+    folder = parquet(tmp_path / "set", [grey(), grey()], label=["cat", "dog"])
+    assert open_images(folder).decode(1, 8).labels is None
+    with pytest.raises(DataError, match="column 'label' does not hold a class, a whole number, in every row"):
+        open_images(folder, label_column="label")
+
+
+def test_rows_without_a_label_make_the_column_no_label_column(tmp_path):
+    folder = parquet(tmp_path / "set", [grey(), grey()], label=[3, None])
+    assert open_images(folder).decode(1, 8).labels is None
+    with pytest.raises(DataError, match="does not hold a class"):
+        open_images(folder, label_column="label")
+
+
+def test_the_shape_is_that_of_the_first_picture_once_it_is_square(tmp_path):
+    assert open_images(parquet(tmp_path / "set", [png(np.zeros((12, 7)))])).shape == (1, 7, 7)

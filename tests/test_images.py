@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo_core.errors import OutputError
+from zoo_core.errors import OutputError, SamplingError
 from zoo_core.images import check_output, grid, to_uint8, write_samples
 
 
@@ -113,3 +113,71 @@ def test_what_cannot_be_written_is_said_before_anything_is_sampled(tmp_path):
     for name, kind, n, problem in cases:
         with pytest.raises(OutputError, match=problem):
             check_output(tmp_path / name, kind, n)
+
+
+def test_a_name_is_that_of_a_folder_without_a_suffix_with_a_slash_or_where_one_is(tmp_path):
+    (tmp_path / "v1.2").mkdir()
+    for name in ("folder", "v1.3/", "a.png/", "v1.2"):
+        assert check_output(f"{tmp_path}/{name}", "image", 1) == "folder"
+    assert [check_output(tmp_path / name, "image", 1) for name in ("a.png", "A.PNG", "a.npz")] == ["png", "png", "npz"]
+    out = write_samples(batches(2), 2, (1, 4, 4), "image", f"{tmp_path}/v1.3/")
+    assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png"]
+
+
+@pytest.mark.parametrize(("given", "problem"), [(4, "fewer samples than the 5"), (8, "more samples than the 5")])
+@pytest.mark.parametrize("name", ["a.png", "a.npz", "folder"])
+def test_another_number_of_samples_than_was_said_is_not_written(tmp_path, name, given, problem):
+    with pytest.raises(SamplingError, match=problem):
+        write_samples(batches(given), 5, (1, 4, 4), "image", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.png", "folder"])
+def test_pictures_of_other_than_one_or_three_channels_go_into_an_npz(tmp_path, name):
+    with pytest.raises(OutputError, match=r"a PNG has 1 or 3 channels, not 4; use a name in \.npz"):
+        write_samples(batches(2, (4, 2, 2)), 2, (4, 2, 2), "image", tmp_path / name)
+    with np.load(write_samples(batches(2, (4, 2, 2)), 2, (4, 2, 2), "image", tmp_path / "a.npz")) as archive:
+        assert archive["arr_0"].shape == (2, 2, 2, 4)
+
+
+def test_a_folder_that_was_filled_while_samples_were_made_is_kept(tmp_path):
+    (tmp_path / "out").mkdir()
+
+    def while_someone_writes():
+        (tmp_path / "out" / "other").write_text("kept")
+        yield from batches(2)
+
+    with pytest.raises(OutputError, match="out cannot be written: Directory not empty"):
+        write_samples(while_someone_writes(), 2, (1, 4, 4), "image", tmp_path / "out")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/other"]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_an_empty_folder_is_still_there_when_sampling_fails(tmp_path, failing):
+    (tmp_path / "out").mkdir()
+
+    def none():
+        if failing:
+            raise KeyboardInterrupt
+        yield from ()
+
+    with pytest.raises((KeyboardInterrupt, SamplingError)):
+        write_samples(none(), 2, (1, 4, 4), "image", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_in_a_png_does_not_depend_on_how_it_was_batched(tmp_path):
+    files = [
+        write_samples(batches(10, (3, 4, 4), size), 10, (3, 4, 4), "image", tmp_path / f"{size}.png") for size in (1, 7)
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_writing_is_prepared_without_torch_numpy_or_pillow(run_python):
+    script = """
+        import sys
+        from zoo_core.images import check_output
+        check_output("a.png", None, 1)
+        print(sorted({"torch", "numpy", "PIL"} & sys.modules.keys()))
+    """
+    assert run_python(script) == ["[]"]

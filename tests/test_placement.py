@@ -314,3 +314,35 @@ def test_weights_that_cannot_be_replaced_leave_the_old_model(odd, tmp_path, monk
     with pytest.raises(OutputError, match="model cannot be written: Permission denied"):
         odd(width=6).save(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+MEASURED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+import zoo_core.metadevice, zoo_core.placement
+from zoo_core import modelfolder
+from zoo_core.plugins import manager
+
+manager().architecture("odd").generator_class()
+before = peak_memory()
+modelfolder.load(sys.argv[2], dtype=getattr(torch, sys.argv[3]))
+print(peak_memory() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "stored", "wanted", "megabytes"),
+    [
+        ("plain", torch.float32, "float32", 0),  # mapped: not even the weights
+        ("plain", torch.float32, "bfloat16", 72),
+        ("plain", torch.bfloat16, "float32", 144),
+        ("tables", torch.bfloat16, "float32", 144),  # built twice, never in memory twice
+    ],
+)
+def test_loading_needs_no_more_memory_than_the_weights_it_makes(
+    odd, site, tmp_path, run_python, part, stored, wanted, megabytes
+):
+    folder = odd(part, width=6144).to(stored).save(tmp_path / "model")
+    (rise,) = run_python(MEASURED, site.folder, folder, wanted)
+    assert int(rise) < (megabytes + 64) * 2**20

@@ -1,9 +1,13 @@
 """Plugins are found by entry point, and whatever one does wrong costs nothing but its own absence."""
 
+import importlib.metadata
 import json
+import subprocess
+import sys
 import textwrap
 
 import click
+import numpy as np
 import pytest
 
 from zoo_core.errors import PluginError, UnknownArchitectureError
@@ -87,7 +91,13 @@ BROKEN = {
     ),
     "takes wrong arguments": (f"{IMPORTS}@hookimpl\ndef zoo_registry(what):\n    return None", "PluginValidationError"),
     "is from the future": ("zoo_api = 2", "made for plugin API 2, and this zoo-core has 1: upgrade zoo-core"),
-    "has a strange version": ("zoo_api = 'one'", "zoo_api must be a whole number"),
+    "has a strange version": ("zoo_api = 'one'", "zoo_api must be a whole number, not 'one'"),
+    "has a boolean version": ("zoo_api = True", "zoo_api must be a whole number, not True"),
+    "cannot say what is wrong": (
+        "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute",
+        "Mute",
+    ),
+    "exits with control characters": ("import sys; sys.exit(chr(27) + '[31m' + chr(10))", "it calls sys.exit("),
     "ships no registry": (f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return '/no/such.yaml'", "which is no file"),
     "ships a strange registry": (f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return 5", "must return a path, not 5"),
 }
@@ -102,7 +112,7 @@ def test_a_broken_plugin_is_left_out_with_its_reason_and_the_other_works(site, w
     broken = state(manager, "zoo-broken")
     assert broken.status == "left out"
     assert reason in broken.problem
-    assert "\n" not in broken.problem
+    assert broken.problem.isprintable()
     assert broken.architectures == ()
     assert list(manager.architectures) == ["ring"]
     assert manager.problems == [f"plugin broken of zoo-broken is left out: {broken.problem}"]
@@ -122,23 +132,102 @@ def test_what_a_plugin_prints_at_import_does_not_reach_stdout(site, capsys):
     assert "hello" in captured.err
 
 
-@pytest.mark.parametrize("disabled", ["ring", "zoo-ring", "ZOO_RING", "all"])
-def test_a_plugin_can_be_disabled_by_either_name(site, disabled, monkeypatch):
-    site.add("zoo-ring", GOOD + "\n    raise SystemExit('it was loaded')")
+def test_a_plugin_that_calls_itself_broken_in_terminal_codes_is_told_without_them(site):
+    site.add("zoo-broken", "raise RuntimeError(chr(27) + '[2J' + chr(10) + 'no luck')")
+    assert state(discover(site), "zoo-broken").problem == "RuntimeError: [2J no luck"
+
+
+@pytest.mark.parametrize("disabled", ["flow", "zoo-flow", "ZOO_FLOW"])
+def test_a_plugin_can_be_disabled_by_either_name_and_the_other_works(site, disabled, monkeypatch):
+    site.add("zoo-flow", "raise SystemExit('it was loaded')")
+    site.add("zoo-ring", GOOD, model=MODEL)
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", f"other, {disabled}")
     manager = discover(site, disabled=None)
-    assert state(manager, "zoo-ring").status == "disabled"
+    assert state(manager, "zoo-flow").status == "disabled"
+    assert manager.problems == []
+    assert list(manager.architectures) == ["ring"]
+
+
+def test_all_plugins_can_be_disabled(site, monkeypatch):
+    site.add("zoo-flow", "raise SystemExit('it was loaded')")
+    site.add("zoo-ring", GOOD, model=MODEL)
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "all")
+    manager = discover(site, disabled=None)
+    assert [info.status for info in manager.plugins] == ["disabled", "disabled"]
     assert manager.problems == []
     assert manager.architectures == {}
+
+
+def test_a_hook_of_a_later_core_may_be_marked_as_optional(site):
+    site.add(
+        "zoo-ring", GOOD + "\n    @hookimpl(optionalhook=True)\n    def zoo_dreams():\n        return []", model=MODEL
+    )
+    assert state(discover(site), "zoo-ring").status == "ok"
+
+
+def test_an_object_of_a_module_can_be_the_plugin_whatever_it_is(site):
+    """pluggy compares plugins and puts them into sets; one that cannot be must not trouble another."""
+    unhashable = f"{IMPORTS}class Plugin(dict):\n    @hookimpl\n    def zoo_architectures(self):\n        return []\nplugin = Plugin()"
+    site.add("zoo-odd", unhashable)
+    (site.folder / "zoo_odd-1.0.dist-info" / "entry_points.txt").write_text("[zoo.plugins]\nodd = zoo_odd:plugin\n")
+    site.add("zoo-ring", GOOD, model=MODEL)
+    assert [info.status for info in discover(site).plugins] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("value", ["", "zoo-flow", "zoo_flow:", "zoo_flow:Plugin()"])
+def test_an_entry_point_that_names_no_module_is_said(site, value):
+    site.add("zoo-flow", "")
+    (site.folder / "zoo_flow-1.0.dist-info" / "entry_points.txt").write_text(f"[zoo.plugins]\nflow = {value}\n")
+    site.add("zoo-ring", GOOD, model=MODEL)
+    manager = discover(site)
+    assert state(manager, "zoo-flow").problem == f"its entry point names {value!r}, which is no module"
+    assert list(manager.architectures) == ["ring"]
+
+
+def test_of_two_entry_points_with_one_name_in_one_distribution_the_first_is_used(site):
+    site.add("zoo-flow", registers("first"))
+    (site.folder / "other.py").write_text(registers("second"))
+    metadata = site.folder / "zoo_flow-1.0.dist-info" / "entry_points.txt"
+    metadata.write_text("[zoo.plugins]\nflow = zoo_flow\nflow = other\n")
+    manager = PluginManager(importlib.metadata.Distribution.at(metadata.parent).entry_points, disabled=(), owners={})
+    assert list(manager.architectures) == ["first"]
+    assert manager.commands(reserved=()) == {}
+    assert manager.problems == [
+        "plugin flow of zoo-flow is left out: its distribution has another entry point of that name"
+    ]
+
+
+def test_a_distribution_without_metadata_costs_no_other_plugin(site):
+    site.add("zoo-flow", registers("flow"))
+    site.add("zoo-ring", GOOD, model=MODEL)
+    (site.folder / "zoo_flow-1.0.dist-info" / "METADATA").unlink()
+    manager = PluginManager(disabled=())
+    assert manager.owner("ring").distribution == "zoo-ring"
+    assert (manager.owner("flow").distribution, manager.owner("flow").version) == ("unknown", "unknown")
+
+
+@pytest.mark.parametrize("group", ["zoo.plugins", "console_scripts"])
+def test_a_list_of_entry_points_that_cannot_be_read_costs_no_other_plugin(site, group):
+    site.add("zoo-flow", registers("flow"))
+    site.add("zoo-ring", GOOD, model=MODEL)
+    (site.folder / "zoo_flow-1.0.dist-info" / "entry_points.txt").write_text(f"[{group}]\nflow zoo_flow\n")
+    manager = PluginManager(disabled=())
+    assert manager.owner("ring").distribution == "zoo-ring"
+    assert "flow" not in manager.architectures
+    said = [
+        problem for problem in manager.problems if "of zoo-flow is left out: its entry_points.txt cannot" in problem
+    ]
+    assert len(said) == (1 if group == "zoo.plugins" else 0)
 
 
 def test_a_name_of_the_cores_index_is_never_stolen(site):
     site.add("zoo-thief", registers("flow", "honest"))
     site.add("zoo-flow", registers("flow"))
+    site.add("zoo-ring", GOOD, model=MODEL)
     manager = discover(site, owners={"flow": "zoo_flow"})
     assert state(manager, "zoo-thief").problem == "the architecture 'flow' belongs to zoo_flow"
     assert manager.owner("flow").distribution == "zoo-flow"
-    assert "honest" not in manager.architectures
+    assert sorted(manager.architectures) == ["flow", "ring"]
 
 
 def test_a_stolen_name_stays_free_even_where_its_owner_is_not_installed(site):
@@ -156,6 +245,8 @@ def test_of_two_plugins_with_one_name_neither_is_used_until_one_is_disabled(site
         problem = state(manager, distribution).problem
         assert "one of zoo-one and two of zoo-two" in problem
         assert "ZOO_DISABLE_PLUGINS" in problem
+    with pytest.raises(UnknownArchitectureError, match=r"zoo-one, which is left out: .*two of zoo-two"):
+        manager.architecture("flow-model")
     assert discover(site, disabled=["zoo-two"]).owner("flow-model").distribution == "zoo-one"
 
 
@@ -184,18 +275,43 @@ def test_an_architecture_of_a_broken_plugin_says_why_it_is_not_there(site):
         discover(site, owners={"flow": "zoo-flow"}).architecture("flow")
 
 
-def test_the_architecture_of_a_class_is_found_by_its_import_string_or_a_re_export(site):
-    reexported = textwrap.dedent(GOOD).replace("zoo_ring.model:Ring'", "zoo_ring.model:Ring'")
-    site.add(
-        "zoo-ring",
-        reexported.replace('generator="zoo_ring.model:Ring"', 'generator="zoo_ring.public:Ring"'),
-        model=MODEL,
-        public="from zoo_ring.model import Ring",
-    )
+def test_an_architecture_that_an_old_version_of_its_plugin_lacks_asks_for_an_upgrade(site):
+    site.add("zoo-ring", GOOD, model=MODEL)
+    with pytest.raises(UnknownArchitectureError, match=r"not in zoo-ring 1\.0: pip install --upgrade zoo-ring"):
+        discover(site, owners={"sphere": "zoo-ring"}).architecture("sphere")
+
+
+def test_the_architecture_of_a_class_is_found_by_its_import_string(site):
+    site.add("zoo-ring", GOOD, model=MODEL)
+    manager = discover(site)
+    architecture, info = manager.architecture_of(manager.architecture("ring").generator_class())
+    assert (architecture.name, info.distribution) == ("ring", "zoo-ring")
+
+
+def test_the_architecture_of_a_class_is_found_through_a_re_export_past_a_broken_one(site):
+    listed = """[
+        Architecture(name="broken", summary="", config="zoo_ring.none:C", generator="zoo_ring.none:G"),
+        Architecture(name="ring", summary="", config="zoo_ring.model:RingConfig", generator="zoo_ring.public:Ring"),
+    ]"""
+    hooks = f"{IMPORTS}@hookimpl\ndef zoo_architectures():\n    return {listed}\n"
+    site.add("zoo-ring", hooks, model=MODEL, public="from zoo_ring.model import Ring")
     manager = discover(site)
     generator_class = manager.architecture("ring").generator_class()
     assert generator_class.__module__ == "zoo_ring.model"
     assert manager.architecture_of(generator_class)[0].name == "ring"
+
+
+def test_looking_a_class_up_imports_no_other_package(site):
+    site.add("zoo-flow", registers("flow").replace("m:G", "zoo_flow.model:G"), model="raise SystemExit('imported')")
+    site.add("zoo-ring", GOOD, model=MODEL)
+    manager = discover(site)
+
+    class Other(manager.architecture("ring").generator_class()):
+        pass
+
+    with pytest.raises(PluginError):
+        manager.architecture_of(Other)
+    assert "zoo_flow.model" not in sys.modules
 
 
 def test_an_unregistered_class_says_how_to_register_it(site):
@@ -239,6 +355,25 @@ def test_commands_are_taken_in_and_collisions_refused(site):
     assert "commands of plugin five: ValueError: no" in text
 
 
+@pytest.mark.parametrize("statement", ["cli.commands['noise'] = 3", "cli.commands = None", "import sys; sys.exit()"])
+def test_commands_that_are_none_are_refused_and_what_is_printed_stays_off_stdout(site, capsys, statement):
+    site.add("zoo-broken", f"{IMPORTS}@hookimpl\ndef zoo_commands(cli):\n    print('noise')\n    {statement}")
+    site.add("zoo-one", COMMAND.format(name="hello"))
+    manager = discover(site)
+    assert list(manager.commands(reserved=())) == ["hello"]
+    assert len(manager.problems) == 1
+    assert manager.problems[0].startswith("commands of plugin broken: ")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "noise\n")
+
+
+def test_commands_that_are_asked_for_twice_are_reported_once(site):
+    site.add("zoo-two", COMMAND.format(name="sample"))
+    manager = discover(site)
+    assert manager.commands(reserved={"sample"}) == manager.commands(reserved={"sample"}) == {}
+    assert manager.problems == ["command sample of plugin two is refused: zoo has it"]
+
+
 def test_nothing_that_a_plugin_does_breaks_the_list_or_its_json(site, zoo):
     for number, (source, _) in enumerate(BROKEN.values()):
         site.add(f"zoo-broken{number}", "print('noise')\n" + textwrap.dedent(source) if source != "def" else source)
@@ -264,14 +399,9 @@ def test_points_in_the_plane_are_saved_loaded_and_sampled(site, zoo, tmp_path):
     """A plugin of tensors, not pictures, from the contract alone."""
     site.add("zoo-ring", GOOD, model=MODEL)
     save = "from zoo_ring.model import *; Ring(RingConfig(radius=2.0)).save('ring')"
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=site.environment(), check=True)
     done = zoo("sample", "./ring", "-n", "10", "-o", "points.npz", env=site.environment())
     assert (done.returncode, done.stdout, done.stderr) == (0, "points.npz\n", "")
-    import numpy as np
-
     points = np.load(tmp_path / "points.npz")["arr_0"]
     assert (points.shape, points.dtype) == ((10, 2), np.float32)
     assert np.allclose(np.linalg.norm(points, axis=1), 2.0)

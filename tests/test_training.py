@@ -130,7 +130,7 @@ def test_a_run_is_not_started_over_another(tmp_path):
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("words")
-    with pytest.raises(TrainingError, match="is not empty"):
+    with pytest.raises(TrainingError, match="is not an empty folder and holds no training run"):
         mlp().fit(pictures(), out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -40,7 +40,8 @@ def list_models(pattern: str = "*") -> list[str]:
 def resolve(name: str | Path) -> tuple[Path, ModelEntry | None]:
     """The folder that a name stands for, and its registry entry where it has one.
 
-    `name` is a registry name or alias, or a folder where it has a path separator in it (or is a Path).
+    `name` is a registry name or alias, or a folder where it has a path separator in it, starts with `.` or `~`,
+    or is a Path.
 
     Raises:
         UnknownModelError: for a name that no registry has.
@@ -48,10 +49,7 @@ def resolve(name: str | Path) -> tuple[Path, ModelEntry | None]:
         ModelFolderError: where there is no such folder.
     """
     if isinstance(name, Path) or _is_folder(name):
-        given = Path(name).expanduser()
-        if not given.is_dir():
-            raise ModelFolderError(given, "there is no such folder")
-        return given, None
+        return _given_folder(Path(name)), None
     if name.startswith("hf://"):
         raise ZooError(f"{printable(name)}: this version does not read from the Hub; give a folder or a registry name")
     entry = registry()[name]
@@ -60,7 +58,8 @@ def resolve(name: str | Path) -> tuple[Path, ModelEntry | None]:
     if folder is None:
         raise ZooError(f"{entry.name} is not bundled with its plugin, and this version does not read from the Hub")
     if not folder.is_dir():
-        raise ModelFolderError(folder, f"the weights of {entry.name} are missing; install {entry.plugin} again")
+        hint = f"; install {entry.plugin} again" if entry.name in core_index() else ""
+        raise ModelFolderError(folder, f"the weights of {entry.name} are missing{hint}")
     return folder, entry
 
 
@@ -69,14 +68,28 @@ def check_plugin(entry: ModelEntry) -> None:
     try:
         manager().architecture(entry.architecture)
     except UnknownArchitectureError as error:
-        raise UnknownArchitectureError(entry.architecture, f"{entry.name}: {error}", error.plugin) from error
+        reason = str(error) if error.plugin is not None else _missing_plugin(entry) or str(error)
+        raise UnknownArchitectureError(entry.architecture, f"{entry.name}: {reason}", error.plugin) from error
+
+
+def _missing_plugin(entry: ModelEntry) -> str | None:
+    """What keeps the plugin that the entry names from being used. Only the core's own index suggests installations."""
+    if entry.plugin is None:
+        return None
+    info = manager().unusable(entry.plugin)
+    if info is not None:
+        return f"its plugin {info.distribution} is {info.status}: {info.problem}"
+    if any(same_name(info.distribution) == same_name(entry.plugin) for info in manager().plugins):
+        return None
+    return f"it needs the plugin {printable(entry.plugin, 80)}, which is not installed"
 
 
 def suggested_installation(entry: ModelEntry) -> str | None:
     """`pip install …` for an entry whose plugin is missing, where the core's own index vouches for that plugin."""
     if same_name(entry.architecture) in manager().architectures or entry.name not in core_index():
         return None
-    return f"pip install {core_index()[entry.name].plugin}"
+    plugin = core_index()[entry.name].plugin
+    return f"pip install {plugin}" if plugin else None
 
 
 def load(name: str | Path, *, device: str = "auto", dtype: torch.dtype | None = None) -> Generator:
@@ -121,4 +134,17 @@ def _is_folder(name: str) -> bool:
     if name.startswith("hf://"):
         return False
     separators = {"/", os.sep, os.altsep or os.sep}
-    return name in (".", "..", "~") or any(separator in name for separator in separators)
+    # No model's name starts with these, so that `.` and `~` need no separator.
+    return name.startswith((".", "~")) or any(separator in name for separator in separators)
+
+
+def _given_folder(path: Path) -> Path:
+    try:
+        path = path.expanduser()
+        there, is_folder = path.exists(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelFolderError(path, f"this is no path: {printable(reason)}") from error
+    if not is_folder:
+        raise ModelFolderError(path, "this is a file; give its folder" if there else "there is no such folder")
+    return path

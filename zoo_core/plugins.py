@@ -1,7 +1,8 @@
 """Finding plugins, and keeping each one's failure to itself.
 
-Entry points are loaded one by one and hooks are called one plugin at a time, so that whatever a plugin does
-wrong costs its own absence and a line of explanation, and nothing else.
+Entry points are loaded one by one, each into a pluggy manager of its own, so that whatever a plugin does wrong
+costs its own absence and a line of explanation, and nothing else. A registration that fails half-way needs no
+taking back: nothing shares its manager.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import functools
 import importlib.metadata
 import itertools
 import os
+import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_ARCHITECTURES = 1000  # of one plugin: an endless iterator must end somewhere
 DISABLE_VARIABLE = "ZOO_DISABLE_PLUGINS"
+_MODULE_OR_OBJECT = re.compile(r"\w+(\.\w+)*(\s*:\s*\w+(\.\w+)*)?(\s*\[.*\])?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +80,18 @@ class PluginManager:
         disabled: Collection[str] | None = None,
         owners: Mapping[str, str] | None = None,
     ) -> None:
+        unreadable: list[PluginInfo] = []
         if entry_points is None:
-            entry_points = importlib.metadata.entry_points(group=hookspecs.ENTRY_POINT_GROUP)
+            entry_points, unreadable = _installed_entry_points()
         if disabled is None:
             disabled = os.environ.get(DISABLE_VARIABLE, "").split(",")
         self._disabled = {same_name(name.strip()) for name in disabled if name.strip()}
         self._owners = owners if owners is not None else _core_owners()
-        self._hooks = pluggy.PluginManager(hookspecs.PROJECT_NAME)
-        self._hooks.add_hookspecs(hookspecs)
-        self._modules: dict[str, Any] = {}
+        self._hooks: dict[str, pluggy.PluginManager] = {}
         self.command_problems: list[str] = []
         loaded = [self._load(entry_point) for entry_point in entry_points]
-        self.plugins = sorted(self._settle_names(loaded), key=lambda info: (info.distribution, info.entry_point))
+        found = self._settle_names(loaded) + unreadable
+        self.plugins = sorted(found, key=lambda info: (info.distribution, info.entry_point, info.origin))
         self.architectures = {
             same_name(architecture.name): (architecture, info)
             for info in self.plugins
@@ -135,8 +138,11 @@ class PluginManager:
         package = generator_class.__module__.partition(".")[0]
         for found in self.architectures.values():  # the import string may name a re-export; import no one else's
             module = found[0].generator.partition(":")[0]
-            if module.partition(".")[0] == package and found[0].generator_class() is generator_class:
-                return found
+            if module.partition(".")[0] != package:
+                continue
+            with contextlib.suppress(PluginError):  # another architecture of the package may be broken
+                if found[0].generator_class() is generator_class:
+                    return found
         raise PluginError(
             f"{generator_class.__qualname__} is registered by no installed plugin, so no one could load what is saved; "
             "return an Architecture with it from the plugin's zoo_architectures hook"
@@ -144,24 +150,22 @@ class PluginManager:
 
     def commands(self, reserved: Collection[str]) -> dict[str, click.Command]:
         """The commands that plugins add to `zoo`, by name; those that collide are refused and reported."""
-        import click
-
         self.command_problems.clear()
         offered: dict[str, list[tuple[PluginInfo, click.Command]]] = {}
         for info in self.plugins:
             if info.status != "ok":
                 continue
-            group = click.Group(info.entry_point)
             try:
-                self._call(info, "zoo_commands", cli=group)
+                with contextlib.redirect_stdout(sys.stderr):
+                    commands = _commands_of(self._hooks[info.key], info.entry_point)
             except (Exception, SystemExit) as error:  # a plugin may fail in any way
-                self.command_problems.append(f"commands of plugin {info.entry_point}: {_one_line(error)}")
+                self.command_problems.append(f"commands of plugin {printable(info.entry_point)}: {_one_line(error)}")
                 continue
-            for name, command in group.commands.items():
+            for name, command in commands.items():
                 offered.setdefault(name, []).append((info, command))
         accepted: dict[str, click.Command] = {}
         for name, offers in offered.items():
-            plugins = " and ".join(info.entry_point for info, _ in offers)
+            plugins = printable(" and ".join(info.entry_point for info, _ in offers))
             if name in reserved:
                 self.command_problems.append(f"command {printable(name)} of plugin {plugins} is refused: zoo has it")
             elif len(offers) > 1:
@@ -173,80 +177,32 @@ class PluginManager:
                 accepted[name] = offers[0][1]
         return accepted
 
+    def unusable(self, distribution: str | None) -> PluginInfo | None:
+        """A plugin of that distribution which is installed and not used, or None."""
+        name = same_name(distribution or "")
+        of_it = (info for info in self.plugins if same_name(info.distribution) == name)
+        return next((info for info in of_it if info.status != "ok"), None)
+
     def _load(self, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
-        distribution = entry_point.dist
+        distribution, version = _name_and_version(entry_point.dist)
         info = PluginInfo(
-            entry_point=entry_point.name,
-            distribution=distribution.name if distribution else "unknown",
-            version=distribution.version if distribution else "unknown",
-            origin=entry_point.value,
+            entry_point=entry_point.name, distribution=distribution, version=version, origin=entry_point.value
         )
         if self._disabled & {"all", same_name(info.entry_point), same_name(info.distribution)}:
             return replace(info, status="disabled", problem=f"{DISABLE_VARIABLE} leaves it out")
         try:
+            if info.key in self._hooks:
+                raise PluginError("its distribution has another entry point of that name")
+            if not _MODULE_OR_OBJECT.fullmatch(entry_point.value):
+                raise PluginError(f"its entry point names {printable(entry_point.value, 80)!r}, which is no module")
             # A plugin that prints while it is imported must not end up in the output of `zoo list --json`.
             with contextlib.redirect_stdout(sys.stderr):
-                self._register(info, entry_point.load())
-                return replace(info, architectures=self._architectures_of(info), registry_file=self._registry_of(info))
+                hooks = _register(info, entry_point.load())
+                architectures, registry_file = _architectures_of(hooks), _registry_of(hooks)
         except (Exception, SystemExit) as error:  # whatever a stranger's module raises, and sys.exit at import
-            self._unregister(info)
             return _left_out(info, error)
-
-    def _register(self, info: PluginInfo, module: Any) -> None:
-        """Let pluggy check and take in a plugin, or raise PluginError."""
-        version = getattr(module, "zoo_api", hookspecs.API_VERSION)
-        if isinstance(version, bool) or not isinstance(version, int):
-            raise PluginError(f"zoo_api must be a whole number, not {version!r}")
-        if version > hookspecs.API_VERSION:
-            raise PluginError(
-                f"it was made for plugin API {version}, and this zoo-core has {hookspecs.API_VERSION}: upgrade zoo-core"
-            )
-        _refuse_unknown_hooks(module, self._hooks)
-        self._modules[info.key] = module
-        self._hooks.register(module, info.key)
-        self._hooks.check_pending()
-
-    def _unregister(self, info: PluginInfo) -> None:
-        """Take back a registration, half done or whole."""
-        module = self._modules.pop(info.key, None)
-        if module is not None and self._hooks.has_plugin(info.key):
-            self._hooks.unregister(module)
-
-    def _call(self, info: PluginInfo, hook: str, **arguments: Any) -> list[Any]:
-        """Call one hook of one plugin alone; its results that are not None."""
-        others = [module for key, module in self._modules.items() if key != info.key]
-        results: list[Any] = self._hooks.subset_hook_caller(hook, others)(**arguments)
-        return results
-
-    def _architectures_of(self, info: PluginInfo) -> tuple[Architecture, ...]:
-        found: list[Architecture] = []
-        for result in self._call(info, "zoo_architectures"):
-            if isinstance(result, (str, Mapping)) or not isinstance(result, Iterable):
-                raise PluginError(f"zoo_architectures must return Architectures, not {printable(repr(result), 80)}")
-            found.extend(itertools.islice(result, MAX_ARCHITECTURES + 1))
-        if len(found) > MAX_ARCHITECTURES:
-            raise PluginError(f"zoo_architectures returned more than {MAX_ARCHITECTURES:,} architectures")
-        names: set[str] = set()
-        for architecture in found:
-            if not isinstance(architecture, Architecture):
-                raise PluginError(
-                    f"zoo_architectures must return Architectures, not {printable(repr(architecture), 80)}"
-                )
-            if same_name(architecture.name) in names:
-                raise PluginError(f"it registers the architecture {architecture.name!r} twice")
-            names.add(same_name(architecture.name))
-        return tuple(found)
-
-    def _registry_of(self, info: PluginInfo) -> Path | None:
-        results = self._call(info, "zoo_registry")
-        if not results:
-            return None
-        if not isinstance(results[0], (str, Path)):
-            raise PluginError(f"zoo_registry must return a path, not {printable(repr(results[0]), 80)}")
-        path = Path(results[0])
-        if not path.is_file():
-            raise PluginError(f"zoo_registry names {printable(path)}, which is no file")
-        return path
+        self._hooks[info.key] = hooks
+        return replace(info, architectures=architectures, registry_file=registry_file)
 
     def _settle_names(self, loaded: list[PluginInfo]) -> list[PluginInfo]:
         """Leave out who takes a name that the core gives to another, then all who claim one name together."""
@@ -261,12 +217,7 @@ class PluginManager:
         for info in loaded:
             name = next((name for name, infos in quarrels.items() if info in infos), None)
             if name is not None:
-                who = " and ".join(f"{other.entry_point} of {other.distribution}" for other in quarrels[name])
-                problem = f"the architecture {name!r} is registered by {who}: neither is used until "
-                self._unregister(info)
-                info = replace(
-                    info, status="left out", problem=printable(f"{problem}{DISABLE_VARIABLE} leaves one out")
-                )
+                info = replace(info, status="left out", problem=_quarrel(name, quarrels[name]))
             settled.append(info)
         return settled
 
@@ -274,7 +225,6 @@ class PluginManager:
         for architecture in info.architectures:
             owner = self._owners.get(same_name(architecture.name))
             if info.status == "ok" and owner is not None and same_name(owner) != same_name(info.distribution):
-                self._unregister(info)
                 problem = f"the architecture {architecture.name!r} belongs to {owner}"
                 return replace(info, status="left out", problem=problem)
         return info
@@ -282,16 +232,27 @@ class PluginManager:
     def _unknown(self, name: str) -> UnknownArchitectureError:
         owner = self._owners.get(same_name(name))
         shown = f"the architecture {printable(name, 80)!r}"
+        missing = self.unusable(owner) if owner is not None else self._unused_claimant(name)
+        if missing is not None:
+            message = f"{shown} is provided by {missing.distribution}, which is {missing.status}: {missing.problem}"
+            return UnknownArchitectureError(name, message, missing.distribution)
         if owner is None:
             known = [architecture.name for architecture, _ in self.architectures.values()]
             close = difflib.get_close_matches(name, known, 3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known)) or 'none'}"
             return UnknownArchitectureError(name, f"{shown} is not provided by any installed plugin; {hint}")
         for info in self.plugins:
-            if same_name(info.distribution) == same_name(owner) and info.status != "ok":
-                message = f"{shown} is provided by {owner}, which is {info.status}: {info.problem}"
+            if same_name(info.distribution) == same_name(owner):
+                message = f"{shown} is not in {owner} {info.version}: pip install --upgrade {owner}"
                 return UnknownArchitectureError(name, message, owner)
         return UnknownArchitectureError(name, f"{shown} needs a plugin: pip install {owner}", owner)
+
+    def _unused_claimant(self, name: str) -> PluginInfo | None:
+        """A plugin that would provide the architecture, had it not been left out."""
+        for info in self.plugins:
+            if any(same_name(architecture.name) == same_name(name) for architecture in info.architectures):
+                return info
+        return None
 
 
 @functools.cache
@@ -304,21 +265,102 @@ def _core_owners() -> dict[str, str]:
     return {same_name(entry.architecture): entry.plugin for entry in core_index().values() if entry.plugin}
 
 
-def _refuse_unknown_hooks(module: Any, hooks: pluggy.PluginManager) -> None:
-    """pluggy ignores an implementation of a hook that does not exist: a typing error would be silent."""
-    known = [name for name, _ in _marked(hookspecs, f"{hookspecs.PROJECT_NAME}_spec")]
-    for name, options in _marked(module, f"{hookspecs.PROJECT_NAME}_impl"):
-        hook = options.get("specname") or name
-        if hook not in known:
-            close = difflib.get_close_matches(hook, known, 1, cutoff=0)
-            raise PluginError(f"it implements the unknown hook {printable(hook, 80)}; did you mean {close[0]}?")
+def _installed_entry_points() -> tuple[list[importlib.metadata.EntryPoint], list[PluginInfo]]:
+    """The plugins' entry points in this environment, and the distributions whose list of them cannot be read."""
+    group = hookspecs.ENTRY_POINT_GROUP
+    try:
+        return list(importlib.metadata.entry_points(group=group)), []
+    except Exception:  # one malformed list, of any package whatever, fails this call for all: read them one by one
+        found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+        unreadable = []
+        for distribution in importlib.metadata.distributions():
+            name, version = _name_and_version(distribution)
+            try:
+                # As in importlib.metadata, the first distribution of a name on sys.path hides later ones.
+                found.setdefault(name, [point for point in distribution.entry_points if point.group == group])
+            except Exception as error:  # the very one, perhaps of a package that is no plugin
+                if f"[{group}]" in (distribution.read_text("entry_points.txt") or ""):
+                    info = PluginInfo(entry_point="unknown", distribution=name, version=version, origin="unknown")
+                    unreadable.append(_left_out(info, PluginError(f"its entry_points.txt cannot be read: {error}")))
+        return list(itertools.chain.from_iterable(found.values())), unreadable
 
 
-def _marked(namespace: Any, marker: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name in dir(namespace):
-        options = getattr(getattr(namespace, name, None), marker, None)
-        if isinstance(options, dict):
-            yield name, options
+def _name_and_version(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    """Of a distribution; one that was half removed, or made by hand, may lack both."""
+    if distribution is None:
+        return "unknown", "unknown"
+    try:
+        metadata = distribution.metadata
+        return metadata["Name"] or "unknown", metadata["Version"] or "unknown"
+    except Exception:  # METADATA that is missing or malformed fails in another way in each version of Python
+        return "unknown", "unknown"
+
+
+def _register(info: PluginInfo, module: Any) -> pluggy.PluginManager:
+    """A plugin in a pluggy manager of its own. Raises PluginError, or pluggy's PluginValidationError."""
+    version = getattr(module, "zoo_api", hookspecs.API_VERSION)
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise PluginError(f"zoo_api must be a whole number, not {printable(repr(version), 80)}")
+    if version > hookspecs.API_VERSION:
+        raise PluginError(
+            f"it was made for plugin API {version}, and this zoo-core has {hookspecs.API_VERSION}: upgrade zoo-core"
+        )
+    hooks = pluggy.PluginManager(hookspecs.PROJECT_NAME)
+    hooks.add_hookspecs(hookspecs)
+    known = list(vars(hooks.hook))
+    hooks.register(module, info.key)
+    # pluggy itself ignores an implementation of a hook that does not exist: a typing error would be silent.
+    for caller in hooks.get_hookcallers(module) or ():
+        if not caller.has_spec() and not all(function.optionalhook for function in caller.get_hookimpls()):
+            close = difflib.get_close_matches(caller.name, known, 1, cutoff=0)
+            raise PluginError(f"it implements the unknown hook {printable(caller.name, 80)}; did you mean {close[0]}?")
+    return hooks
+
+
+def _architectures_of(hooks: pluggy.PluginManager) -> tuple[Architecture, ...]:
+    found: list[Any] = []
+    for result in hooks.hook.zoo_architectures():
+        if isinstance(result, (str, Mapping)) or not isinstance(result, Iterable):
+            raise PluginError(f"zoo_architectures must return Architectures, not {printable(repr(result), 80)}")
+        found.extend(itertools.islice(result, MAX_ARCHITECTURES + 1))
+    if len(found) > MAX_ARCHITECTURES:
+        raise PluginError(f"zoo_architectures returned more than {MAX_ARCHITECTURES:,} architectures")
+    names: set[str] = set()
+    for architecture in found:
+        if not isinstance(architecture, Architecture):
+            raise PluginError(f"zoo_architectures must return Architectures, not {printable(repr(architecture), 80)}")
+        if same_name(architecture.name) in names:
+            raise PluginError(f"it registers the architecture {architecture.name!r} twice")
+        names.add(same_name(architecture.name))
+    return tuple(found)
+
+
+def _registry_of(hooks: pluggy.PluginManager) -> Path | None:
+    results = hooks.hook.zoo_registry()
+    if not results:
+        return None
+    if not isinstance(results[0], (str, Path)):
+        raise PluginError(f"zoo_registry must return a path, not {printable(repr(results[0]), 80)}")
+    path = Path(results[0])
+    if not path.is_file():
+        raise PluginError(f"zoo_registry names {printable(path)}, which is no file")
+    return path
+
+
+def _commands_of(hooks: pluggy.PluginManager, name: str) -> dict[str, click.Command]:
+    import click
+
+    group = click.Group(name)
+    hooks.hook.zoo_commands(cli=group)
+    for key, command in group.commands.items():
+        if not isinstance(key, str) or not isinstance(command, click.Command):
+            raise PluginError(f"zoo_commands must add click's commands, not {printable(repr(command), 80)}")
+    return dict(group.commands)
+
+
+def _quarrel(name: str, infos: Iterable[PluginInfo]) -> str:
+    who = " and ".join(f"{printable(info.entry_point, 40)} of {printable(info.distribution, 40)}" for info in infos)
+    return f"the architecture {name!r} is registered by {who}: neither is used until {DISABLE_VARIABLE} leaves one out"
 
 
 def _left_out(info: PluginInfo, error: BaseException) -> PluginInfo:
@@ -329,8 +371,12 @@ def _left_out(info: PluginInfo, error: BaseException) -> PluginInfo:
 
 
 def _one_line(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # a stranger's error may fail to say what it is
+        text = ""
     if isinstance(error, PluginError):
-        return printable(error)
+        return printable(text)
     if isinstance(error, SystemExit):
-        return f"it calls sys.exit({error.code!r}) when it is loaded"
-    return printable(f"{type(error).__name__}: {error}")
+        return printable(f"it calls sys.exit({error.code!r}) when it is loaded")
+    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -41,9 +41,11 @@ def command(
 
     Ctrl-C ends the step in progress and leaves a checkpoint; --resume goes on from there as if nothing had been.
     """
+    from zoo_core.training.run import RunFolder
     from zoo_core.training.setup import prepare_training
 
     report_problems()
+    RunFolder(out).refuse_foreign(resume=resume)  # before minutes go into decoding the data
     for name, value in shorthands.items():
         if value is not None:
             prefix = "model." if name in ("size", "channels") else ""

@@ -106,13 +106,14 @@ class ImageSource:
     """Pictures that have not been decoded yet: rows of a data set with an image column.
 
     Attributes:
-        shape: (channels, height, width) of the first picture, which decides what is not asked for.
+        shape: (channels, side, side) of the first picture once it is square, which decides what is not asked for.
     """
 
     def __init__(self, rows: Any, image_column: str, label_column: str | None, name: str) -> None:
         self.rows, self.image_column, self.label_column, self.name = rows, image_column, label_column, name
         first = _open(rows[0][image_column], name, 0)
-        self.shape = (_channels(first), first.height, first.width)
+        side = min(first.size)
+        self.shape = (_channels(first), side, side)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,8 +138,6 @@ class ImageSource:
                     raise _undecodable(value, self.name, row, error) from error
             if self.label_column:
                 labels.extend(chunk[self.label_column])
-        if self.label_column and any(label is None for label in labels):
-            raise DataError(f"{self.name}: column {self.label_column!r} has rows without a label")
         return TrainingData.from_tensors(
             torch.from_numpy(samples),
             torch.tensor(labels, dtype=torch.int64) if labels else None,
@@ -173,6 +172,10 @@ def open_images(source: str | Path, *, image_column: str | None = None, label_co
             f"{name} has no image column; its columns are {', '.join(rows.column_names)}; --image-column names one"
         )
     label = _choose_column(rows.column_names, label_column, LABEL_COLUMNS, name, "label")
+    if label is not None and not _holds_classes(rows, label):
+        if label_column is not None:
+            raise DataError(f"{name}: column {label!r} does not hold a class, a whole number, in every row")
+        label = None  # a column of that name which is something else, and which nobody asked for
     from datasets import Image as ImageFeature
 
     try:
@@ -214,6 +217,12 @@ def _choose_column(columns: Sequence[str], asked: str | None, usual: Sequence[st
             raise DataError(f"{name} has no column {asked!r} for the {role}; it has {', '.join(columns)}")
         return asked
     return next((column for column in usual if column in columns), None)
+
+
+def _holds_classes(rows: Any, column: str) -> bool:
+    """Whether every row of a column is a whole number; told by its type, and by its count of nulls."""
+    values = rows.data.column(column)
+    return str(values.type).lstrip("u").startswith("int") and values.null_count == 0
 
 
 def _open(value: Any, name: str, row: int) -> Image.Image:

@@ -57,21 +57,26 @@ class RunFolder:
         Raises:
             TrainingError: where the folder holds something else, or a run that differs.
         """
+        self.refuse_foreign(resume=resume)
         if self._description.exists():
-            if not resume:
-                raise TrainingError(
-                    f"{self.root} holds a training run already; --resume goes on with it, another --out starts anew"
-                )
             before = json.loads(self._description.read_text(encoding="utf-8"))
             finished = bool(before.pop("finished", False))
             _refuse_differences(self.root, before, description)
             if finished and description["settings"]["steps"] == before["settings"]["steps"]:
                 return True
-        elif self.root.exists() and any(self.root.iterdir()):
-            raise TrainingError(f"{self.root} is not empty and holds no training run; choose another --out")
         self.root.mkdir(parents=True, exist_ok=True)
         self._write(description)
         return False
+
+    def refuse_foreign(self, *, resume: bool) -> None:
+        """Raise TrainingError where this folder is not for this run: another run's, or nobody's and not empty."""
+        if self._description.exists():
+            if not resume:
+                raise TrainingError(
+                    f"{self.root} holds a training run already; --resume goes on with it, another --out starts anew"
+                )
+        elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise TrainingError(f"{self.root} is not an empty folder and holds no training run; choose another --out")
 
     def mark_finished(self) -> None:
         self._write(json.loads(self._description.read_text(encoding="utf-8")) | {"finished": True})

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from zoo_core.architecture import ModelConfig
+from zoo_core.devices import resolve_device, resolve_precision
 from zoo_core.errors import SettingsError, TrainingError, printable
 from zoo_core.interfaces import Generator, Trainer
 from zoo_core.metadevice import on_meta
@@ -53,6 +54,8 @@ def prepare_training(
         else:
             settings_values[key] = _parse(settings_class, key, value, key)
     settings = _make(settings_class, settings_values, "")
+
+    resolve_precision(settings.precision, resolve_device(settings.device))  # told before the data is read
 
     images = open_images(data, image_column=image_column, label_column=label_column)
     model_values = trainer_class.config_for(config_class, model_values, images.shape)
