@@ -11,7 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A shared machine may take any time over an example; speed is measured in benchmarks/.
+hypothesis.settings.register_profile("zoo", deadline=None)
+hypothesis.settings.load_profile("zoo")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
