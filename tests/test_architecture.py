@@ -139,3 +139,13 @@ def test_a_class_of_another_kind_is_refused():
 def test_an_architecture_may_have_no_discriminator_and_no_trainer():
     assert make().discriminator_class() is None
     assert make().trainer_class() is None
+
+
+def test_what_a_module_prints_at_import_does_not_reach_stdout(tmp_path, monkeypatch, capsys):
+    (tmp_path / "talking.py").write_text(
+        "from zoo_core import ModelConfig\nprint('hello')\nclass C(ModelConfig): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert make(config="talking:C").config_class().__name__ == "C"
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")

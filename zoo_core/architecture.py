@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +148,9 @@ class Architecture:
         target: str = getattr(self, role)
         module, _, attribute = target.partition(":")
         try:
-            found = getattr(importlib.import_module(module), attribute)
+            # What a module prints while it is imported must not end up in a command's results.
+            with contextlib.redirect_stdout(sys.stderr):
+                found = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a plugin's module can fail in any way; whatever it is, say whose it is
             raise PluginError(
                 f"architecture {self.name}: {role} {target!r} cannot be imported: {type(error).__name__}: {error}"

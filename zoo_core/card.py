@@ -41,12 +41,13 @@ def model_card(
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     shape = " × ".join(map(str, generator.sample_shape))
+    suffix = "png" if generator.kind == "image" else "npz"
     about = summary or architecture.summary
     parts = [
         f"---\n{head}---\n\n# {name}\n\n{about}.\n",
         f"Samples are {shape}; {parameters:,} parameters."
         + (f" Paper: <{architecture.paper}>." if architecture.paper else ""),
-        "## Sample\n\n```sh\nzoo sample " + name + " -n 64 -o samples.png\n```\n\n"
+        f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o samples.{suffix}\n```\n\n"
         f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```',
         _table("Configuration", msgspec.to_builtins(generator.config)),
     ]

@@ -13,8 +13,8 @@ def why_unusable(entry: ModelEntry) -> str | None:
     found = manager()
     if same_name(entry.architecture) in found.architectures:
         return None
-    for info in found.plugins:
-        if entry.plugin and same_name(info.distribution) == same_name(entry.plugin) and info.status != "ok":
-            return f"{info.distribution} is {info.status}: {info.problem}"
+    info = found.unusable(entry.plugin) if entry.plugin else None
+    if info is not None:
+        return f"{info.distribution} is {info.status}: {info.problem}"
     installation = suggested_installation(entry)
     return f"needs: {installation}" if installation else f"needs the plugin {entry.plugin or 'that makes it'}"
