@@ -177,7 +177,12 @@ def test_a_model_that_fails_is_one_line_and_leaves_no_file(zoo, site, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_is_one_line_and_leaves_no_file(model, tmp_path):
     command = [sys.executable, "-m", "zoo_core", "sample", "./mine", "-n", "100000000", "-o", "a.npz"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    # Tests that a shell runs in the background ignore SIGINT, and so would the command that they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".a.npz.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
