@@ -187,6 +187,9 @@ def test_ctrl_c_is_one_line_and_leaves_no_file(model, tmp_path):
     while not list(tmp_path.glob(".a.npz.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    try:
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()  # a failed test must not leave a command that samples on for hours
     assert (process.returncode, stdout, stderr) == (1, "", "zoo: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
