@@ -110,3 +110,55 @@ def test_beta_weighs_the_divergence_alone():
     assert losses.negative_elbo(reconstruction, divergence).item() == pytest.approx(17.0)
     assert losses.negative_elbo(reconstruction, divergence, beta=4.0).item() == pytest.approx(23.0)
     assert losses.negative_elbo(reconstruction, divergence, beta=0.0).item() == pytest.approx(15.0)
+
+
+def test_least_squares_hinge_and_wasserstein_have_the_values_of_their_papers():
+    real, fake = torch.tensor([0.5, 2.0]), torch.tensor([-2.0, 0.25, 1.0])
+    assert losses.least_squares_discriminator_loss(real, fake).item() == pytest.approx(
+        (0.25 + 1) / 2 / 2 + (4 + 0.0625 + 1) / 3 / 2
+    )
+    assert losses.least_squares_generator_loss(fake).item() == pytest.approx((9 + 0.5625 + 0) / 3 / 2)
+    assert losses.hinge_discriminator_loss(real, fake).item() == pytest.approx((0.5 + 0) / 2 + (0 + 1.25 + 2) / 3)
+    assert losses.wasserstein_discriminator_loss(real, fake).item() == pytest.approx(-0.25 - 1.25)
+    assert losses.critic_generator_loss(fake).item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("name", sorted(losses.ADVERSARIAL_LOSSES))
+def test_every_game_pulls_logits_the_right_way(name):
+    """D raises real logits and lowers fake ones; G raises fake ones."""
+    game = losses.ADVERSARIAL_LOSSES[name]
+    real, fake = torch.full((3,), 0.5, requires_grad=True), torch.full((5,), 0.5, requires_grad=True)
+    game.discriminator(real, fake).backward()
+    assert (real.grad < 0).all()
+    assert (fake.grad > 0).all()
+    seen = torch.zeros(5, requires_grad=True)
+    game.generator(seen).backward()
+    assert (seen.grad < 0).all()
+
+
+def test_r1_of_a_linear_discriminator_is_its_squared_weight():
+    weight = torch.tensor([[3.0, 4.0]])
+    real = torch.randn(6, 2, requires_grad=True)
+    assert losses.r1_penalty((real @ weight.T).squeeze(1), real).item() == pytest.approx(25.0)
+
+
+def test_the_gradient_penalty_is_zero_at_slope_one_and_has_its_closed_form_elsewhere():
+    real, fake, mix = torch.randn(5, 3), torch.randn(5, 3), torch.rand(5)
+    one, three = torch.tensor([0.6, 0.8, 0.0]), torch.tensor([0.0, 3.0, 0.0])
+    assert losses.gradient_penalty(lambda x: x @ one, real, fake, mix).item() == pytest.approx(0, abs=1e-10)
+    assert losses.gradient_penalty(lambda x: x @ three, real, fake, mix).item() == pytest.approx(4.0, rel=1e-5)
+
+
+def test_the_gradient_penalty_looks_between_real_and_fake_and_trains_the_discriminator():
+    seen = []
+    scale = torch.tensor(2.0, requires_grad=True)
+
+    def discriminator(x):
+        seen.append(x.detach())
+        return scale * x.square().sum(1)
+
+    real, fake, mix = torch.zeros(3, 2), torch.ones(3, 2), torch.tensor([0.0, 0.5, 1.0])
+    losses.gradient_penalty(discriminator, real, fake, mix).backward()
+    assert torch.equal(seen[0], mix[:, None].expand(3, 2))
+    assert scale.grad is not None
+    assert scale.grad != 0

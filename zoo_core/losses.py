@@ -38,6 +38,43 @@ def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
     return -F.softplus(fake_logits.float()).mean()
 
 
+def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """½ E[(D(x) − 1)²] + ½ E[D(G(z))²] (LSGAN, arXiv 1611.04076, eq. 9: a = 0, b = 1). A scalar.
+
+    Args:
+        real_logits: (N,). fake_logits: (M,).
+    """
+    return ((real_logits.float() - 1).square().mean() + fake_logits.float().square().mean()) / 2
+
+
+def least_squares_generator_loss(fake_logits: Tensor) -> Tensor:
+    """½ E[(D(G(z)) − 1)²] (LSGAN, arXiv 1611.04076, eq. 9: c = 1). A scalar."""
+    return (fake_logits.float() - 1).square().mean() / 2
+
+
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))] (arXiv 1705.02894; as in 1802.05957, eq. 16). A scalar.
+
+    Args:
+        real_logits: (N,). fake_logits: (M,).
+    """
+    return F.relu(1 - real_logits.float()).mean() + F.relu(1 + fake_logits.float()).mean()
+
+
+def wasserstein_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E[D(G(z))] − E[D(x)], the critic's loss without its penalty (arXiv 1701.07875, eq. 2). A scalar.
+
+    Args:
+        real_logits: (N,). fake_logits: (M,).
+    """
+    return fake_logits.float().mean() - real_logits.float().mean()
+
+
+def critic_generator_loss(fake_logits: Tensor) -> Tensor:
+    """−E[D(G(z))], what G minimises in the hinge and the Wasserstein games. A scalar."""
+    return -fake_logits.float().mean()
+
+
 class AdversarialLoss(NamedTuple):
     """What D and G minimise: discriminator(real_logits, fake_logits) and generator(fake_logits)."""
 
@@ -48,7 +85,42 @@ class AdversarialLoss(NamedTuple):
 ADVERSARIAL_LOSSES = {
     "non-saturating": AdversarialLoss(discriminator_loss, non_saturating_generator_loss),
     "minimax": AdversarialLoss(discriminator_loss, minimax_generator_loss),
+    "least-squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, critic_generator_loss),
+    "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, critic_generator_loss),
 }
+
+
+def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """E[‖∇ₓ D(x)‖²] on real samples: R1 without its factor γ/2 (arXiv 1801.04406, eq. 9). A scalar.
+
+    Args:
+        logits: (N,) logits of `real`, computed in float32.
+        real: (N, *sample_shape) with requires_grad.
+    """
+    return _squared_gradient(logits, real).mean()
+
+
+def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """E[(‖∇ D(x̂)‖ − 1)²] between real and fake samples: WGAN-GP without its factor λ (arXiv 1704.00028, eq. 3).
+
+    A scalar. D must treat samples one by one: with BatchNorm the gradient is not that of one sample.
+
+    Args:
+        discriminator: gives logits (N,). Both it and the samples must compute in float32.
+        real: (N, *sample_shape). fake: (N, *sample_shape).
+        mix: (N,) in [0, 1]: how far each x̂ lies from real to fake.
+    """
+    between = torch.lerp(real, fake, mix.reshape(-1, *[1] * (real.ndim - 1))).detach().requires_grad_()
+    # The root has no gradient at 0; 1e-12 is far below any norm that matters beside 1.
+    norm = (_squared_gradient(discriminator(between), between) + 1e-12).sqrt()
+    return (norm - 1).square().mean()
+
+
+def _squared_gradient(logits: Tensor, samples: Tensor) -> Tensor:
+    """‖∇ₓ D(x)‖² of each sample: (N,), itself differentiable."""
+    (gradient,) = torch.autograd.grad(logits.float().sum(), samples, create_graph=True)
+    return gradient.float().square().flatten(1).sum(1)
 
 
 def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
