@@ -244,7 +244,7 @@ def test_the_fingerprint_tells_data_apart():
 def test_a_label_column_of_words_is_left_out_unless_it_was_asked_for(tmp_path):
     folder = parquet(tmp_path / "set", [grey(), grey()], label=["cat", "dog"])
     assert open_images(folder).decode(1, 8).labels is None
-    with pytest.raises(DataError, match="column 'label' does not hold a class, a whole number, in every row"):
+    with pytest.raises(DataError, match="column 'label' does not hold a class, a whole number from 0, in every row"):
         open_images(folder, label_column="label")
 
 

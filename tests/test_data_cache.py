@@ -1,0 +1,445 @@
+"""Decoded pictures: kept on disk, told beforehand, and the same bit for bit from wherever they come."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from zoo_core.errors import DataError
+from zoo_core.interfaces import Generator
+from zoo_core.training import decodedcache, imagesource, memory
+from zoo_core.training.data import BatchStream, open_images
+from zoo_core.training.sourcefiles import source_files
+
+CPU = torch.device("cpu")
+COUNT = 40
+
+
+class Identity(Generator):
+    sample_shape = (3, 6, 6)
+    latent_shape = (1,)
+
+    def forward(self, z, labels=None):
+        return z
+
+
+@pytest.fixture(autouse=True)
+def private_folders(tmp_path_factory, monkeypatch):
+    """Caches of this test's own, and every data set large enough for them."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("zoo")))
+    monkeypatch.setattr(imagesource, "CACHED_FROM", 0)
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A Parquet folder of colour pictures of 8 x 10 with labels."""
+    return parquet(tmp_path / "set", seed=0)
+
+
+def parquet(folder, seed):
+    random = np.random.default_rng(seed)
+    images = [png(random.integers(0, 256, (8, 10, 3), np.uint8)) for _ in range(COUNT)]
+    table = {"image": [{"bytes": data, "path": None} for data in images], "label": [n % 7 for n in range(COUNT)]}
+    folder.mkdir(exist_ok=True)
+    pq.write_table(pa.table(table), folder / "train-00000-of-00001.parquet")
+    return folder
+
+
+def cached_files():
+    return sorted(decodedcache.cache_folder().glob("*.safetensors"))
+
+
+def no_memory(monkeypatch):
+    monkeypatch.setattr(imagesource, "available_memory", lambda: 0)
+
+
+def no_disk(monkeypatch):
+    monkeypatch.setattr(decodedcache, "free_space", lambda folder: 0)
+
+
+def same(one, other):
+    return (
+        torch.equal(one.samples, other.samples)
+        and torch.equal(one.labels, other.labels)
+        and (one.fingerprint, one.notes[:3]) == (other.fingerprint, other.notes[:3])
+    )
+
+
+# Hits and misses
+
+
+def test_the_second_time_the_pictures_are_read_from_the_cache_and_that_is_said(folder, monkeypatch):
+    first = open_images(folder).decode(3, 6)
+    (file,) = cached_files()
+    assert first.notes == (
+        "40 colour pictures of 6 x 6",
+        "40 were not square and were cropped about their centre",
+        "40 were resized to 6 x 6 (bicubic)",
+    )
+    monkeypatch.setattr(imagesource, "decode", None)  # is not called
+    second = open_images(folder).decode(3, 6)
+    assert same(first, second)
+    assert second.notes == (*first.notes, f"the decoded pictures were read from {file}")
+
+
+def test_without_a_cache_everything_is_the_same(folder, monkeypatch):
+    with_cache = [open_images(folder).decode(1, 6) for _ in range(2)]
+    monkeypatch.setattr(imagesource, "CACHED_FROM", 2**40)
+    without = open_images(folder).decode(1, 6)
+    assert same(with_cache[0], without)
+    assert same(with_cache[1], without)
+
+
+def test_the_fingerprint_is_that_of_the_same_tensors(folder):
+    data = open_images(folder).decode(3, 6)
+    assert type(data).from_tensors(data.samples.clone(), data.labels).fingerprint == data.fingerprint
+
+
+def test_another_size_other_channels_and_another_column_are_other_files(folder):
+    for channels, size in ((3, 6), (3, 8), (1, 6)):
+        open_images(folder).decode(channels, size)
+    assert len(cached_files()) == 3
+    renamed = pq.read_table(folder / "train-00000-of-00001.parquet").rename_columns(["photo", "label"])
+    pq.write_table(renamed, folder / "train-00000-of-00001.parquet")
+    open_images(folder, image_column="photo").decode(3, 6)
+    assert len(cached_files()) == 4
+
+
+def test_changed_pictures_are_decoded_anew(folder):
+    before = open_images(folder).decode(3, 6)
+    after = open_images(parquet(folder, seed=1)).decode(3, 6)
+    assert before.fingerprint != after.fingerprint
+    assert len(cached_files()) == 2
+
+
+def test_a_changed_label_column_is_not_a_matter_of_the_cache(folder):
+    with_labels = open_images(folder).decode(3, 6)
+    table = pq.read_table(folder / "train-00000-of-00001.parquet")
+    pq.write_table(table.append_column("kind", pa.array([5] * COUNT)), folder / "train-00000-of-00001.parquet")
+    first = open_images(folder).decode(3, 6)
+    second = open_images(folder, label_column="kind").decode(3, 6)
+    assert "were read from" in second.notes[-1]
+    assert first.fingerprint == with_labels.fingerprint != second.fingerprint
+    assert second.labels.tolist() == [5] * COUNT
+
+
+def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_another_one(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"one")
+    before, status = source_files(tmp_path, None), path.stat()
+    (tmp_path / "b").write_bytes(b"two")
+    (tmp_path / "b").replace(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    assert source_files(tmp_path, None).key != before.key
+
+
+def test_links_among_folders_are_followed_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.png").write_bytes(b"12345")
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert source_files(tmp_path, None).size == 5
+
+
+def test_rows_without_files_have_no_key():
+    class Rows:
+        cache_files = ()
+
+    assert source_files(None, Rows()) is None
+
+
+def test_small_sets_are_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(imagesource, "CACHED_FROM", 100 * 2**10)
+    open_images(folder).decode(3, 6)
+    assert not decodedcache.cache_folder().exists()
+
+
+# Damage
+
+
+def flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 4
+    file.write_bytes(content)
+
+
+def cut_off(file):
+    os.truncate(file, file.stat().st_size - 1)
+
+
+def other_pictures(file):
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"[40, 6, 6, 3]", b"[40, 3, 6, 6]"))
+
+
+def no_facts(file):
+    file.write_bytes(file.read_bytes().replace(b"changes", b"chances"))
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, other_pictures, no_facts, lambda file: file.write_bytes(b"")])
+def test_a_damaged_file_is_not_used_but_decoded_anew_and_that_is_said(folder, damage):
+    first = open_images(folder).decode(3, 6)
+    (file,) = cached_files()
+    damage(file)
+    second = open_images(folder).decode(3, 6)
+    assert same(first, second)
+    assert second.notes[3].startswith(f"{file} is damaged")
+    assert "were read from" in open_images(folder).decode(3, 6).notes[-1]
+
+
+def test_a_folder_that_cannot_be_written_costs_a_note(folder, monkeypatch, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
+    data = open_images(folder).decode(3, 6)
+    assert len(data) == COUNT
+    assert data.notes[-1].startswith("the decoded pictures are not kept for the next time: ")
+
+
+def test_a_disk_that_is_full_costs_a_note(folder, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(decodedcache, "finish", full)
+    data = open_images(folder).decode(3, 6)
+    assert data.notes[-1].endswith("cannot be written: No space left on device")
+    no_memory(monkeypatch)
+    streamed = open_images(folder).decode(3, 6)
+    assert streamed.fingerprint == data.fingerprint
+    assert streamed.notes[-1].startswith("the pictures are decoded again for every batch: ")
+    assert cached_files() == list(decodedcache.cache_folder().iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(folder):
+    decodedcache.cache_folder().mkdir(parents=True)
+    old, new = (decodedcache.cache_folder() / name for name in (".a.safetensors.0.tmp", ".b.safetensors.1.tmp"))
+    for path in (old, new):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    open_images(folder).decode(3, 6)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_corrupt_picture_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
+    whole = png(np.zeros((64, 64), np.uint8))
+    table = pa.table({"image": [{"bytes": data, "path": None} for data in (whole, whole[: len(whole) // 2])]})
+    pq.write_table(table, tmp_path / "set.parquet")
+    for prepare in (lambda: None, lambda: no_memory(monkeypatch), lambda: no_disk(monkeypatch)):
+        prepare()
+        with pytest.raises(DataError, match=r"^set, row 1: the picture cannot be decoded"):
+            open_images(tmp_path / "set.parquet").decode(1, 64)
+    assert not decodedcache.cache_folder().exists() or not list(decodedcache.cache_folder().iterdir())
+
+
+def test_two_processes_at_once_end_with_one_good_file(folder):
+    script = """
+import sys
+from zoo_core.training import imagesource
+from zoo_core.training.data import open_images
+imagesource.CACHED_FROM = 0
+print(open_images(sys.argv[1]).decode(3, 6).fingerprint)
+"""
+    command = [sys.executable, "-c", script, str(folder)]
+    environment = os.environ | {"HF_DATASETS_CACHE": str(folder.parent / "datasets")}
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    printed = {process.communicate(timeout=120)[0].strip() for process in running}
+    data = open_images(folder).decode(3, 6)
+    assert printed == {data.fingerprint}
+    assert "were read from" in data.notes[-1]
+    assert list(decodedcache.cache_folder().iterdir()) == cached_files()
+
+
+def test_the_folder_is_the_systems_unless_it_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    assert decodedcache.cache_folder() == tmp_path / "decoded"
+    monkeypatch.delenv("ZOO_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert decodedcache.cache_folder() == Path("/somewhere/zoo/decoded")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setenv("HOME", "/Users/me")
+    assert decodedcache.cache_folder() == Path("/Users/me/Library/Caches/zoo/decoded")
+
+
+# Larger than memory
+
+
+def batches(data, numbers, **options):
+    stream = BatchStream(data, 8, 3, CPU, **options)
+    return [stream.batch(number, Identity()) for number in numbers]
+
+
+def equal_batches(one, other):
+    return all(
+        torch.equal(a.samples, b.samples) and torch.equal(a.labels, b.labels) for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.fixture(params=["disk", "nowhere"])
+def streamed(request, folder, monkeypatch):
+    """The data of `folder` when it does not fit into memory, or neither there nor on the disk."""
+    with monkeypatch.context() as patch:
+        no_memory(patch)
+        if request.param == "nowhere":
+            no_disk(patch)
+        data = open_images(folder).decode(3, 6)
+    assert (data.decoder is not None) == (request.param == "nowhere")
+    return data
+
+
+def test_streamed_batches_are_those_of_the_memory_bit_for_bit(streamed, folder):
+    data = open_images(folder).decode(3, 6)
+    assert streamed.fingerprint == data.fingerprint
+    assert (streamed.sample_shape, len(streamed), streamed.num_classes) == ((3, 6, 6), COUNT, 7)
+    numbers = (*range(12), 4, 5, 30, 2)  # more than two epochs, and jumps
+    for options in ({}, {"horizontal_flip": True, "rank": 1, "processes": 2}):
+        assert equal_batches(batches(streamed, numbers, **options), batches(data, numbers, **options))
+    assert torch.equal(streamed.take([3, 30, 3]), data.take([3, 30, 3]))
+
+
+def test_streaming_takes_nothing_from_the_runs_own_noise(streamed):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    batches(streamed, range(3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_file_of_the_cache_serves_memory_and_disk_alike(folder, monkeypatch):
+    in_memory = open_images(folder).decode(3, 6)
+    no_memory(monkeypatch)
+    on_disk = open_images(folder).decode(3, 6)
+    assert (in_memory.larger_than_memory, on_disk.larger_than_memory) == (False, True)
+    assert same(in_memory, on_disk)
+    assert "were read from" in on_disk.notes[-1]
+
+
+def test_workers_decode_the_same_and_tell_the_same_error(folder, monkeypatch):
+    alone = open_images(folder).decode(3, 6)
+    monkeypatch.setattr(imagesource, "CACHED_FROM", 2**40)
+    monkeypatch.setattr(imagesource, "WORKERS_FROM", 0)
+    monkeypatch.setattr(imagesource, "available_workers", lambda: 2)
+    assert same(open_images(folder).decode(3, 6), alone)
+    whole = png(np.zeros((64, 64), np.uint8))
+    table = pa.table({"image": [{"bytes": data, "path": None} for data in (whole, whole[: len(whole) // 2])]})
+    pq.write_table(table, folder / "train-00000-of-00001.parquet")
+    with pytest.raises(DataError, match=r"^set, row 1: the picture cannot be decoded"):
+        open_images(folder).decode(1, 64)
+
+
+WORKERS = """
+import os, signal, sys
+from zoo_core.errors import DataError
+from zoo_core.training.data import open_images
+from zoo_core.training import decoding
+
+decoder = open_images(sys.argv[1])._decoder(3, 6)
+decoded = decoding.decode(decoder, ([0] for _ in iter(int, 1)), 2)
+next(decoded)
+workers = [int(child) for child in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
+def test_a_worker_that_is_killed_is_told_in_a_line(folder, run_python):
+    script = """
+os.kill(workers[0], signal.SIGKILL)
+try:
+    for _ in decoded: pass
+except DataError as error:
+    print(error)
+"""
+    (line,) = run_python(WORKERS + script, folder)
+    assert line == "set: a process that decodes pictures was killed; the machine may have run out of memory"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
+def test_workers_outlive_ctrl_c_but_not_the_main_process(folder, run_python):
+    script = """
+for worker in workers:
+    os.kill(worker, signal.SIGINT)
+for _ in range(9): next(decoded)
+print(*workers, flush=True)
+os._exit(0)
+"""
+    (line,) = run_python(WORKERS + script, folder)
+    deadline = time.monotonic() + 60
+    while any(
+        Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes()
+        for worker in line.split()
+    ):
+        assert time.monotonic() < deadline, "a worker is still there"
+        time.sleep(0.1)
+
+
+# Told beforehand
+
+
+def test_the_plan_says_what_memory_is_taken(folder, monkeypatch):
+    source = open_images(folder)
+    monkeypatch.setattr(imagesource, "available_memory", lambda: 3_200_000_000)
+    assert source.plan(3, 6) == (
+        "40 pictures of 6 x 6 (image column 'image', label column 'label') take 0.0 MB of memory; 3.2 GB are available"
+    )
+    assert "take 503 MB of memory" in source.plan(3, 2048)
+    assert (
+        "take 2.0 GB, too much for the 3.2 GB of memory that are available: they are decoded once into"
+        in source.plan(3, 4096)
+    )
+    no_disk(monkeypatch)
+    assert "again for every batch; ZOO_CACHE=FOLDER names a disk with more room" in source.plan(3, 4096)
+
+
+def test_classes_are_known_before_anything_is_decoded(folder, tmp_path):
+    assert open_images(folder).num_classes == 7
+    for name in ("cat", "dog", "newt"):
+        (tmp_path / "animals" / name).mkdir(parents=True)
+        (tmp_path / "animals" / name / "1.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
+    animals = open_images(tmp_path / "animals")
+    assert animals.num_classes == 3
+    data = animals.decode(1, 8)
+    assert (data.class_names, data.num_classes, data.labels.tolist()) == (("cat", "dog", "newt"), 3, [0, 1, 2])
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "1.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
+    assert open_images(tmp_path / "plain").num_classes is None
+
+
+def test_available_memory_is_what_the_system_or_its_container_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert memory.available_memory() == memory._built_in() // 2
+    (tmp_path / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable:   2000 kB\n")
+    assert memory.available_memory() == 2000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("700000\n")
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 100000\n")
+    assert memory.available_memory() == 2000 * 1024
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert memory.available_memory() == 400_000
+
+
+def test_a_label_of_minus_one_is_no_class(tmp_path):
+    table = {"image": [{"bytes": png(np.zeros((4, 4), np.uint8)), "path": None}] * 2, "label": [0, -1]}
+    pq.write_table(pa.table(table), tmp_path / "set.parquet")
+    assert open_images(tmp_path / "set.parquet").num_classes is None
+    with pytest.raises(DataError, match="does not hold a class, a whole number from 0, in every row"):
+        open_images(tmp_path / "set.parquet", label_column="label")
