@@ -25,8 +25,6 @@ from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.gan import frozen
 from zoo_core.training.loop import prepare
 
-CPU = torch.device("cpu")
-
 
 def pictures(size=16, count=64):
     """Random 8-bit pictures; what they show does not matter here."""
@@ -212,7 +210,7 @@ def test_a_build_that_forgets_the_generator_is_named(tmp_path):
 
 def mlp_networks(trainer=None):
     trainer = trainer or mlp()
-    prepare(trainer, CPU, "fp32")
+    prepare(trainer)
     return trainer.modules
 
 
@@ -226,7 +224,7 @@ def weights(module):
 
 def test_every_step_moves_both_networks():
     trainer = dcgan()
-    prepare(trainer, CPU, "fp32")
+    prepare(trainer)
     before = {name: weights(module) for name, module in trainer.modules.items()}
     trainer.training_step(one_batch())
     for name, module in trainer.modules.items():
@@ -237,7 +235,7 @@ def test_every_step_moves_both_networks():
 def test_the_discriminators_step_leaves_no_gradient_in_the_generator_and_the_reverse(monkeypatch):
     """Fakes are detached in D's step; D's parameters are frozen in G's."""
     trainer = mlp()
-    prepare(trainer, CPU, "fp32")
+    prepare(trainer)
     with_gradients = {}
     update = trainer.update
 
@@ -265,7 +263,7 @@ def test_frozen_gives_back_only_what_it_took():
 
 def test_batchnorm_of_the_generator_moves_once_a_step_and_both_networks_stay_in_train_mode():
     trainer = dcgan()
-    prepare(trainer, CPU, "fp32")
+    prepare(trainer)
     trainer.training_step(one_batch())
     counts = {
         name: {int(layer.num_batches_tracked) for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)}
@@ -278,7 +276,7 @@ def test_batchnorm_of_the_generator_moves_once_a_step_and_both_networks_stay_in_
 def test_a_stale_low_precision_copy_of_the_weights_is_not_used_after_an_update():
     """Autocast caches bfloat16 weights inside its block; D's step must empty the cache before G's step."""
     trainer = mlp(precision="bf16")
-    prepare(trainer, CPU, "bf16")
+    prepare(trainer)
     layer = trainer.modules["discriminator"].layers[0]
     x = torch.randn(4, 256)
     with torch.autocast("cpu", torch.bfloat16):

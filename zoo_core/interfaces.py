@@ -6,6 +6,7 @@ Shapes are written without the batch: a grey 28 x 28 picture is (1, 28, 28); N i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,6 +19,7 @@ from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
 from zoo_core.devices import autocast
 from zoo_core.errors import InterfaceError
+from zoo_core.processes import Processes
 
 if TYPE_CHECKING:
     from zoo_core.training.data import TrainingData
@@ -145,18 +147,21 @@ class Encoder(ABC):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The mean and, where the encoder is stochastic, the log variance of q(z|x).
 
-        `x` is (N, *sample_shape) in the model's range; both results are (N, *latent_shape).
+        `x` is (N, *sample_shape) in the model's range; both results are (N, *latent_shape). A conditional
+        encoder takes `labels`, (N,) class indices, as a second argument.
         """
 
-    def reconstruct(self, x: Tensor, *, sample: bool = False) -> Tensor:
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None, *, sample: bool = False) -> Tensor:
         """x through the latent and back: (N, *sample_shape) in the model's range.
 
-        Uses the mean of q(z|x); `sample=True` draws z from it with torch's global generator.
+        Uses the mean of q(z|x); `sample=True` draws z from it with torch's global generator. `labels` are
+        those of x, for a conditional model.
         """
-        mean, logvar = self.encode(x)
+        given = () if labels is None else (labels,)
+        mean, logvar = self.encode(x, *given)
         if sample and logvar is not None:
             mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
-        decoded: Tensor = self(mean)  # type: ignore[operator]  # a mixin of Generator, whose call is forward
+        decoded: Tensor = self(mean, *given)  # type: ignore[operator]  # a mixin of Generator, whose call is forward
         return decoded
 
 
@@ -188,6 +193,22 @@ class Batch:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @classmethod
+    def join(cls, parts: list[Batch]) -> Batch:
+        """The parts behind each other, as one batch."""
+        if len(parts) == 1:
+            return parts[0]
+        labels = [part.labels for part in parts if part.labels is not None]
+        return cls(torch.cat([part.samples for part in parts]), torch.cat(labels) if labels else None)
+
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in that many equal parts, in order."""
+        if parts == 1:
+            return [self]
+        samples = self.samples.chunk(parts)
+        labels = self.labels.chunk(parts) if self.labels is not None else [None] * parts
+        return [Batch(*part) for part in zip(samples, labels, strict=True)]
+
 
 class Trainer(ABC):
     """One training run. A plugin writes `build` and `training_step`; the core owns everything around them.
@@ -196,8 +217,9 @@ class Trainer(ABC):
         Settings: the settings class; a plugin may name a subclass with fields of its own.
         config: of the model. settings: of the run. sample_shape: of the data.
         modules: networks by name; "generator" is the one that is averaged, sampled and saved.
-        optimizers: by name, as `update` is called with.
+        optimizers: by name, as `update` is called with; each trains the module of its name.
         device: where the tensors are; set before `build`.
+        processes: this process among those of the run.
         step: how many steps are done.
     """
 
@@ -210,20 +232,32 @@ class Trainer(ABC):
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.device = torch.device("cpu")
+        self.processes = Processes()
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)
         self.step = 0
 
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches of the data one step takes; `training_step` gets them as one."""
+        return 1
+
     @classmethod
     def config_for(
-        cls, config_class: type[ModelConfig], values: dict[str, Any], data_shape: tuple[int, ...]
+        cls,
+        config_class: type[ModelConfig],
+        values: dict[str, Any],
+        data_shape: tuple[int, ...],
+        num_classes: int | None = None,
     ) -> dict[str, Any]:
-        """The configuration values for data of `data_shape`, given those that the user set.
+        """The configuration values for data of `data_shape` and `num_classes` labels, given those that the user set.
 
         The default fills the fields `size` and `channels`, where the class has them, from
-        (channels, size, size) data. Override it where not every size can be built.
+        (channels, size, size) data, and `num_classes`. Override it where not every size can be built.
         """
         fields = config_class.__struct_fields__
         from_data: dict[str, Any] = {}
+        if "num_classes" in fields and num_classes is not None:
+            from_data["num_classes"] = num_classes
         if len(data_shape) == 3:
             if "channels" in fields:
                 from_data["channels"] = data_shape[0]
@@ -239,21 +273,64 @@ class Trainer(ABC):
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """One step on one batch: compute losses, call `self.update` for each, return figures to log (scalars)."""
 
-    def adam(self, module: nn.Module) -> torch.optim.Adam:
-        """Adam (arXiv 1412.6980) with the settings' rate and betas, fused where the device has it."""
+    def prepare_data(self, data: TrainingData) -> TrainingData:
+        """What is trained on, made once from what was read: the same, unless a plugin overrides it."""
+        return data
+
+    def advice(self, figures: dict[str, float]) -> str | None:
+        """What to tell the user about these figures (means since the last time): one line, or None."""
+        return None
+
+    def adam(self, module: nn.Module, *, pace: float = 1.0) -> torch.optim.Adam:
+        """Adam (arXiv 1412.6980) with the settings' rate and betas, fused where the device has it.
+
+        `pace` below 1 is for a module that is updated more often than once a step: the rate is multiplied by it,
+        and each beta raised to it.
+        """
+        first, second = self.settings.betas
         return torch.optim.Adam(
             module.parameters(),
-            lr=self.settings.learning_rate,
-            betas=self.settings.betas,
+            lr=self.settings.learning_rate * pace,
+            betas=(first**pace, second**pace),
             fused=self.device.type in ("cpu", "cuda") or None,
         )
 
+    def draw(self, sampler: Callable[..., Tensor], count: int, *shape: int) -> Tensor:
+        """This process's (count, *shape) of random numbers: torch.randn, torch.rand, ….
+
+        All processes draw the numbers of all and keep their own, so that many train as one does.
+        """
+        everybody = sampler(self.processes.count * count, *shape, device=self.device)
+        return everybody[self.processes.rank * count :][:count]
+
     def update(self, name: str, loss: Tensor) -> None:
         """Backward from `loss` (a scalar) and one step of the optimizer `name`."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
+        self.backward(name, loss)
+        self.apply_gradients(name)
+
+    def backward(self, name: str, output: Tensor, gradient: Tensor | None = None) -> None:
+        """New gradients of `output` for the parameters of the optimizer `name`.
+
+        `output` is a scalar loss; or any tensor, with its own `gradient` already scaled by `self.scaler`.
+        """
+        self.optimizers[name].zero_grad(set_to_none=True)
         with autocast(self.device, "fp32"):
-            torch.autograd.backward(self.scaler.scale(loss))
+            if gradient is None:
+                torch.autograd.backward(self.scaler.scale(output))
+            else:
+                torch.autograd.backward(output, gradient)
+
+    def apply_gradients(self, name: str) -> None:
+        """One step of the optimizer `name`: gradients averaged over the processes, clipped, at the schedule's rate."""
+        optimizer = self.optimizers[name]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.processes.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self.settings.gradient_clip:
+            self.scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
+        factor = self.settings.learning_rate_factor(self.step)
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
         self.scaler.step(optimizer)
         # Autocast caches low-precision copies of the weights; after a step they are stale.
         torch.clear_autocast_cache()

@@ -8,6 +8,7 @@ import click
 
 from zoo_core.cli.completion import ArchitectureName
 from zoo_core.cli.messages import echo_path, report_problems
+from zoo_core.environment import first_process
 from zoo_core.errors import printable
 
 
@@ -57,7 +58,13 @@ def command(
         assignments=assignments,
         image_column=image_column,
         label_column=label_column,
+        tell=_tell,
     )
-    for note in training_data.notes:
-        click.echo(printable(note), err=True)
-    echo_path(trainer.fit(training_data, out=out, resume=resume))
+    finished = trainer.fit(training_data, out=out, resume=resume)
+    if first_process():
+        echo_path(finished)
+
+
+def _tell(line: str) -> None:
+    if first_process():
+        click.echo(printable(line), err=True)

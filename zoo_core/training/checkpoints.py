@@ -24,15 +24,20 @@ from zoo_core.errors import TrainingError
 from zoo_core.interfaces import Trainer
 from zoo_core.training.ema import ExponentialMovingAverage
 
-KEEP = 2
 _NAME = re.compile(r"step-(\d{8,})")
 
 
-def save_checkpoint(folder: Path, trainer: Trainer, average: ExponentialMovingAverage | None) -> Path:
-    """Write the trainer's whole state under `folder`, whole or not at all, and drop all but the newest two."""
+def save_checkpoint(
+    folder: Path, trainer: Trainer, average: ExponentialMovingAverage | None, figure: float | None = None
+) -> Path:
+    """Write the trainer's whole state under `folder`, whole or not at all.
+
+    All but the newest `keep_checkpoints` are dropped, and the one with the lowest `figure`.
+    """
     tensors: dict[str, Tensor] = {"random.torch": torch.get_rng_state()}
     state: dict[str, Any] = {
         "step": trainer.step,
+        "figure": figure,
         "scaler": trainer.scaler.state_dict(),
         "optimizers": {},
         "random": {"python": random.getstate(), "numpy": _numpy_state()},
@@ -56,9 +61,28 @@ def save_checkpoint(folder: Path, trainer: Trainer, average: ExponentialMovingAv
     with atomic_folder(target) as temporary:
         save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary / "tensors.safetensors")
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for old in _checkpoints(folder)[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+    _rotate(folder, trainer.settings.keep_checkpoints)
     return target
+
+
+def _rotate(folder: Path, keep: int) -> None:
+    found = _checkpoints(folder)
+    old = found[:-keep]
+    if old:
+        figures = {path: _figure(path) for path in found}
+        known = [path for path in found if figures[path] is not None]
+        best = min(known, key=lambda path: figures[path] or 0.0, default=None)
+        for path in old:
+            if path != best:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _figure(checkpoint: Path) -> float | None:
+    try:
+        figure: float | None = json.loads((checkpoint / "state.json").read_text(encoding="utf-8")).get("figure")
+    except (OSError, ValueError):
+        return None
+    return figure
 
 
 def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingAverage | None) -> None:

@@ -2,71 +2,290 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import spectral_norm
 
+from zoo_core.devices import autocast
+from zoo_core.errors import SettingsError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
-from zoo_core.losses import ADVERSARIAL_LOSSES
+from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
 from zoo_core.settings import Fraction, Settings
+from zoo_core.training.augment import Augmentation, augment
+
+# Games in which D's gradient at a fake logit is never 0, so that G's is a multiple of it.
+_SHARED_PASS = frozenset({"non-saturating", "minimax", "wasserstein"})
 
 
 class GANSettings(Settings, frozen=True):
     """Settings of an adversarial run.
 
     Args:
-        loss: the game: non-saturating (the default) or minimax, as the 2014 paper writes it first.
+        loss: the game: non-saturating (the default), minimax, least-squares, hinge, or wasserstein with its
+            gradient penalty.
         betas: Adam's; β1 = 0.5 steadies the game (Radford et al., 2015).
+        discriminator_steps: of D for one of G, each on a batch of its own.
+        updates: alternating: G answers the D that was just updated. simultaneous: both step from the same
+            parameters, which lets one pass through D serve both losses where D has no BatchNorm and no dropout.
+        gradient_penalty: λ of WGAN-GP (arXiv 1704.00028); with the wasserstein loss alone.
+        r1_gamma: γ of the R1 penalty (arXiv 1801.04406) on real samples; 0: none.
+        r1_every: steps between two R1 penalties, each then that many times as strong (lazy regularisation,
+            arXiv 1912.04958).
+        spectral_norm: hold every layer of D to Lipschitz constant 1 (arXiv 1802.05957).
+        augment: what D sees is changed at random in these ways, real and fake alike (DiffAugment,
+            arXiv 2006.10738): color, translation, cutout. For small data sets.
     """
 
-    loss: Literal["non-saturating", "minimax"] = "non-saturating"
+    loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"] = "non-saturating"
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    discriminator_steps: Annotated[int, Meta(ge=1, le=100)] = 1
+    updates: Literal["alternating", "simultaneous"] = "alternating"
+    gradient_penalty: Annotated[float, Meta(ge=0)] = 10.0
+    r1_gamma: Annotated[float, Meta(ge=0)] = 0.0
+    r1_every: Annotated[int, Meta(ge=1)] = 16
+    spectral_norm: bool = False
+    augment: tuple[Augmentation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.updates == "simultaneous" and self.discriminator_steps > 1:
+            raise ValueError("updates=simultaneous takes one step of D for one of G: discriminator_steps must be 1")
 
 
 class GANTrainer(Trainer):
-    """One step of the discriminator, then one of the generator, on one batch of fakes (arXiv 1406.2661).
+    """Steps of the discriminator, then one of the generator (arXiv 1406.2661, algorithm 1).
 
-    A plugin's `build` calls `set_networks(generator, discriminator)`.
+    The last batch of fakes that D saw serves G's step too. A plugin's `build` calls
+    `set_networks(generator, discriminator)`.
     """
 
     Settings: ClassVar[type[Settings]] = GANSettings
+    settings: GANSettings
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.settings.discriminator_steps
 
     def set_networks(self, generator: Generator, discriminator: Discriminator) -> None:
-        """Train these two, each with Adam."""
+        """Train these two, each with Adam.
+
+        Raises:
+            SettingsError: for a gradient penalty on a discriminator with BatchNorm.
+        """
+        settings = self.settings
+        if settings.loss == "wasserstein" and settings.gradient_penalty and _has_batch_norm(discriminator):
+            raise SettingsError(
+                "loss=wasserstein penalises D's gradient at single samples, but this discriminator has BatchNorm; "
+                "build it without (dcgan: --set model.discriminator_norm=none)"
+            )
+        if settings.spectral_norm:
+            _add_spectral_norm(discriminator)
         self.modules = {"generator": generator, "discriminator": discriminator}
-        self.optimizers = {name: self.adam(module) for name, module in self.modules.items()}
+        # Lazy R1 makes k + 1 updates of D in k steps: rate and memory shrink to match (arXiv 1912.04958, appendix B).
+        laziness = settings.r1_every / (settings.r1_every + 1) if settings.r1_gamma else 1.0
+        self.optimizers = {
+            "generator": self.adam(generator),
+            "discriminator": self.adam(discriminator, pace=laziness),
+        }
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        generator, discriminator = self.modules["generator"], self.modules["discriminator"]
-        loss = ADVERSARIAL_LOSSES[self.settings.loss]
-        fakes = generator(self._draw_latents(len(batch)))
+        *early, last = batch.split(self.settings.discriminator_steps)
+        for number, part in enumerate(early):
+            with torch.no_grad(), _statistics_left_alone(self._generator):
+                fakes = self._fakes(part, number)
+            self._update_discriminator(part, fakes)
+        fakes = self._fakes(last, len(early))
+        if self.settings.updates == "alternating":
+            figures = self._update_discriminator(last, fakes)
+            figures |= self._update_generator(last, fakes)
+        elif self._one_pass_serves_both():
+            figures = self._update_both_in_one_pass(last, fakes)
+        else:
+            figures = self._update_both(last, fakes)
+        if self.settings.r1_gamma and self.step % self.settings.r1_every == 0:
+            figures["r1"] = self._penalise_real_gradient(last)
+        return figures
 
+    def advice(self, figures: dict[str, float]) -> str | None:
+        loss = figures.get("loss_d")
+        if loss is not None and self.settings.loss != "wasserstein" and loss < 1e-3:
+            return (
+                "the discriminator's loss is at zero: it tells every picture apart and teaches the generator nothing; "
+                "try --set r1_gamma=1, --set augment=color,translation,cutout or a lower learning_rate"
+            )
+        return None
+
+    @property
+    def _generator(self) -> Generator:
+        generator = self.modules["generator"]
+        assert isinstance(generator, Generator)
+        return generator
+
+    def _fakes(self, part: Batch, number: int) -> Tensor:
+        """Generated samples with the labels of the real ones: classes are as frequent as in the data."""
+        fakes: Tensor = self._generator(self._draw_latents(len(part), number), self._labels(part))
+        return fakes
+
+    def _labels(self, part: Batch) -> Tensor | None:
+        return part.labels if self._generator.num_classes is not None else None
+
+    def _judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """D's logits of augmented samples."""
+        logits: Tensor = self.modules["discriminator"](self._augmented(samples), labels)
+        return logits
+
+    def _augmented(self, samples: Tensor) -> Tensor:
+        if not self.settings.augment:
+            return samples
+        return augment(samples, self.settings.augment, partial(self.draw, torch.rand, len(samples)))
+
+    def _update_discriminator(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        loss, figures = self._discriminator_loss(part, fakes)
+        self.update("discriminator", loss)
+        return figures
+
+    def _discriminator_loss(self, part: Batch, fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         # D sees detached fakes; real and fake go through BatchNorm as batches of their own.
-        real_logits = discriminator(batch.samples)
-        fake_logits = discriminator(fakes.detach())
-        discriminator_loss = loss.discriminator(real_logits, fake_logits)
-        self.update("discriminator", discriminator_loss)
+        labels = self._labels(part)
+        real_logits = self._judge(part.samples, labels)
+        fake_logits = self._judge(fakes.detach(), labels)
+        return self._game(part, fakes, real_logits, fake_logits)
 
-        with frozen(discriminator):
-            generator_loss = loss.generator(discriminator(fakes))
-            self.update("generator", generator_loss)
-        return {
-            "loss_d": discriminator_loss.detach(),
-            "loss_g": generator_loss.detach(),
+    def _game(
+        self, part: Batch, fakes: Tensor, real_logits: Tensor, fake_logits: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What D minimises, its penalty included, and the figures to log."""
+        loss = ADVERSARIAL_LOSSES[self.settings.loss].discriminator(real_logits, fake_logits)
+        figures = {
+            "loss_d": loss.detach(),
             "logit_real": real_logits.detach().float().mean(),
             "logit_fake": fake_logits.detach().float().mean(),
         }
+        if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
+            penalty = self._gradient_penalty(part, fakes)
+            figures["gradient_penalty"] = penalty.detach()
+            loss = loss + self.settings.gradient_penalty * penalty
+        return loss, figures
 
-    def _draw_latents(self, count: int) -> Tensor:
+    def _update_generator(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        with frozen(self.modules["discriminator"]):
+            loss = ADVERSARIAL_LOSSES[self.settings.loss].generator(self._judge(fakes, self._labels(part)))
+            self.update("generator", loss)
+        return {"loss_g": loss.detach()}
+
+    def _update_both(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        """Both gradients from the parameters as they are, then both steps."""
+        with frozen(self.modules["discriminator"]):
+            generator_loss = ADVERSARIAL_LOSSES[self.settings.loss].generator(self._judge(fakes, self._labels(part)))
+            self.backward("generator", generator_loss)
+        loss, figures = self._discriminator_loss(part, fakes)
+        self.update("discriminator", loss)
+        self.apply_gradients("generator")
+        return figures | {"loss_g": generator_loss.detach()}
+
+    def _one_pass_serves_both(self) -> bool:
+        discriminator = self.modules["discriminator"]
+        # In float16 the gradient of a sure D underflows, and a multiple of 0 is no gradient.
+        return (
+            self.settings.loss in _SHARED_PASS
+            and not self.scaler.is_enabled()
+            and not _has_batch_norm(discriminator)
+            and not _has_dropout(discriminator)
+        )
+
+    def _update_both_in_one_pass(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        """D once over [real; fake]: its backward also holds G's gradient, up to a factor for each sample.
+
+        D's gradient with respect to fake i is d loss_D/d logit_i · ∇ logit_i, G's d loss_G/d logit_i · ∇ logit_i.
+        """
+        leaf = fakes.detach().requires_grad_()
+        labels = self._labels(part)
+        samples = torch.cat([part.samples.to(leaf.dtype), leaf])
+        logits = self._judge_halves(samples, labels)
+        real_logits, fake_logits = logits.chunk(2)
+        loss, figures = self._game(part, fakes, real_logits, fake_logits)
+        generator_loss, factors = self._generator_factors(fake_logits.detach().float())
+        self.update("discriminator", loss)
+        assert leaf.grad is not None
+        gradient = leaf.grad * factors.reshape(-1, *[1] * (leaf.ndim - 1)).to(leaf.dtype)
+        self.backward("generator", fakes, gradient)
+        self.apply_gradients("generator")
+        return figures | {"loss_g": generator_loss}
+
+    def _judge_halves(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """D's logits of [real; fake], each half augmented by numbers of its own."""
+        if self.settings.augment:
+            samples = torch.cat([self._augmented(half) for half in samples.chunk(2)])
+        logits: Tensor = self.modules["discriminator"](
+            samples, torch.cat([labels, labels]) if labels is not None else None
+        )
+        return logits
+
+    def _generator_factors(self, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """G's loss, and for each logit the gradient of G's loss over that of D's."""
+        game = ADVERSARIAL_LOSSES[self.settings.loss]
+        # Beyond ±60 a softplus has lost its gradient in float32; there the factor is that of ±60.
+        logits = fake_logits.clamp(-60, 60).requires_grad_()
+        with torch.enable_grad():
+            generator_loss = game.generator(logits)
+            (of_generator,) = torch.autograd.grad(generator_loss, logits)
+            (of_discriminator,) = torch.autograd.grad(game.discriminator(logits.detach(), logits), logits)
+        return generator_loss.detach(), of_generator / of_discriminator
+
+    def _gradient_penalty(self, part: Batch, fakes: Tensor) -> Tensor:
+        labels = self._labels(part)
+        mix = self.draw(torch.rand, len(part))
+        with autocast(self.device, "fp32"):
+            return gradient_penalty(
+                lambda x: self._double(x, labels), part.samples.float(), fakes.detach().float(), mix
+            )
+
+    def _penalise_real_gradient(self, part: Batch) -> Tensor:
+        """Lazy R1: every k steps, k times as strong."""
+        real = part.samples.detach().float().requires_grad_()
+        with autocast(self.device, "fp32"):
+            penalty = r1_penalty(self._double(self._augmented(real), self._labels(part)), real)
+            self.update("discriminator", penalty * (self.settings.r1_gamma / 2 * self.settings.r1_every))
+        return penalty.detach()
+
+    def _double(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """D's logits, twice differentiable: `forward` itself, since compiled code can be differentiated only once."""
+        logits: Tensor = self.modules["discriminator"].forward(samples, labels)
+        return logits
+
+    def _draw_latents(self, count: int, number: int) -> Tensor:
         """Latents as the generator draws them when it samples, but on the device where that is the normal."""
-        generator = self.modules["generator"]
-        assert isinstance(generator, Generator)
+        generator = self._generator
         if type(generator).latents is Generator.latents:
-            return torch.randn(count, *generator.latent_shape, device=self.device)
-        return generator.latents(self.settings.seed, self.step * count, count).to(self.device)
+            return self.draw(torch.randn, count, *generator.latent_shape)
+        batch = self.step * self.settings.discriminator_steps + number
+        start = (batch * self.processes.count + self.processes.rank) * count
+        return generator.latents(self.settings.seed, start, count).to(self.device)
+
+
+def _has_batch_norm(module: nn.Module) -> bool:
+    return any(isinstance(layer, _BatchNorm) for layer in module.modules())
+
+
+def _has_dropout(module: nn.Module) -> bool:
+    return any(isinstance(layer, _DropoutNd) and layer.p > 0 for layer in module.modules())
+
+
+def _add_spectral_norm(module: nn.Module) -> None:
+    layers: Sequence[nn.Module] = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding))
+    ]
+    for layer in layers:
+        spectral_norm(layer)
 
 
 @contextmanager
@@ -80,3 +299,16 @@ def frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def _statistics_left_alone(module: nn.Module) -> Iterator[None]:
+    """BatchNorm uses the batch's statistics inside the block, but does not follow them."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

@@ -6,7 +6,7 @@ A run's folder:
     log.jsonl                the figures, a line every LOG_EVERY steps
     samples/step-00001000.png
     checkpoints/step-00001000/
-    config.json, model.safetensors, discriminator.safetensors, README.md, samples.png     once it is finished
+    config.json, model.safetensors, discriminator.safetensors, README.md, samples.png, training.gif     at the end
 """
 
 from __future__ import annotations
@@ -18,71 +18,124 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import images, modelfolder
 from zoo_core.card import model_card
 from zoo_core.devices import autocast, resolve_device, resolve_precision
 from zoo_core.errors import DataError, InterfaceError, TrainingError
-from zoo_core.interfaces import Discriminator, Generator, Trainer
+from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
-from zoo_core.settings import Precision
+from zoo_core.processes import Processes, join
+from zoo_core.training.batches import BatchStream
+from zoo_core.training.batchnorm import share_batch_statistics
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
-from zoo_core.training.data import BatchStream, TrainingData, open_images
+from zoo_core.training.compilation import compile_networks, resolve_compile
+from zoo_core.training.data import TrainingData, open_images
 from zoo_core.training.ema import ExponentialMovingAverage
+from zoo_core.training.film import write_film
 from zoo_core.training.log import RunLog
 from zoo_core.training.run import RunFolder, describe_run
 
 LOG_EVERY = 50
 GRID_SAMPLES = 64
+GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid, and columns at most
 
 
 def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
     """What `Trainer.fit` does; see there."""
     run = RunFolder(out)
-    settings = trainer.settings
-    device = resolve_device(settings.device)
-    precision = resolve_precision(settings.precision, device)
-    training_data = _as_training_data(data, trainer.sample_shape)
-    stream = BatchStream(training_data, settings.batch_size, settings.seed, device)
-
-    prepare(trainer, device, precision)
+    training_data = trainer.prepare_data(_as_training_data(data, trainer.sample_shape))
+    _join(trainer)
+    _resolve(trainer, run, training_data)
+    prepare(trainer)
     generator = _generator(trainer)
+    _check_labels(generator, training_data)
     architecture, _ = manager().architecture_of(type(generator))
-    description = describe_run(trainer, architecture.name, training_data, device, precision)
-    if run.begin(description, resume=resume):
-        return out  # finished already
-    average = ExponentialMovingAverage(generator, settings.ema_decay) if settings.ema_decay else None
+    processes = trainer.processes
+    description = describe_run(trainer, architecture.name, training_data)
+    if run.check(description, resume=resume):
+        return out
+    processes.wait()  # all have looked before one writes
+    if processes.first:
+        run.begin(description)
+    average = ExponentialMovingAverage(generator, trainer.settings.ema_decay) if trainer.settings.ema_decay else None
     checkpoint = newest_checkpoint(run.checkpoints)
     if checkpoint is not None:
         restore_checkpoint(checkpoint, trainer, average)
-        if trainer.step > settings.steps:
-            raise TrainingError(f"{out} has a checkpoint at step {trainer.step}, past the {settings.steps} asked for")
+        if trainer.step > trainer.settings.steps:
+            raise TrainingError(
+                f"{out} has a checkpoint at step {trainer.step}, past the {trainer.settings.steps} asked for"
+            )
     averaged = _generator_of(average.module) if average is not None else generator
-
-    with RunLog(run.log, settings.steps, trainer.step, settings.batch_size) as log, _stop_signals() as stop:
-        for figures in _steps(trainer, stream, average, precision):
-            done = trainer.step
-            log.add(done, figures)
-            if done % LOG_EVERY == 0 or done == settings.steps:
-                log.write(done)
-            if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
-                images.save_png(_grid(averaged, settings.seed), run.sample_grid(done))
-            periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
-            if periodic or done == settings.steps or stop.is_set():
-                save_checkpoint(run.checkpoints, trainer, average)
-            if stop.is_set() and done < settings.steps:
-                raise TrainingError(f"stopped at step {done} of {settings.steps}; --resume goes on from its checkpoint")
-    _finish(trainer, averaged, run, training_data)
+    if trainer.settings.compile == "on":
+        compile_networks(trainer)
+    _train(trainer, batch_stream(trainer, training_data), average, averaged, run)
+    if processes.first:
+        _finish(trainer, averaged, run, training_data)
+    processes.wait()
     return out
 
 
-def prepare(trainer: Trainer, device: torch.device, precision: Precision) -> None:
-    """Seed everything, then let the trainer build its networks on the device."""
+def _join(trainer: Trainer) -> None:
+    """Take up the device, and the connection to the other processes where there are any."""
+    device = resolve_device(trainer.settings.device)
+    trainer.processes = join(device.type)
+    if device.type == "cuda" and trainer.processes.count > 1:
+        device = torch.device("cuda", trainer.processes.local_rank)
+        torch.cuda.set_device(device)
     trainer.device = device
+
+
+def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
+    """Put what it means in the place of every `auto`: what the run was begun with, else what fits this machine."""
+    settings = trainer.settings
+    begun = (run.recorded() or {}).get("settings", {})
+    meant: dict[str, Any] = {"device": trainer.device.type}
+    precision = begun.get("precision", "auto") if settings.precision == "auto" else settings.precision
+    meant["precision"] = resolve_precision(precision, trainer.device)
+    trainer.settings = msgspec.structs.replace(settings, **meant)
+    if settings.compile == "auto" and "compile" in begun:
+        meant["compile"] = begun["compile"]
+    else:
+        on = resolve_compile(trainer, lambda steps: _train_on_the_side(trainer, data, steps))
+        meant["compile"] = "on" if trainer.processes.any(on) else "off"
+    trainer.settings = msgspec.structs.replace(settings, **meant)
+
+
+def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None:
+    """Train another trainer of the same kind, which nothing remains of."""
+    other = type(trainer)(trainer.config, trainer.settings, trainer.sample_shape)
+    other.device = trainer.device
+    prepare(other)
+    stream = batch_stream(other, data)
+    for _ in range(steps):
+        train_one_step(other, stream)
+
+
+def batch_stream(trainer: Trainer, data: TrainingData) -> BatchStream:
+    """This process's batches of the data, as the settings say."""
+    settings, processes = trainer.settings, trainer.processes
+    return BatchStream(
+        data,
+        settings.batch_size,
+        settings.seed,
+        trainer.device,
+        rank=processes.rank,
+        processes=processes.count,
+        horizontal_flip=settings.horizontal_flip,
+    )
+
+
+def prepare(trainer: Trainer) -> None:
+    """Seed everything, then let the trainer build its networks on its device; no setting is `auto` any more."""
+    device, precision = trainer.device, trainer.settings.precision
     trainer.scaler = torch.amp.GradScaler(device.type if device.type != "meta" else "cpu", enabled=precision == "fp16")
     seed = trainer.settings.seed
     random.seed(seed)
@@ -98,12 +151,16 @@ def prepare(trainer: Trainer, device: torch.device, precision: Precision) -> Non
         # Convolutions run fastest with the channels last in memory; it changes no value and no other layer.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
+        share_batch_statistics(module, trainer.processes)
 
 
-def train_one_step(trainer: Trainer, batch_number: int, stream: BatchStream, precision: Precision) -> dict[str, Tensor]:
+def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
     """One step of the plugin under autocast; returns its figures, still on the device."""
-    batch = stream.batch(batch_number, _generator(trainer))
-    with autocast(trainer.device, precision):
+    count = trainer.batches_per_step
+    if trainer.settings.compile == "on" and trainer.device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # tensors of the step before may be overwritten now
+    batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
+    with autocast(trainer.device, trainer.settings.precision):
         figures = trainer.training_step(batch)
     if trainer.scaler.is_enabled():
         trainer.scaler.update()
@@ -111,23 +168,62 @@ def train_one_step(trainer: Trainer, batch_number: int, stream: BatchStream, pre
     return figures
 
 
-def _steps(
-    trainer: Trainer, stream: BatchStream, average: ExponentialMovingAverage | None, precision: Precision
-) -> Iterator[dict[str, Tensor]]:
-    while trainer.step < trainer.settings.steps:
-        figures = train_one_step(trainer, trainer.step, stream, precision)
-        if average is not None:
-            average.update(trainer.modules["generator"], trainer.step)
-        yield figures
+def _train(
+    trainer: Trainer,
+    stream: BatchStream,
+    average: ExponentialMovingAverage | None,
+    averaged: Generator,
+    run: RunFolder,
+) -> None:
+    """All remaining steps, with what is written on the way."""
+    settings, processes = trainer.settings, trainer.processes
+    with RunLog(run, trainer) as log, _stop_signals() as stop:
+        if processes.count > 1:
+            log.tell("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
+        log.tell("data", stream.note)
+        while trainer.step < settings.steps:
+            figures = train_one_step(trainer, stream)
+            if average is not None:
+                average.update(trainer.modules["generator"], trainer.step)
+            done = trainer.step
+            log.add(done, figures)
+            if done % LOG_EVERY == 0 or done == settings.steps:
+                log.write(done)
+            if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
+                _sample_grid(averaged, settings.seed, run.sample_grid(done), log, processes)
+            stopped = processes.any(stop.is_set())
+            periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
+            if (periodic or done == settings.steps or stopped) and processes.first:
+                save_checkpoint(run.checkpoints, trainer, average, log.latest.get(settings.best_figure))
+            if stopped and done < settings.steps:
+                raise TrainingError(f"stopped at step {done} of {settings.steps}; --resume goes on from its checkpoint")
+
+
+def _sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, processes: Processes) -> None:
+    if not processes.first:
+        return
+    pictures = _pictures(generator, seed)
+    images.save_png(images.grid(pictures, _columns(generator)), path)
+    if np.ptp(pictures.astype(np.int16), axis=0).max() <= 1:
+        log.tell(
+            "collapse",
+            "all samples are the same picture: the generator has collapsed; try another seed, a lower learning_rate, "
+            "--set r1_gamma=1 or --set augment=color,translation,cutout",
+        )
 
 
 def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: TrainingData) -> None:
     """The finished model at the root of the run: the same bytes whenever the run is repeated."""
     discriminator = trainer.modules.get("discriminator")
     if isinstance(discriminator, Discriminator):
+        _remove_parametrizations(discriminator)
         modelfolder.save_discriminator(discriminator, run.root)
     if averaged.kind == "image":
-        images.save_png(_grid(averaged, trainer.settings.seed), run.root / "samples.png")
+        grid = images.grid(_pictures(averaged, trainer.settings.seed), _columns(averaged))
+        images.save_png(grid, run.root / "samples.png")
+        grids = run.sample_grids()
+        if len(grids) > 1:
+            write_film(grids, run.root / "training.gif")
     architecture, _ = manager().architecture_of(type(averaged))
     card = model_card(averaged, architecture, name=run.root.name, settings=trainer.settings, dataset=data.name)
     run.write_text("README.md", card)
@@ -158,8 +254,35 @@ def _generator_of(module: torch.nn.Module) -> Generator:
     return module
 
 
-def _grid(generator: Generator, seed: int) -> np.ndarray:
-    return images.grid(images.to_uint8(generator.sample(GRID_SAMPLES, seed=seed)))
+def _check_labels(generator: Generator, data: TrainingData) -> None:
+    if generator.num_classes is None:
+        return
+    if data.num_classes is None:
+        raise DataError(f"{data.name} has no labels for a conditional model; --label-column names their column")
+    if data.num_classes > generator.num_classes:
+        raise DataError(f"{data.name} has {data.num_classes} classes, but the model knows {generator.num_classes}")
+
+
+def _pictures(generator: Generator, seed: int) -> np.ndarray:
+    """The samples of a grid, (N, H, W, C) uint8; of a conditional model every class in a column of its own."""
+    columns = _columns(generator)
+    if columns is None:
+        return images.to_uint8(generator.sample(GRID_SAMPLES, seed=seed))
+    labels = torch.arange(columns).repeat(GRID_ROWS)
+    return images.to_uint8(generator.sample(len(labels), seed=seed, labels=labels))
+
+
+def _columns(generator: Generator) -> int | None:
+    return min(generator.num_classes, GRID_COLUMNS) if generator.num_classes is not None else None
+
+
+def _remove_parametrizations(module: Discriminator) -> None:
+    """Leave the layers as their class builds them: spectral normalisation, say, computed into the weights."""
+    module.eval()  # in training, the power iteration would take another step
+    for layer in list(module.modules()):
+        if is_parametrized(layer):
+            for name in list(layer.parametrizations):  # type: ignore[arg-type]
+                remove_parametrizations(layer, name)
 
 
 @contextmanager

@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 from zoo_core.atomic import write_bytes
 from zoo_core.errors import TrainingError
 from zoo_core.interfaces import Trainer
-from zoo_core.settings import Precision
 from zoo_core.training.data import TrainingData
 
-# What may change when a run is resumed: how long it goes on, and how often it writes.
-FREE_ON_RESUME = frozenset({"steps", "checkpoint_every", "sample_every", "device"})
+# What may change when a run is resumed: how long it goes on, and what it writes.
+FREE_ON_RESUME = frozenset(
+    {"steps", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers", "device"}
+)
 
 
-def describe_run(
-    trainer: Trainer, architecture: str, data: TrainingData, device: torch.device, precision: Precision
-) -> dict[str, Any]:
-    """What identifies a run: a resumed one must match it. Every `auto` stands here as what it meant."""
-    settings = msgspec.to_builtins(trainer.settings)
+def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
+    """What identifies a run: a resumed one must match it. No setting is `auto` any more."""
     return {
         "architecture": architecture,
         "model": msgspec.to_builtins(trainer.config),
-        "settings": settings | {"device": device.type, "precision": precision},
+        "settings": msgspec.to_builtins(trainer.settings),
+        "processes": trainer.processes.count,
         "data": {
             "name": data.name,
             "samples": len(data),
@@ -51,22 +49,36 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         return folder / f"step-{step:08d}.png"
 
-    def begin(self, description: dict[str, Any], *, resume: bool) -> bool:
-        """Make the folder ready; True where the run is finished already.
+    def sample_grids(self) -> list[Path]:
+        """All that were written, in the order of their steps."""
+        return sorted((self.root / "samples").glob("step-*.png"))
+
+    def check(self, description: dict[str, Any], *, resume: bool) -> bool:
+        """Whether the run is finished already.
 
         Raises:
             TrainingError: where the folder holds something else, or a run that differs.
         """
         self.refuse_foreign(resume=resume)
-        if self._description.exists():
-            before = json.loads(self._description.read_text(encoding="utf-8"))
+        before = self.recorded()
+        if before is not None:
             finished = bool(before.pop("finished", False))
             _refuse_differences(self.root, before, description)
             if finished and description["settings"]["steps"] == before["settings"]["steps"]:
                 return True
+        return False
+
+    def begin(self, description: dict[str, Any]) -> None:
+        """Make the folder and write down what is being trained."""
         self.root.mkdir(parents=True, exist_ok=True)
         self._write(description)
-        return False
+
+    def recorded(self) -> dict[str, Any] | None:
+        """The description of the run that was begun here; None where there is none."""
+        if not self._description.exists():
+            return None
+        description: dict[str, Any] = json.loads(self._description.read_text(encoding="utf-8"))
+        return description
 
     def refuse_foreign(self, *, resume: bool) -> None:
         """Raise TrainingError where this folder is not for this run: another run's, or nobody's and not empty."""
@@ -92,6 +104,8 @@ def _refuse_differences(root: Path, before: dict[str, Any], now: dict[str, Any])
     """Raise TrainingError that shows each value which is not what the run was started with."""
     old, new = _flat(before), _flat(json.loads(json.dumps(now)))
     free = {f"settings.{name}" for name in FREE_ON_RESUME} | {"data.name"}
+    if before["settings"].get("schedule", "constant") != "constant":
+        free.remove("settings.steps")  # the learning rate of every step depends on it
     changed = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,8 +31,11 @@ def prepare_training(
     assignments: Iterable[str] = (),
     image_column: str | None = None,
     label_column: str | None = None,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """A trainer for an architecture and the decoded data for it.
+
+    What the data will take is told before it is taken, and what was done to it afterwards.
 
     Defaults give way to the data's shape, that to `config_file`, that to `assignments` (`steps=2000`,
     `model.width=32`), the later before the earlier.
@@ -58,12 +61,16 @@ def prepare_training(
     resolve_precision(settings.precision, resolve_device(settings.device))  # told before the data is read
 
     images = open_images(data, image_column=image_column, label_column=label_column)
-    model_values = trainer_class.config_for(config_class, model_values, images.shape)
+    model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
     config = _make(config_class, model_values, f"{MODEL}.")
     with on_meta():
         generator = architecture.generator_class()(config)
     channels, size = _picture_shape(generator)
-    return trainer_class(config, settings, generator.sample_shape), images.decode(channels, size)
+    tell(images.plan(channels, size))
+    training_data = images.decode(channels, size)
+    for note in training_data.notes:
+        tell(note)
+    return trainer_class(config, settings, generator.sample_shape), training_data
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:

@@ -92,7 +92,8 @@ def test_a_training_step_runs_on_the_meta_device(trainer_class, config):
     """The meta device refuses every tensor that was made on a hard-coded one."""
     shape = (1, config.size, config.size)
     trainer = trainer_class(config, GANSettings(batch_size=4), shape)
-    prepare(trainer, torch.device("meta"), "fp32")
+    trainer.device = torch.device("meta")
+    prepare(trainer)
     figures = trainer.training_step(Batch(torch.empty(4, *shape, device="meta")))
     assert {value.device.type for value in figures.values()} == {"meta"}
 

@@ -16,10 +16,14 @@ class DCGANTrainer(GANTrainer):
 
     @classmethod
     def config_for(
-        cls, config_class: type[ModelConfig], values: dict[str, Any], data_shape: tuple[int, ...]
+        cls,
+        config_class: type[ModelConfig],
+        values: dict[str, Any],
+        data_shape: tuple[int, ...],
+        num_classes: int | None = None,
     ) -> dict[str, Any]:
         """Pictures are resized up to the next power of two, 28 to 32, and at most to 256."""
-        values = super().config_for(config_class, values, data_shape)
+        values = super().config_for(config_class, values, data_shape, num_classes)
         if "size" in values and len(data_shape) == 3 and values["size"] == data_shape[1]:
             next_power = 1 << (data_shape[1] - 1).bit_length()
             values["size"] = min(max(next_power, 16), 256)
@@ -36,10 +40,14 @@ class CNNGANTrainer(GANTrainer):
 
     @classmethod
     def config_for(
-        cls, config_class: type[ModelConfig], values: dict[str, Any], data_shape: tuple[int, ...]
+        cls,
+        config_class: type[ModelConfig],
+        values: dict[str, Any],
+        data_shape: tuple[int, ...],
+        num_classes: int | None = None,
     ) -> dict[str, Any]:
         """Pictures of any size are resized to 32, the one size of this network."""
-        return super().config_for(config_class, {"size": 32} | values, data_shape)
+        return super().config_for(config_class, {"size": 32} | values, data_shape, num_classes)
 
     def build(self) -> None:
         self.set_networks(CNNGANGenerator(self.config), CNNGANDiscriminator(self.config))

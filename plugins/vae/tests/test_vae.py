@@ -8,6 +8,7 @@ from zoo_vae.model import VAE, VAEConfig
 from zoo_vae.trainer import VAESettings, VAETrainer
 
 from zoo_core import Batch
+from zoo_core.training.data import TrainingData
 from zoo_core.training.loop import prepare
 
 MLP = VAEConfig(size=8, latent_size=3, widths=(16,))
@@ -25,7 +26,8 @@ def pictures(count=64, size=8):
 def trained(steps=150, config=MLP, **settings):
     torch.manual_seed(0)
     trainer = VAETrainer(config, VAESettings(learning_rate=5e-3, batch_size=64, **settings), (1, 8, 8))
-    prepare(trainer, torch.device("cpu"), "fp32")
+    trainer.device = torch.device("cpu")
+    prepare(trainer)
     for _ in range(steps):
         figures = trainer.training_step(Batch(pictures()))
     return trainer.modules["generator"].eval(), figures
@@ -93,7 +95,8 @@ def test_dynamic_binarisation_trains_on_drawn_pixels():
     seen = []
     vae.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     trainer = VAETrainer(MLP, VAESettings(binarize="dynamic"), (1, 8, 8))
-    prepare(trainer, torch.device("cpu"), "fp32")
+    trainer.device = torch.device("cpu")
+    prepare(trainer)
     trainer.modules["generator"] = vae
     trainer.optimizers["generator"] = trainer.adam(vae)
     for _ in range(2):
@@ -105,6 +108,69 @@ def test_dynamic_binarisation_trains_on_drawn_pixels():
 @pytest.mark.parametrize("config", [MLP, CONVOLUTIONAL])
 def test_a_training_step_runs_on_the_meta_device(config):
     trainer = VAETrainer(config, VAESettings(batch_size=4), (1, 8, 8))
-    prepare(trainer, torch.device("meta"), "fp32")
+    trainer.device = torch.device("meta")
+    prepare(trainer)
     figures = trainer.training_step(Batch(torch.empty(4, 1, 8, 8, device="meta")))
     assert {value.device.type for value in figures.values()} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("constant", [4, 4, 4, 4, 4]), ("linear", [0, 1, 2, 3, 4]), ("cyclical", [0, 2, 4, 4, 0])],
+)
+def test_beta_follows_its_schedule(schedule, expected):
+    settings = VAESettings(beta=4.0, beta_schedule=schedule, beta_steps=4)
+    assert [settings.beta_at(step) for step in range(5)] == expected
+    assert settings.beta_at(10**6) in (0.0, 4.0)
+
+
+def test_a_schedule_reaches_the_loss():
+    trainer = VAETrainer(MLP, VAESettings(beta=4.0, beta_schedule="linear", beta_steps=10), (1, 8, 8))
+    prepare(trainer)
+    for step in (0, 5, 20):
+        trainer.step = step
+        figures = trainer.training_step(Batch(pictures()))
+        expected = figures["reconstruction"] + min(step / 10, 1) * 4 * figures["kl"]
+        assert figures["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_static_binarisation_draws_every_pixel_once_as_likely_white_as_it_is_bright():
+    """Pitfall 9: static and dynamic binarisation are not the same data."""
+    grey = torch.full((2000, 1, 8, 8), 64, dtype=torch.uint8)
+    trainer = VAETrainer(MLP, VAESettings(binarize="static"), (1, 8, 8))
+    data = trainer.prepare_data(TrainingData.from_tensors(grey))
+    assert set(data.samples.unique().tolist()) == {0, 255}
+    assert (data.samples == 255).float().mean().item() == pytest.approx(64 / 255, abs=0.01)
+    again = trainer.prepare_data(TrainingData.from_tensors(grey))
+    assert data.fingerprint == again.fingerprint
+    other = VAETrainer(MLP, VAESettings(binarize="static", seed=1), (1, 8, 8))
+    assert other.prepare_data(TrainingData.from_tensors(grey)).fingerprint != data.fingerprint
+    assert VAETrainer(MLP, VAESettings(), (1, 8, 8)).prepare_data(data) is data
+
+
+@pytest.mark.parametrize("network", ["mlp", "convolutional"])
+def test_a_conditional_vae_decodes_the_class_and_need_not_encode_it(network):
+    config = VAEConfig(size=8, latent_size=3, widths=(16,), network=network, conditional=True, num_classes=2)
+    trainer = VAETrainer(config, VAESettings(learning_rate=5e-3, batch_size=64, beta=4), (1, 8, 8))
+    prepare(trainer)
+    labels = torch.arange(64) // 32
+    for _ in range(300):
+        figures = trainer.training_step(Batch(pictures(), labels))
+    vae = trainer.modules["generator"].eval()
+    assert figures["kl"] < 0.5
+    for label, half in ((0, slice(0, 4)), (1, slice(4, 8))):
+        picture = vae(torch.zeros(1, 3), torch.tensor([label]))
+        assert picture[..., half].mean() > 0.7
+    again = vae.reconstruct(pictures(), labels)
+    assert (again - pictures()).abs().mean() < 0.1
+    mean, _ = vae.encode(pictures(), labels)
+    assert mean.shape == (64, 3)
+
+
+def test_noise_that_is_given_is_the_noise_that_is_used():
+    vae, x = VAE(MLP), pictures(4)
+    mean, logvar = vae.encode(x)
+    noise = torch.randn(4, 3)
+    reconstruction, _ = vae.elbo_terms(x, noise=noise)
+    decoded = vae.decode(mean + noise * (logvar / 2).exp())
+    torch.testing.assert_close(reconstruction, vae.negative_log_likelihood(decoded, x))

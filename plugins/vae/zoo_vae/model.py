@@ -10,6 +10,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_core import Encoder, Generator, ModelConfig
+from zoo_core.conditioning import append_one_hot
 from zoo_core.losses import bernoulli_negative_log_likelihood, gaussian_negative_log_likelihood, kl_divergence
 
 Width = Annotated[int, Meta(ge=1, le=16384)]
@@ -27,6 +28,9 @@ class VAEConfig(ModelConfig, frozen=True):
         widths: of the encoder's hidden layers, mirrored in the decoder; each convolutional one halves the picture.
         likelihood: of a pixel given z. bernoulli: the decoder's output is a logit; gaussian: it is a mean.
         sigma: standard deviation of the Gaussian likelihood, in units of the pixel range [0, 1].
+        conditional: draw a class that is asked for: p(x|z, y) and q(z|x, y), with the one-hot code of y beside
+            the latent and the encoder's features (Sohn et al., 2015).
+        num_classes: how many classes a conditional model knows.
     """
 
     size: Annotated[int, Meta(ge=1, le=256)] = 28
@@ -36,6 +40,13 @@ class VAEConfig(ModelConfig, frozen=True):
     widths: Widths = (400,)
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     sigma: Annotated[float, Meta(gt=0, le=10)] = 0.1
+    conditional: bool = False
+    num_classes: Annotated[int, Meta(ge=1, le=10_000)] = 10
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the networks are conditioned on; None for an unconditional model."""
+        return self.num_classes if self.conditional else None
 
     def __post_init__(self) -> None:
         step = 2 ** len(self.widths)
@@ -82,19 +93,21 @@ class VAE(Generator, Encoder):
         self.sample_shape = (config.channels, config.size, config.size)
         networks = _mlp if config.network == "mlp" else _convolutional
         self.encoder, self.decoder, features = networks(config)
-        self.to_posterior = nn.Linear(features, 2 * config.latent_size)
-        self.from_latent = nn.Linear(config.latent_size, features)
+        self.num_classes = config.classes
+        self.to_posterior = nn.Linear(features + (config.classes or 0), 2 * config.latent_size)
+        self.from_latent = nn.Linear(config.latent_size + (config.classes or 0), features)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The parameters of p(x|z), (N, *sample_shape): Bernoulli logits or Gaussian means."""
-        return self.decoder(self.from_latent(z))
+        return self.decoder(self.from_latent(append_one_hot(z, labels, self.num_classes)))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        parameters = self.decode(z)
+        parameters = self.decode(z, labels)
         return torch.sigmoid(parameters) if self.config.likelihood == "bernoulli" else parameters
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, logvar = self.to_posterior(self.encoder(x)).chunk(2, dim=1)
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        features = append_one_hot(self.encoder(x), labels, self.num_classes)
+        mean, logvar = self.to_posterior(features).chunk(2, dim=1)
         return mean, logvar
 
     def negative_log_likelihood(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -103,24 +116,31 @@ class VAE(Generator, Encoder):
             return bernoulli_negative_log_likelihood(parameters, x)
         return gaussian_negative_log_likelihood(parameters, x, self.config.sigma)
 
-    def elbo_terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def elbo_terms(self, x: Tensor, labels: Tensor | None = None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """−log p(x|z) for one z drawn from q(z|x), and KL(q(z|x) ‖ p(z)): two (N,), in nats per picture.
 
         Their sum, averaged, is the negative ELBO (arXiv 1312.6114, equation 10 with L = 1).
+
+        Args:
+            x: (N, *sample_shape) in [0, 1].
+            labels: (N,) classes of a conditional model.
+            noise: (N, latent_size), standard normal: z = mean + noise · standard deviation. Drawn where not given.
         """
-        mean, logvar = self.encode(x)
+        mean, logvar = self.encode(x, labels)
         # In float32: under autocast the encoder returns bfloat16, too coarse for a variance.
         mean, logvar = mean.float(), logvar.float()
-        z = mean + torch.randn_like(mean) * torch.exp(logvar / 2)
-        return self.negative_log_likelihood(self.decode(z), x), kl_divergence(mean, logvar)
+        if noise is None:
+            noise = torch.randn_like(mean)
+        z = mean + noise * torch.exp(logvar / 2)
+        return self.negative_log_likelihood(self.decode(z, labels), x), kl_divergence(mean, logvar)
 
     @torch.no_grad()
-    def elbo(self, x: Tensor) -> Tensor:
+    def elbo(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """The evidence lower bound log p(x) ≥ E_q[log p(x|z)] − KL, one draw of z: (N,), in nats per picture.
 
         Comparable between models only on the same data; for Bernoulli pixels only on binary ones.
         """
-        reconstruction, divergence = self.elbo_terms(x)
+        reconstruction, divergence = self.elbo_terms(x, labels)
         return -(reconstruction + divergence)
 
     def to_unit(self, x: Tensor) -> Tensor:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from msgspec import Meta
 from torch import Tensor
 
 from zoo_core import Batch, Settings, Trainer
+from zoo_core.errors import SettingsError
 from zoo_core.losses import negative_elbo
 from zoo_vae.model import VAE, VAEConfig
+
+if TYPE_CHECKING:
+    from zoo_core.training.data import TrainingData
 
 
 class VAESettings(Settings, frozen=True):
@@ -19,14 +23,27 @@ class VAESettings(Settings, frozen=True):
     Args:
         loss: elbo.
         beta: weight of the KL term; 1 is the VAE, more is the β-VAE (Higgins et al., 2017).
-        binarize: dynamic draws each pixel anew from its grey value at every step, which makes the Bernoulli
-            likelihood a likelihood; none trains on the grey values as they are.
+        beta_schedule: constant; linear: from 0 up to beta over beta_steps; cyclical: as linear over the first half of
+            every beta_steps, then constant (arXiv 1903.10145).
+        beta_steps: length of the rise, or of one cycle.
+        binarize: what makes the Bernoulli likelihood a likelihood. dynamic draws each pixel anew from its grey value
+            at every step; static draws it once, from the seed; none trains on the grey values as they are.
     """
 
     loss: Literal["elbo"] = "elbo"
     learning_rate: Annotated[float, Meta(gt=0)] = 1e-3
     beta: Annotated[float, Meta(ge=0)] = 1.0
-    binarize: Literal["none", "dynamic"] = "none"
+    beta_schedule: Literal["constant", "linear", "cyclical"] = "constant"
+    beta_steps: Annotated[int, Meta(ge=1)] = 1000
+    binarize: Literal["none", "dynamic", "static"] = "none"
+
+    def beta_at(self, step: int) -> float:
+        """β in the step after `step` steps."""
+        if self.beta_schedule == "linear":
+            return self.beta * min(1.0, step / self.beta_steps)
+        if self.beta_schedule == "cyclical":
+            return self.beta * min(1.0, 2 * (step % self.beta_steps) / self.beta_steps)
+        return self.beta
 
 
 class VAETrainer(Trainer):
@@ -41,11 +58,31 @@ class VAETrainer(Trainer):
         self.modules = {"generator": vae}
         self.optimizers = {"generator": self.adam(vae)}
 
+    def prepare_data(self, data: TrainingData) -> TrainingData:
+        """Static binarisation: every pixel is black or white for the whole run."""
+        if self.settings.binarize != "static":
+            return data
+        if data.samples.is_meta:
+            raise SettingsError("binarize=static needs the pictures in memory or on disk, and they fit in neither")
+        random = torch.Generator().manual_seed(self.settings.seed)
+        white = 255 if data.samples.dtype == torch.uint8 else 1
+        bits = torch.rand(data.samples.shape, generator=random) * white < data.samples
+        return type(data).from_tensors(
+            bits.to(data.samples.dtype) * white,
+            data.labels,
+            name=data.name,
+            notes=(*data.notes, "every pixel was drawn black or white once, as likely white as it is bright"),
+            class_names=data.class_names,
+        )
+
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         vae = self.modules["generator"]
-        x = torch.bernoulli(batch.samples) if self.settings.binarize == "dynamic" else batch.samples
-        reconstruction, divergence = vae.elbo_terms(x)
-        loss = negative_elbo(reconstruction, divergence, self.settings.beta)
+        x = batch.samples
+        if self.settings.binarize == "dynamic":
+            x = (self.draw(torch.rand, *x.shape) < x).to(x.dtype)
+        noise = self.draw(torch.randn, len(x), self.config.latent_size)
+        reconstruction, divergence = vae.elbo_terms(x, batch.labels if vae.num_classes is not None else None, noise)
+        loss = negative_elbo(reconstruction, divergence, self.settings.beta_at(self.step))
         self.update("generator", loss)
         return {
             "loss": loss.detach(),

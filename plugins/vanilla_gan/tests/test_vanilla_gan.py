@@ -41,6 +41,7 @@ def test_what_cannot_be_built_is_refused(wrong):
 
 def test_a_training_step_runs_on_the_meta_device():
     trainer = VanillaGANTrainer(VanillaGANConfig(), GANSettings(batch_size=4), (1, 28, 28))
-    prepare(trainer, torch.device("meta"), "fp32")
+    trainer.device = torch.device("meta")
+    prepare(trainer)
     figures = trainer.training_step(Batch(torch.empty(4, 1, 28, 28, device="meta")))
     assert {value.device.type for value in figures.values()} == {"meta"}

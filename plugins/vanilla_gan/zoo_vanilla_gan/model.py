@@ -9,6 +9,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_core import Discriminator, Generator, ModelConfig
+from zoo_core.conditioning import append_one_hot
 
 Width = Annotated[int, Meta(ge=1, le=16384)]
 Widths = Annotated[tuple[Width, ...], Meta(min_length=1, max_length=16)]
@@ -26,6 +27,9 @@ class VanillaGANConfig(ModelConfig, frozen=True):
         discriminator_widths: hidden layers of D, from the picture to the logit.
         activation: between the layers of both; leaky_relu has slope 0.2.
         dropout: on D's hidden layers, as in the paper.
+        conditional: draw a class that is asked for; both networks get its one-hot code beside their input
+            (arXiv 1411.1784).
+        num_classes: how many classes a conditional model knows.
     """
 
     size: Annotated[int, Meta(ge=1, le=256)] = 28
@@ -35,6 +39,13 @@ class VanillaGANConfig(ModelConfig, frozen=True):
     discriminator_widths: Widths = (512, 256)
     activation: Activation = "leaky_relu"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.3
+    conditional: bool = False
+    num_classes: Annotated[int, Meta(ge=1, le=10_000)] = 10
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the networks are conditioned on; None for an unconditional model."""
+        return self.num_classes if self.conditional else None
 
 
 def _activation(name: Activation) -> nn.Module:
@@ -62,14 +73,16 @@ class VanillaGANGenerator(Generator):
         super().__init__(config)
         self.latent_shape = (config.latent_size,)
         self.sample_shape = (config.channels, config.size, config.size)
+        self.num_classes = config.classes
         layers: list[nn.Module] = []
-        width_in = config.latent_size
+        width_in = config.latent_size + (config.classes or 0)
         for width in config.generator_widths:
             layers += [nn.Linear(width_in, width), _activation(config.activation)]
             width_in = width
         self.layers = nn.Sequential(*layers, nn.Linear(width_in, math.prod(self.sample_shape)), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        z = append_one_hot(z, labels, self.num_classes)
         return self.layers(z).unflatten(1, self.sample_shape)
 
 
@@ -78,12 +91,13 @@ class VanillaGANDiscriminator(Discriminator):
 
     def __init__(self, config: VanillaGANConfig) -> None:
         super().__init__(config)
+        self.num_classes = config.classes
         layers: list[nn.Module] = []
-        width_in = config.channels * config.size**2
+        width_in = config.channels * config.size**2 + (config.classes or 0)
         for width in config.discriminator_widths:
             layers += [nn.Linear(width_in, width), _activation(config.activation), nn.Dropout(config.dropout)]
             width_in = width
         self.layers = nn.Sequential(*layers, nn.Linear(width_in, 1))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers(x.flatten(1)).squeeze(1)
+        return self.layers(append_one_hot(x.flatten(1), labels, self.num_classes)).squeeze(1)

@@ -1,0 +1,203 @@
+"""Several processes train as one does; and processes that are killed, for real, leave a run that goes on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from zoo_dcgan.model import DCGANConfig
+from zoo_dcgan.trainer import DCGANTrainer
+from zoo_vae.model import VAEConfig
+from zoo_vae.trainer import VAESettings, VAETrainer
+
+from zoo_core import GANSettings
+from zoo_core.errors import DataError, TrainingError
+from zoo_core.training.data import TrainingData
+
+pytestmark = pytest.mark.slow
+
+SHAPE = (1, 16, 16)
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+COMMON = {"batch_size": 16, "sample_every": 0, "checkpoint_every": 3, "device": "cpu", "ema_decay": 0.9}
+
+
+def pictures():
+    generator = torch.Generator().manual_seed(1)
+    samples = torch.randint(0, 256, (64, *SHAPE), dtype=torch.uint8, generator=generator)
+    return TrainingData.from_tensors(samples, torch.arange(64) % 3)
+
+
+def dcgan(steps=6, **settings):
+    config = DCGANConfig(size=16, channels=1, width=4, latent_size=4, conditional=True, num_classes=3)
+    return DCGANTrainer(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
+
+
+def vae(steps=6, **settings):
+    config = VAEConfig(size=16, latent_size=4, widths=(8,))
+    return VAETrainer(config, VAESettings(steps=steps, **COMMON | settings), SHAPE)
+
+
+RUNS = {
+    "dcgan": lambda steps=6: dcgan(steps),
+    "recipes": lambda steps=6: dcgan(
+        steps, augment=("color", "translation", "cutout"), r1_gamma=1.0, r1_every=2, discriminator_steps=2,
+        horizontal_flip=True, gradient_clip=1.0, schedule="cosine",
+    ),
+    "vae": lambda steps=6: vae(steps, binarize="dynamic"),
+}  # fmt: skip
+
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_training_processes import RUNS, pictures
+root = Path(sys.argv[1])
+for name, run in RUNS.items():
+    run().fit(pictures(), out=root / name)
+for steps in (3, 6):
+    RUNS["dcgan"](steps).fit(pictures(), out=root / "resumed", resume=True)
+"""
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The runs above, each trained by two processes."""
+    root = tmp_path_factory.mktemp("processes")
+    (root / "script.py").write_text(SCRIPT)
+    command = [*TORCHRUN, str(root / "script.py"), str(root)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_processes_train_as_one_does_at_the_same_global_batch(name, two_processes, tmp_path):
+    """Data order, noise, augmentation, BatchNorm over the global batch, gradients: all that has a place in the losses."""
+    one = RUNS[name]().fit(pictures(), out=tmp_path / name)
+    two = two_processes / name
+    figures = [json.loads((folder / "log.jsonl").read_text().splitlines()[-1]) for folder in (one, two)]
+    for figure in figures:
+        figure.pop("images_per_second")
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3, abs=3e-4)
+    expected = load_file(one / "model.safetensors")
+    for key, value in load_file(two / "model.safetensors").items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-2, atol=1e-3)
+
+
+def test_two_processes_resume_bit_for_bit(two_processes):
+    assert (two_processes / "dcgan" / "model.safetensors").read_bytes() == (
+        two_processes / "resumed" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_another_number_of_processes_is_refused_on_resume(two_processes):
+    with pytest.raises(TrainingError, match="processes was 2 and is now 1"):
+        RUNS["dcgan"](12).fit(pictures(), out=two_processes / "dcgan", resume=True)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    from zoo_core.training.batches import BatchStream
+
+    with pytest.raises(DataError, match="3 processes cannot share a batch of 16 evenly"):
+        BatchStream(pictures(), 16, 0, torch.device("cpu"), rank=0, processes=3)
+
+
+ENDLESS = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_training_processes import dcgan, pictures
+from zoo_core.errors import TrainingError
+root, steps = Path(sys.argv[1]), int(sys.argv[2])
+(root / f"pid-{{os.environ['RANK']}}").write_text(str(os.getpid()))
+try:
+    dcgan(steps).fit(pictures(), out=root / "run", resume=True)
+except TrainingError as error:
+    print(f"zoo: {{error}}", file=sys.stderr)
+    raise SystemExit(1) from None
+"""
+
+
+def test_killing_one_process_ends_the_run_with_a_line_and_a_checkpoint_that_resumes(tmp_path):
+    (tmp_path / "script.py").write_text(ENDLESS)
+    command = [*TORCHRUN, str(tmp_path / "script.py"), str(tmp_path)]
+    with subprocess.Popen([*command, "1000000"], env=environment(), stderr=subprocess.PIPE, text=True) as running:
+        wait_for(lambda: any((tmp_path / "run" / "checkpoints").glob("step-*/state.json")), running)
+        os.kill(int((tmp_path / "pid-1").read_text()), signal.SIGKILL)
+        _, errors = running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert "zoo: another process of this run has ended" in errors or "zoo: stopped at step" in errors, errors[-3000:]
+    steps = max(int(path.name[5:]) for path in (tmp_path / "run" / "checkpoints").glob("step-*")) + 3
+    resumed = subprocess.run([*command, str(steps)], env=environment(), capture_output=True, text=True, timeout=120)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()[-3000:]
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.05)
+
+
+# Children are forked from a process that has imported everything, so that twenty of them start in no time.
+KILLING = f"""
+import os, signal, sys, time, random
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_training_processes import pictures, vae
+root, moments = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
+def newest():
+    return max((int(path.name[5:]) for path in checkpoints.glob("step-*")), default=0)
+checkpoints = root / "killed" / "checkpoints"
+kills, patience = 0, 0.6
+while kills < 20:
+    before = newest()
+    child = os.fork()
+    if child == 0:
+        vae(steps=100_000, checkpoint_every=2).fit(pictures(), out=root / "killed", resume=True)
+        os._exit(0)
+    time.sleep(moments.uniform(0.1, patience))
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        raise SystemExit("the run was over before it had been killed twenty times")
+    kills += 1
+    if newest() < before + 4:  # a busy machine: children need longer to get anywhere
+        patience *= 1.3
+print(newest())
+"""
+
+
+def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
+    """Pitfall 14: 2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
+    (tmp_path / "script.py").write_text(KILLING)
+    seed = str(random.SystemRandom().randrange(10**6))
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), seed]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, (seed, done.stderr[-3000:])
+    reached = int(done.stdout)
+    assert reached > 10, seed
+    steps = reached + 5
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the children had: another number of threads may round otherwise
+    try:
+        killed = vae(steps, checkpoint_every=2).fit(pictures(), out=tmp_path / "killed", resume=True)
+        straight = vae(steps, checkpoint_every=2).fit(pictures(), out=tmp_path / "straight")
+    finally:
+        torch.set_num_threads(threads)
+    assert (killed / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes(), seed
+    lines = [json.loads(line) for line in (killed / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})

@@ -1,0 +1,15 @@
+"""What a launcher of several processes says in the environment; asks nothing of torch."""
+
+from __future__ import annotations
+
+import os
+
+
+def process_count() -> int:
+    """How many processes torchrun or `accelerate launch` started; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def first_process() -> bool:
+    """Whether this is the process that speaks for all of them."""
+    return int(os.environ.get("RANK") or 0) == 0

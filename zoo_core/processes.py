@@ -1,0 +1,123 @@
+"""The processes of one run: which one this is, and what they agree on with each other.
+
+`accelerate launch` and torchrun start the processes and say so in the environment; accelerate's PartialState connects
+them, by gloo on CPUs and by nccl on GPUs. One process alone needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from zoo_core.environment import process_count
+from zoo_core.errors import MissingExtraError, TrainingError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process and how many there are. Every method is called by all of them, in the same order.
+
+    Attributes:
+        rank: number of this process, from 0; the first alone writes files.
+        count: how many processes there are, on all machines.
+        local_rank: number of this process on its machine, and so of its GPU.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes: in one message for each type."""
+        if self.count == 1:
+            return
+        for dtype in {tensor.dtype for tensor in tensors}:
+            group = [tensor for tensor in tensors if tensor.dtype == dtype]
+            together = torch.cat([tensor.reshape(-1) for tensor in group])
+            _exchange(dist.all_reduce, together)
+            together /= self.count
+            parts = torch.split(together, [tensor.numel() for tensor in group])
+            for tensor, part in zip(group, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in one of them at least."""
+        if self.count == 1:
+            return flag
+        flags = torch.tensor([int(flag)])
+        _exchange(dist.all_reduce, flags, op=dist.ReduceOp.MAX, group=_control_group())
+        return bool(flags.item())
+
+    def wait(self) -> None:
+        """Go on when every process has come here."""
+        self.any(False)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        _exchange(dist.all_reduce, total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        _exchange(dist.all_reduce, total)
+        return total
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of a tensor over the processes, through which gradients flow."""
+    total: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+    return total
+
+
+def join(device_type: str) -> Processes:
+    """Connect this process to the others that its launcher started; at once where it is alone.
+
+    Raises:
+        MissingExtraError: where there are several and accelerate is not installed.
+        TrainingError: where they cannot be connected.
+    """
+    if process_count() == 1:
+        return Processes()
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise MissingExtraError("train", "training with several processes") from None
+    on_cuda = device_type == "cuda"
+    try:
+        state = PartialState(cpu=not on_cuda, backend="nccl" if on_cuda else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"this process cannot be connected to the others: {str(error)[:200]}") from error
+    return Processes(state.process_index, state.num_processes, state.local_process_index)
+
+
+_groups: list[Any] = []
+
+
+def _control_group() -> Any:
+    """A group for flags on the CPU, so that asking for one never waits for a GPU."""
+    if not _groups:
+        _groups.append(dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo"))
+    return _groups[0]
+
+
+def _exchange(operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    try:
+        operation(*args, **kwargs)
+    except RuntimeError as error:  # gloo's and nccl's errors: the connection to a process is gone
+        raise TrainingError(
+            "another process of this run has ended; start the same number of them again, and --resume goes on "
+            "from the newest checkpoint"
+        ) from error

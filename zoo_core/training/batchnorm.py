@@ -1,0 +1,80 @@
+"""BatchNorm over the batches of all processes, so that many train as one does.
+
+torch.nn.SyncBatchNorm does it on CUDA alone; this one needs no more than a sum over the processes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from zoo_core.processes import Processes, sum_over_processes
+
+
+def share_batch_statistics(module: nn.Module, processes: Processes) -> None:
+    """Let every BatchNorm in `module` use the statistics of the global batch; its state stays as it is."""
+    if processes.count == 1:
+        return
+    for layer in module.modules():
+        if type(layer) in _SHARED:
+            layer.__class__ = _SHARED[type(layer)]
+            layer.processes = processes  # type: ignore[assignment]
+
+
+class _SharedBatchNorm(_BatchNorm):
+    """Statistics over the processes in training; in eval mode what BatchNorm is.
+
+    Every process must have as many samples, as those of a run do.
+    """
+
+    processes: Processes
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        features = x.float()
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        count = x.numel() // x.shape[1] * self.processes.count
+        mean = sum_over_processes(features.sum(axes)) / count
+        centred = features - _along_channels(mean, x.ndim)
+        variance = sum_over_processes(centred.square().sum(axes)) / count
+        if self.track_running_stats and self.running_mean is not None:
+            self._follow(mean.detach(), (variance * count / (count - 1)).detach())
+        result = centred * _along_channels(torch.rsqrt(variance + self.eps), x.ndim)
+        if self.affine:
+            result = result * _along_channels(self.weight, x.ndim) + _along_channels(self.bias, x.ndim)
+        return result.to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, rate)
+        self.running_var.lerp_(variance, rate)
+
+
+class _SharedBatchNorm1d(_SharedBatchNorm, nn.BatchNorm1d):
+    pass
+
+
+class _SharedBatchNorm2d(_SharedBatchNorm, nn.BatchNorm2d):
+    pass
+
+
+class _SharedBatchNorm3d(_SharedBatchNorm, nn.BatchNorm3d):
+    pass
+
+
+_SHARED: dict[type[nn.Module], type[_SharedBatchNorm]] = {
+    nn.BatchNorm1d: _SharedBatchNorm1d,
+    nn.BatchNorm2d: _SharedBatchNorm2d,
+    nn.BatchNorm3d: _SharedBatchNorm3d,
+}
+
+
+def _along_channels(values: Tensor, dimensions: int) -> Tensor:
+    return values.reshape(1, -1, *[1] * (dimensions - 2))
