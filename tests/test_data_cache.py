@@ -216,6 +216,21 @@ def test_a_folder_that_cannot_be_written_costs_a_note(folder, monkeypatch, tmp_p
     assert data.notes[-1].startswith("the decoded pictures are not kept for the next time: ")
 
 
+def test_a_folder_that_may_not_be_looked_into_costs_a_note(folder, monkeypatch):
+    def refused(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    source = open_images(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refused)
+        patch.setattr(Path, "mkdir", refused)
+        data = source.decode(3, 6)
+        no_memory(patch)
+        streamed = source.decode(3, 6)
+    assert data.notes[-1].endswith("cannot be written: Permission denied")
+    assert streamed.decoder is not None
+
+
 def test_a_disk_that_is_full_costs_a_note(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")

@@ -196,3 +196,32 @@ def test_a_million_samples_need_no_more_memory_than_a_few(tmp_path, run_python):
     assert int(rise) < 16 * 2**20  # the array itself is 64 MB
     with np.load(tmp_path / "many.npz") as archive:
         assert archive["arr_0"].shape == (1_000_000, 8, 8, 1)
+
+
+def test_the_type_of_a_model_is_that_of_most_of_its_values():
+    """A float64 scale before float32 layers must not turn the latents into float64."""
+
+    class Mixed(Generator):
+        def __init__(self):
+            super().__init__()
+            self.latent_shape, self.sample_shape = (4,), (1, 4, 4)
+            self.scale = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
+            self.layer = torch.nn.Linear(4, 16)
+
+        def forward(self, z, labels=None):
+            return torch.tanh(self.layer(z)).unflatten(1, (1, 4, 4)) * self.scale.to(z.dtype)
+
+    assert Mixed().sample(3).shape == (3, 1, 4, 4)
+
+
+def test_a_model_without_parameters_samples_in_float32():
+    class Bare(Generator):
+        def __init__(self):
+            super().__init__()
+            self.latent_shape, self.sample_shape = (16,), (1, 4, 4)
+
+        def forward(self, z, labels=None):
+            assert z.dtype == torch.float32
+            return torch.tanh(z).unflatten(1, (1, 4, 4))
+
+    assert Bare().sample(3).shape == (3, 1, 4, 4)

@@ -13,9 +13,9 @@ from typing import BinaryIO
 from zoo_core.errors import OutputError
 
 
-def temporary_sibling(target: Path) -> Path:
+def temporary_sibling(target: Path, token: str | None = None) -> Path:
     """A new name beside `target`, on the same file system, so that it can be renamed onto it."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    return target.with_name(f".{target.name}.{token or secrets.token_hex(4)}.tmp")
 
 
 @contextmanager
@@ -46,18 +46,19 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 @contextmanager
-def atomic_folder(target: Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_folder(target: Path, *, durable: bool = True, token: str | None = None) -> Iterator[Path]:
     """A new folder that becomes `target` when the block ends well, and vanishes otherwise.
 
     An older folder of that name is put aside first, removed last, and put back where the new one cannot take its place.
 
     Args:
         durable: wait until every file is on the disk; a million small files take minutes so.
+        token: stands in the folder's name meanwhile, for other processes that write into it; random by default.
 
     Raises:
         OutputError: where it cannot be written.
     """
-    temporary, aside = temporary_sibling(target), temporary_sibling(target)
+    temporary, aside = temporary_sibling(target, token), temporary_sibling(target)
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -13,3 +13,8 @@ def process_count() -> int:
 def first_process() -> bool:
     """Whether this is the process that speaks for all of them."""
     return int(os.environ.get("RANK") or 0) == 0
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK") or 0)

@@ -130,6 +130,10 @@ class SettingsError(ZooError, ValueError):
     """A model configuration or a training setting is wrong."""
 
 
+class ProcessError(ZooError):
+    """The processes of one run cannot be connected, or one of them has ended."""
+
+
 class TrainingError(ZooError):
     """A training run cannot start, go on, or be resumed."""
 

@@ -6,8 +6,9 @@ import math
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from zoo_core.atomic import atomic_file, atomic_folder
 from zoo_core.errors import OutputError, SamplingError
@@ -159,6 +160,16 @@ def _write_npz(arrays: Iterable[np.ndarray], n: int, shape: tuple[int, ...], dty
     """numpy's own format, but in a stream: the header first, then each batch as it comes."""
     import numpy as np
 
+    with npz_member(path, n, shape, dtype) as member:
+        for array in arrays:
+            member.write(np.ascontiguousarray(array, dtype).data.cast("B"))
+
+
+@contextmanager
+def npz_member(path: Path, n: int, shape: tuple[int, ...], dtype: str) -> Iterator[IO[bytes]]:
+    """The inside of an .npz with `arr_0`, (n, *shape), its header written and its values to come, in C order."""
+    import numpy as np
+
     header = {"descr": dtype, "fortran_order": False, "shape": (n, *shape)}
     with (
         atomic_file(path) as file,
@@ -166,17 +177,21 @@ def _write_npz(arrays: Iterable[np.ndarray], n: int, shape: tuple[int, ...], dty
         archive.open(zipfile.ZipInfo("arr_0.npy", _EPOCH), "w", force_zip64=True) as member,
     ):
         np.lib.format.write_array_header_1_0(member, header)
-        for array in arrays:
-            member.write(np.ascontiguousarray(array, dtype).data.cast("B"))
+        yield member
 
 
 def _write_folder(pictures: Iterable[np.ndarray], n: int, path: Path) -> None:
-    digits = max(6, len(str(n - 1)))
     with atomic_folder(path, durable=False) as temporary:
-        for index, picture in _numbered(pictures):
-            _picture(picture).save(temporary / f"{index:0{digits}d}.png", "PNG")
+        write_pictures(pictures, 0, n, temporary)
         if path.exists():
             path.rmdir()  # which refuses one that was filled meanwhile
+
+
+def write_pictures(batches: Iterable[np.ndarray], start: int, n: int, folder: Path) -> None:
+    """Pictures start, start + 1, … of n, (N, H, W, C) uint8 each batch, as PNG files in a folder that is there."""
+    digits = max(6, len(str(n - 1)))
+    for index, picture in _numbered(batches):
+        _picture(picture).save(folder / f"{start + index:0{digits}d}.png", "PNG")
 
 
 def _picture(array: np.ndarray) -> Image.Image:

@@ -1,11 +1,12 @@
 """The processes of one run: which one this is, and what they agree on with each other.
 
-`accelerate launch` and torchrun start the processes and say so in the environment; accelerate's PartialState connects
-them, by gloo on CPUs and by nccl on GPUs. One process alone needs neither.
+`accelerate launch` and torchrun start the processes and say so in the environment; torch.distributed connects them, by
+gloo on CPUs and by nccl on GPUs. One process alone needs neither.
 """
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from zoo_core.environment import process_count
-from zoo_core.errors import MissingExtraError, TrainingError
+from zoo_core.environment import local_rank, process_count
+from zoo_core.errors import ProcessError, printable
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class Processes:
         _exchange(dist.all_reduce, flags, op=dist.ReduceOp.MAX, group=_control_group())
         return bool(flags.item())
 
+    def agree(self, number: int) -> int:
+        """The number of the first process: 0 to 2^62."""
+        if self.count == 1:
+            return number
+        numbers = torch.tensor([number if self.first else 0])
+        _exchange(dist.all_reduce, numbers, group=_control_group())
+        return int(numbers.item())
+
     def wait(self) -> None:
         """Go on when every process has come here."""
         self.any(False)
@@ -86,24 +95,26 @@ def join(device_type: str) -> Processes:
     """Connect this process to the others that its launcher started; at once where it is alone.
 
     Raises:
-        MissingExtraError: where there are several and accelerate is not installed.
-        TrainingError: where they cannot be connected.
+        ProcessError: where they cannot be connected.
     """
     if process_count() == 1:
         return Processes()
     try:
-        from accelerate import PartialState
-    except ImportError:
-        raise MissingExtraError("train", "training with several processes") from None
-    on_cuda = device_type == "cuda"
-    try:
-        state = PartialState(cpu=not on_cuda, backend="nccl" if on_cuda else "gloo")
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+            atexit.register(_leave)  # threads of gloo that outlive Python abort the process
     except (RuntimeError, ValueError) as error:
-        raise TrainingError(f"this process cannot be connected to the others: {str(error)[:200]}") from error
-    return Processes(state.process_index, state.num_processes, state.local_process_index)
+        raise ProcessError(f"this process cannot be connected to the others: {printable(error, 200)}") from error
+    return Processes(dist.get_rank(), dist.get_world_size(), local_rank())
 
 
 _groups: list[Any] = []
+
+
+def _leave() -> None:
+    _groups.clear()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _control_group() -> Any:
@@ -117,7 +128,4 @@ def _exchange(operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     try:
         operation(*args, **kwargs)
     except RuntimeError as error:  # gloo's and nccl's errors: the connection to a process is gone
-        raise TrainingError(
-            "another process of this run has ended; start the same number of them again, and --resume goes on "
-            "from the newest checkpoint"
-        ) from error
+        raise ProcessError("another process of this run has ended, and so must this one") from error

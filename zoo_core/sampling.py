@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo_core.errors import SamplingError
+from zoo_core.inference import prepared
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
@@ -128,6 +130,7 @@ def _batches(
     truncation: float | None,
     batch_size: int,
 ) -> Iterator[Tensor]:
+    function = prepared(generator)
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
@@ -143,20 +146,22 @@ def _batches(
             else:
                 batch_labels = labels[offset : offset + count]
                 batch_labels = torch.nn.functional.pad(batch_labels, (0, padded - count))
-        yield _forward(generator, z, batch_labels)[:count]
+        yield _forward(generator, function, z, batch_labels)[:count]
 
 
-def _forward(generator: Generator, z: Tensor, labels: Tensor | None) -> Tensor:
-    """One padded batch through the generator in eval mode: float32 on the CPU, images in [0, 1]."""
-    reference = next(generator.parameters(), None)
-    if reference is not None:
-        z = z.to(reference.device, reference.dtype)
-        labels = labels.to(reference.device) if labels is not None else None
+def _forward(generator: Generator, function: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
+    """One padded batch through the generator in eval mode: float32 on the CPU, images in [0, 1].
+
+    `function` computes what the generator does.
+    """
+    device, dtype = _place(generator)
+    z = z.to(device, dtype)
+    labels = labels.to(device) if labels is not None else None
     was_training = generator.training
     generator.eval()
     try:
         with torch.no_grad():
-            output: Tensor = generator(z, labels)
+            output: Tensor = function(z, labels)
             if tuple(output.shape) != (len(z), *generator.sample_shape):
                 raise SamplingError(
                     f"{type(generator).__qualname__} returned {tuple(output.shape)}, "
@@ -170,6 +175,16 @@ def _forward(generator: Generator, z: Tensor, labels: Tensor | None) -> Tensor:
     if not torch.isfinite(output).all():
         raise SamplingError(f"{type(generator).__qualname__} returned NaN or infinite values")
     return output
+
+
+def _place(generator: Generator) -> tuple[torch.device, torch.dtype]:
+    """Where the generator's parameters are, and the type of most of their values: that of the layers that compute."""
+    device, values = torch.device("cpu"), Counter[torch.dtype]()
+    for tensor in (*generator.parameters(), *generator.buffers()):
+        device = tensor.device
+        if tensor.is_floating_point():
+            values[tensor.dtype] += tensor.numel()
+    return device, max(values, key=values.__getitem__, default=torch.float32)
 
 
 def _default_latents() -> object:

@@ -11,9 +11,13 @@ import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path, report_problems
+from zoo_core.environment import first_process, local_rank, process_count
 
 if TYPE_CHECKING:
     import torch
+
+    from zoo_core.interfaces import Generator
+    from zoo_core.sharedsampling import Draw
 
 _BAR_FROM = 1000  # samples; fewer are there before a bar could be read
 
@@ -52,7 +56,7 @@ def command(
         images.check_output(out, None, count)
     folder, entry = models.resolve(name)
     report_problems(*(models.registry().problems if entry else ()))
-    generator = models.load(name, device=device, dtype=_dtype(precision))
+    generator = models.load(name, device=_own_device(device), dtype=_dtype(precision))
     if out is None:
         stem = entry.name if entry else folder.resolve().name
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
@@ -60,9 +64,37 @@ def command(
 
     from zoo_core.sampling import sample_batches
 
-    batches = sample_batches(generator, count, seed=seed, labels=label, truncation=truncation, batch_size=batch_size)
-    with _progress(batches, count) as shown:
+    def draw(start: int, n: int) -> Iterator[torch.Tensor]:
+        return sample_batches(
+            generator, n, seed=seed, start=start, labels=label, truncation=truncation, batch_size=batch_size
+        )
+
+    if process_count() > 1:
+        _sample_together(generator, count, out, draw)
+        return
+    with _progress(draw(0, count), count) as shown:
         echo_path(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
+
+
+def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:
+    """One of several processes that torchrun or `accelerate launch` started."""
+    from zoo_core.processes import join
+    from zoo_core.sharedsampling import write_shared
+
+    path = write_shared(generator, count, out, join("cpu"), draw)
+    if first_process():
+        echo_path(path)
+
+
+def _own_device(device: str) -> str:
+    """Of several processes on one machine, each takes a GPU of its own."""
+    if device not in ("auto", "cuda") or process_count() == 1:
+        return device
+    import torch
+
+    if not torch.cuda.is_available():
+        return device
+    return f"cuda:{local_rank() % torch.cuda.device_count()}"
 
 
 def _dtype(precision: str) -> torch.dtype | None:

@@ -81,7 +81,7 @@ def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> Cached | None:
     Raises:
         DamagedCacheError: where it is not what was written.
     """
-    if not path.exists():
+    if not is_there(path):
         return None
     shape = [*decoder.stored_shape]
     try:
@@ -111,6 +111,14 @@ def mapped(path: Path, decoder: PictureDecoder, *, fits: bool) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path exists; one that may not be looked at does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -145,7 +153,7 @@ def finish(file: BinaryIO, decoder: PictureDecoder, sha256: str, changes: Counte
 
 def free_space(folder: Path) -> int:
     """Bytes that can be written below `folder`, which need not be there yet; 0 where none may be."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    there = next((path for path in (folder, *folder.parents) if is_there(path)), None)
     if there is None or not there.is_dir() or not os.access(there, os.W_OK):
         return 0
     return shutil.disk_usage(there).free

@@ -171,7 +171,7 @@ class ImageSource:
             return "memory"
         file = self._cache_file(decoder, "disk")
         room = decodedcache.free_space(decodedcache.cache_folder()) * DISK_SHARE
-        return "disk" if file and (file.exists() or decoder.total_bytes <= room) else "nowhere"
+        return "disk" if file and (decodedcache.is_there(file) or decoder.total_bytes <= room) else "nowhere"
 
     def _cache_file(self, decoder: PictureDecoder, place: _Place) -> Path | None:
         if self._files is None or place == "nowhere" or (place == "memory" and self._files.size < CACHED_FROM):

@@ -29,7 +29,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from zoo_core import images, modelfolder
 from zoo_core.card import model_card
 from zoo_core.devices import autocast, resolve_device, resolve_precision
-from zoo_core.errors import DataError, InterfaceError, TrainingError
+from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
 from zoo_core.processes import Processes, join
@@ -76,7 +76,12 @@ def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path
     averaged = _generator_of(average.module) if average is not None else generator
     if trainer.settings.compile == "on":
         compile_networks(trainer)
-    _train(trainer, batch_stream(trainer, training_data), average, averaged, run)
+    try:
+        _train(trainer, batch_stream(trainer, training_data), average, averaged, run)
+    except ProcessError as error:
+        raise TrainingError(
+            f"{error}; start as many again with --resume, which goes on from the newest checkpoint in {out}"
+        ) from error
     if processes.first:
         _finish(trainer, averaged, run, training_data)
     processes.wait()

@@ -1,0 +1,75 @@
+"""Several processes sample what one does: shares, files, and what stays behind when one is killed."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo_core.processes import Processes
+from zoo_core.sampling import BLOCK
+from zoo_core.sharedsampling import share
+
+
+@given(n=st.integers(1, 10**7), count=st.integers(1, 64))
+def test_shares_are_whole_blocks_that_follow_each_other_and_are_as_even_as_they_come(n, count):
+    shares = [share(n, Processes(rank, count)) for rank in range(count)]
+    assert shares[0][0] == 0
+    assert shares[-1][1] == n
+    assert all(before[1] == after[0] for before, after in pairwise(shares))
+    assert all(start % BLOCK == 0 for start, end in shares if end > start)
+    sizes = [end - start for start, end in shares]
+    assert max(sizes) - min(sizes) <= 2 * BLOCK
+
+
+def together(tmp_path, *arguments, processes=2):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*launcher, "-m", "zoo_core", "sample", *map(str, arguments)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+
+
+def alone(tmp_path, *arguments):
+    command = [sys.executable, "-m", "zoo_core", "sample", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.slow
+def test_a_folder_of_two_processes_is_that_of_one_file_by_file(tmp_path):
+    done = together(tmp_path, "dcgan-mnist", "-n", 75, "-o", "two", "--seed", 3)
+    assert (done.returncode, done.stdout) == (0, "two\n"), done.stderr[-2000:]
+    alone(tmp_path, "dcgan-mnist", "-n", 75, "-o", "one", "--seed", 3)
+    names = [path.name for path in sorted((tmp_path / "one").iterdir())]
+    assert [path.name for path in sorted((tmp_path / "two").iterdir())] == names
+    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["npz", "png"])
+def test_a_file_of_three_processes_is_that_of_one(suffix, tmp_path):
+    """Three processes for twenty samples: the blocks are fewer than the processes."""
+    done = together(tmp_path, "vae-mnist", "-n", 20, "-o", f"three.{suffix}", processes=3)
+    assert (done.returncode, done.stdout) == (0, f"three.{suffix}\n"), done.stderr[-2000:]
+    alone(tmp_path, "vae-mnist", "-n", 20, "-o", f"one.{suffix}")
+    assert (tmp_path / f"three.{suffix}").read_bytes() == (tmp_path / f"one.{suffix}").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"one.{suffix}", f"three.{suffix}"]
+    if suffix == "npz":
+        assert np.load(tmp_path / "three.npz")["arr_0"].shape == (20, 28, 28, 1)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_written_is_told_and_nothing_stays(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("words")
+    done = together(tmp_path, "vae-mnist", "-n", 20, "-o", "full")
+    assert done.returncode != 0
+    assert "full cannot be written: it exists already" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.tex"]
