@@ -300,6 +300,8 @@ class Trainer(ABC):
 
         All processes draw the numbers of all and keep their own, so that many train as one does.
         """
+        if self.processes.count == 1:
+            return sampler(count, *shape, device=self.device)
         everybody = sampler(self.processes.count * count, *shape, device=self.device)
         return everybody[self.processes.rank * count :][:count]
 
@@ -313,7 +315,9 @@ class Trainer(ABC):
 
         `output` is a scalar loss; or any tensor, with its own `gradient` already scaled by `self.scaler`.
         """
-        self.optimizers[name].zero_grad(set_to_none=True)
+        for group in self.optimizers[name].param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         with autocast(self.device, "fp32"):
             if gradient is None:
                 torch.autograd.backward(self.scaler.scale(output))
