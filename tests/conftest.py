@@ -42,6 +42,12 @@ def peak_memory():
 '''
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded pictures are not left in the user's cache."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., list[str]]:
     """Run a script, which may call peak_memory(), in a process of its own; returns the lines that it prints."""

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from zoo_core import __version__
 from zoo_core.cli import COMMANDS, main
 
-MODELS = ["cnn-gan-mnist", "dcgan-mnist", "vae-mnist", "vanilla-gan-mnist"]
+MODELS = ["cnn-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "vae-mnist", "vanilla-gan-mnist"]
 ESCAPE = "\x1b[31m\u202e"
 
 

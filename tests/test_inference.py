@@ -8,8 +8,9 @@ from torch import nn
 
 import zoo_core as zoo
 from zoo_core.inference import prepared
+from zoo_core.sampling import draw_labels
 
-BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "cnn-gan-mnist", "vae-mnist"]
+BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "cnn-gan-mnist", "vae-mnist"]
 
 
 def settled(*layers):
@@ -157,18 +158,19 @@ def test_float64_stays_with_torchs_own_layers():
 @pytest.mark.parametrize("name", BUNDLED)
 def test_rows_do_not_depend_on_the_others_of_their_batch(name):
     generator = zoo.load(name, device="cpu")
-    function, z = prepared(generator), generator.latents(0, 0, 128)
+    function, z, labels = prepared(generator), generator.latents(0, 0, 128), torch.arange(128) % 10
     with torch.no_grad():
-        whole = function(z)
-        for start, count in ((0, 16), (16, 48), (32, 96), (112, 16)):
-            assert torch.equal(function(z[start : start + count]), whole[start : start + count])
+        whole = function(z, labels)
+        for part in (slice(0, 16), slice(16, 64), slice(32, 128), slice(112, 128)):
+            assert torch.equal(function(z[part], labels[part]), whole[part])
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_samples_are_those_of_the_models_own_layers_within_a_step_of_8_bits(name):
     generator = zoo.load(name, device="cpu")
     with torch.no_grad():
-        plain = generator.to_unit(generator(generator.latents(0, 0, 64))).clamp(0, 1)
+        labels = draw_labels(0, 0, 64, generator.num_classes) if generator.num_classes else None
+        plain = generator.to_unit(generator(generator.latents(0, 0, 64), labels)).clamp(0, 1)
     torch.testing.assert_close(generator.sample(64), plain, rtol=0, atol=1e-5)
 
 

@@ -733,6 +733,7 @@ def test_the_curated_index_tells_the_four_models_apart():
             "vanilla-gan-mnist": ("vanilla_gan", "zoo-vanilla-gan", (1, 28, 28)),
             "dcgan-mnist": ("dcgan", "zoo-dcgan", (1, 32, 32)),
             "cnn-gan-mnist": ("cnn-gan", "zoo-dcgan", (1, 32, 32)),
+            "dcgan-mnist-conditional": ("dcgan", "zoo-dcgan", (1, 32, 32)),
             "vae-mnist": ("vae", "zoo-vae", (1, 28, 28)),
         }.items()
     )

@@ -14,7 +14,7 @@ from zoo_core.errors import SamplingError
 from zoo_core.images import to_uint8
 from zoo_core.sampling import draw_labels, latents
 
-BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "cnn-gan-mnist", "vae-mnist"]
+BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "cnn-gan-mnist", "vae-mnist"]
 
 
 class Identity(Generator):
