@@ -393,7 +393,7 @@ def test_doctor_finds_nothing_wrong_here(zoo):
     result = zoo("doctor")
     assert result.returncode == 0, result.stdout
     assert result.stdout.endswith("nothing is wrong\n")
-    assert "\n  dcgan-mnist        verified\n" in result.stdout
+    assert "\n  dcgan-mnist              verified\n" in result.stdout
 
 
 def test_doctor_names_what_is_wrong_and_how_to_mend_it(zoo, broken, bundle):
