@@ -92,7 +92,8 @@ def main() -> None:
     tf32 = matrix_rate(torch.float32, tf32=True)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     print(
-        f"matrices: float32 {peaks['fp32'] / 1e12:.1f}, TF32 {tf32 / 1e12:.1f}, bfloat16 {peaks['bf16'] / 1e12:.1f} TFLOP/s"
+        f"matrices: float32 {peaks['fp32'] / 1e12:.1f}",
+        f"TF32 {tf32 / 1e12:.1f}, bfloat16 {peaks['bf16'] / 1e12:.1f} TFLOP/s",
     )
     print(f"memory: {memory_rate() / 1e9:,.0f} GB/s\n")
     print(
