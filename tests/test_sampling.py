@@ -12,7 +12,7 @@ import zoo_core
 from zoo_core import Generator
 from zoo_core.errors import SamplingError
 from zoo_core.images import to_uint8
-from zoo_core.sampling import draw_labels, latents
+from zoo_core.sampling import default_batch_size, draw_labels, latents
 
 BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "cnn-gan-mnist", "vae-mnist"]
 
@@ -115,6 +115,27 @@ def test_the_generators_mode_is_given_back():
     assert generator.training
 
 
+def test_every_part_is_given_back_in_its_own_mode():
+    class Nested(Identity):
+        def __init__(self):
+            super().__init__()
+            self.frozen, self.trained = torch.nn.Dropout(), torch.nn.Dropout()
+
+    generator = Nested().train()
+    generator.frozen.eval()
+    generator.sample(2)
+    assert (generator.training, generator.frozen.training, generator.trained.training) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((3,), 256), ((1, 32, 32), 256), ((3, 64, 64), 80), ((3, 512, 512), 16)]
+)
+def test_a_default_batch_is_bounded_in_number_and_in_values(shape, expected):
+    generator = Identity()
+    generator.sample_shape = shape
+    assert default_batch_size(generator) == expected
+
+
 def test_given_labels_reach_their_samples_and_missing_ones_come_from_the_seed():
     labels = torch.tensor([4, 0, 3, 1, 2])
     assert Labelled().sample(5, labels=labels, batch_size=2)[:, 0].tolist() == [4, 0, 3, 1, 2]
@@ -131,6 +152,15 @@ class OwnLatents(Identity):
 class WrongShape(Identity):
     def forward(self, z, labels=None):
         return z[:, :2]
+
+
+class Infinite(Generator):
+    """A picture, whose clamping would hide it."""
+
+    latent_shape = sample_shape = (1, 4, 4)
+
+    def forward(self, z, labels=None):
+        return z / 0
 
 
 class NotANumber(Identity):
@@ -157,6 +187,7 @@ class NotANumber(Identity):
         (OwnLatents, {"n": 1, "truncation": 1.0}, "draws latents of its own, for which truncation is not defined"),
         (WrongShape, {"n": 2}, r"returned \(16, 2\), not \(16, 3\)"),
         (NotANumber, {"n": 2}, "returned NaN or infinite values"),
+        (Infinite, {"n": 2}, "returned NaN or infinite values"),
     ],
 )
 def test_what_cannot_be_sampled_is_said(generator, arguments, problem):
@@ -212,6 +243,19 @@ def test_the_type_of_a_model_is_that_of_most_of_its_values():
             return torch.tanh(self.layer(z)).unflatten(1, (1, 4, 4)) * self.scale.to(z.dtype)
 
     assert Mixed().sample(3).shape == (3, 1, 4, 4)
+
+
+def test_tables_in_another_type_do_not_decide_which_type_a_model_computes_in():
+    class WithTable(Identity):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("schedule", torch.ones(1000, dtype=torch.float64))
+
+        def forward(self, z, labels=None):
+            assert z.dtype == torch.float32
+            return z
+
+    assert WithTable().sample(3).shape == (3, 3)
 
 
 def test_a_model_without_parameters_samples_in_float32():

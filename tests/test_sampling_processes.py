@@ -73,3 +73,54 @@ def test_what_cannot_be_written_is_told_and_nothing_stays(tmp_path):
     assert done.returncode != 0
     assert "full cannot be written: it exists already" in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.tex"]
+
+
+DYING = """
+import os, signal, sys
+import torch
+from zoo_core import Generator
+from zoo_core.errors import ProcessError
+from zoo_core.processes import join
+from zoo_core.sampling import sample_batches
+from zoo_core.sharedsampling import write_shared
+
+class Tiny(Generator):
+    latent_shape, sample_shape = (64,), (1, 8, 8)
+    def forward(self, z, labels=None):
+        return torch.tanh(z).unflatten(1, (1, 8, 8))
+
+def draw(start, n):
+    for number, batch in enumerate(sample_batches(Tiny(), n, start=start, batch_size=16)):
+        if (start, number) == (64, 2):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does where memory runs out
+        yield batch
+
+try:
+    write_shared(Tiny(), 128, sys.argv[1], join("cpu"), draw)
+except ProcessError as error:
+    sys.exit(f"Error: {error}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("out", ["folder", "array.npz"])
+def test_a_process_that_dies_ends_them_all_and_nothing_half_written_stays(out, tmp_path):
+    (tmp_path / "dying.py").write_text(DYING)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launcher, "dying.py", out],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=180,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Signal 9 (SIGKILL)" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["dying.py"]
+
+
+@pytest.mark.slow
+def test_classes_and_bfloat16_are_shared_out_as_well(tmp_path):
+    arguments = ["dcgan-mnist-conditional", "-n", 75, "--label", 7, "--precision", "bf16"]
+    done = together(tmp_path, *arguments, "-o", "two.npz")
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone(tmp_path, *arguments, "-o", "one.npz")
+    assert (tmp_path / "two.npz").read_bytes() == (tmp_path / "one.npz").read_bytes()

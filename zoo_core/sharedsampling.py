@@ -79,18 +79,21 @@ def _write_npz(arrays: Iterator[np.ndarray], generator: Generator, n: int, path:
     token = _common_token(processes)
     parts = [temporary_sibling(path, f"{token}-{rank}") for rank in range(processes.count)]
     try:
-        with parts[processes.rank].open("xb") as part:
+        with parts[processes.rank].open("xb") as file:
             for array in arrays:
-                part.write(np.ascontiguousarray(array, dtype).data.cast("B"))
+                file.write(np.ascontiguousarray(array, dtype).data.cast("B"))
         processes.wait()
         if processes.first:
             with images.npz_member(path, n, shape, dtype) as member:
-                for name in parts:
-                    with name.open("rb") as part:
-                        shutil.copyfileobj(part, member, 2**20)
+                for part in parts:
+                    with part.open("rb") as file:
+                        shutil.copyfileobj(file, member, 2**20)
         processes.wait()
     finally:
-        parts[processes.rank].unlink(missing_ok=True)
+        # The first clears up behind those that were killed; Windows keeps what is still open until its owner ends.
+        for part in parts if processes.first else [parts[processes.rank]]:
+            with contextlib.suppress(PermissionError):
+                part.unlink(missing_ok=True)
 
 
 def _common_token(processes: Processes) -> str:
