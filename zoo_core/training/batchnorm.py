@@ -35,16 +35,30 @@ class _SharedBatchNorm(_BatchNorm):
             return super().forward(x)
         features = x.float()
         axes = [axis for axis in range(x.ndim) if axis != 1]
+        own_mean = features.mean(axes)
+        own_variance = (features - _along_channels(own_mean, x.ndim)).square().mean(axes)
+        mean, variance = self._over_processes(own_mean, own_variance)
         count = x.numel() // x.shape[1] * self.processes.count
-        mean = sum_over_processes(features.sum(axes)) / count
         centred = features - _along_channels(mean, x.ndim)
-        variance = sum_over_processes(centred.square().sum(axes)) / count
         if self.track_running_stats and self.running_mean is not None:
             self._follow(mean.detach(), (variance * count / (count - 1)).detach())
         result = centred * _along_channels(torch.rsqrt(variance + self.eps), x.ndim)
         if self.affine:
             result = result * _along_channels(self.weight, x.ndim) + _along_channels(self.bias, x.ndim)
         return result.to(x.dtype)
+
+    def _over_processes(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of all samples from those of each process, in one message.
+
+        Each fills a row of its own, so that the sum holds every row: a sum of squares would lose the digits of a
+        variance that is small beside its mean.
+        """
+        rank, count = self.processes.rank, self.processes.count
+        row = torch.stack([mean, variance])[None]
+        rows = sum_over_processes(nn.functional.pad(row, (0, 0, 0, 0, rank, count - rank - 1)))
+        means, variances = rows.unbind(1)
+        mean = means.mean(0)
+        return mean, (variances + (means - mean).square()).mean(0)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
