@@ -86,7 +86,8 @@ def test_wrong_usage_exits_with_2(run, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["list", "--json"], ["info", "dcgan-mnist"], ["plugins", "list"], ["pull", "vae-mnist"]]
+    "arguments", [["--help"], ["list"], ["list", "--json"], ["info", "dcgan-mnist"], ["plugins", "list"], ["pull", "vae-mnist"],
+     ["registry", "list"]]
 )  # fmt: skip
 def test_looking_things_up_imports_nothing_heavy(arguments, tmp_path):
     program = f"""

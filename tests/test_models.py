@@ -92,11 +92,6 @@ def test_what_cannot_be_a_path_is_said(name):
         models.resolve(name)
 
 
-def test_the_hub_is_not_read_in_silence():
-    with pytest.raises(ZooError, match="Hub"):
-        zoo.load("hf://user/repo@main")
-
-
 def test_an_unknown_device_is_said():
     with pytest.raises(DeviceError, match="there is no device 'gpu'"):
         zoo.load("dcgan-mnist", device="gpu")
@@ -148,10 +143,18 @@ def test_a_bundled_folder_that_is_missing_is_said(tmp_path, monkeypatch, fresh_r
             function("mine")
 
 
-def test_a_model_that_is_only_on_the_hub_is_said(tmp_path, monkeypatch, fresh_registry):
+def test_a_model_on_the_hub_without_digests_is_not_pulled(tmp_path, monkeypatch, fresh_registry):
     hub = f"  far:\n    architecture: vae\n    hub: {{repo: user/far, revision: {'0' * 40}}}\n"
     monkeypatch.setenv("ZOO_REGISTRY", str(write_registry(tmp_path, hub)))
-    with pytest.raises(ZooError, match="far is not bundled with its plugin"):
+    with pytest.raises(ZooError, match=r"far: the registry states no sha256 of config.json and model.safetensors"):
+        zoo.pull("far")
+
+
+def test_a_model_that_is_nowhere_is_said(tmp_path, monkeypatch, fresh_registry):
+    monkeypatch.setenv("ZOO_REGISTRY", str(write_registry(tmp_path, "  far:\n    architecture: vae\n")))
+    with pytest.raises(
+        ZooError, match="far is not bundled with its plugin, and its registry names no place on the Hub"
+    ):
         zoo.pull("far")
 
 

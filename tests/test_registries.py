@@ -659,7 +659,7 @@ def test_a_tilde_in_the_variable_is_the_home_folder(home, monkeypatch):
 @pytest.mark.parametrize("before", ["", "mine.yaml" + os.pathsep])
 def test_a_registry_on_the_hub_is_not_read_in_silence(home, before, monkeypatch):
     monkeypatch.setenv("ZOO_REGISTRY", f"{before}hf://team/registry")
-    with pytest.raises(RegistryError, match=r"registries on the Hub are not supported by this version"):
+    with pytest.raises(RegistryError, match=r"hf://team/registry was not fetched yet: zoo registry update"):
         user_files()
 
 

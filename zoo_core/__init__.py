@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo_core.architecture import Architecture as Architecture
     from zoo_core.architecture import ModelConfig as ModelConfig
+    from zoo_core.errors import HubError as HubError
     from zoo_core.errors import RegistryError as RegistryError
     from zoo_core.errors import UnknownModelError as UnknownModelError
     from zoo_core.errors import ZooError as ZooError
     from zoo_core.hookspecs import hookimpl as hookimpl
+    from zoo_core.hub.publish import push as push
     from zoo_core.interfaces import Batch as Batch
     from zoo_core.interfaces import Discriminator as Discriminator
     from zoo_core.interfaces import Encoder as Encoder
@@ -41,6 +43,7 @@ _HOME = {
     "GANSettings": "zoo_core.training.gan",
     "GANTrainer": "zoo_core.training.gan",
     "Generator": "zoo_core.interfaces",
+    "HubError": "zoo_core.errors",
     "ModelConfig": "zoo_core.architecture",
     "ModelEntry": "zoo_core.registries",
     "Registry": "zoo_core.registries",
@@ -53,6 +56,7 @@ _HOME = {
     "list_models": "zoo_core.models",
     "load": "zoo_core.models",
     "pull": "zoo_core.models",
+    "push": "zoo_core.hub.publish",
     "registry": "zoo_core.models",
 }
 

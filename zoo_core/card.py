@@ -1,16 +1,26 @@
-"""The model card: README.md of a model folder, made from facts alone, with the Hub's metadata at its head."""
+"""The model card: README.md of a model folder, made from facts alone, with the Hub's metadata at its head.
+
+What is made stands between two comments. A person's own text belongs before the first or after the second:
+`zoo push` writes the part between them anew and leaves the rest alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
 
-from zoo_core.architecture import Architecture
-from zoo_core.interfaces import Generator
-from zoo_core.settings import Settings
+if TYPE_CHECKING:
+    from zoo_core.architecture import Architecture
+    from zoo_core.interfaces import Generator
+    from zoo_core.registries import Metric
+    from zoo_core.settings import Settings
+
+BEGIN = "<!-- zoo-core: generated from here; zoo push replaces it, so write above this line or below the last one -->"
+END = "<!-- zoo-core: generated to here -->"
+TASK = "unconditional-image-generation"
 
 
 def model_card(
@@ -22,41 +32,110 @@ def model_card(
     dataset: str | None = None,
     license: str | None = None,
     summary: str | None = None,
+    tags: Sequence[str] = (),
+    metrics: Mapping[str, Metric] | None = None,
+    model_index: Sequence[Mapping[str, Any]] | None = None,
+    plugin: str | None = None,
+    preview: bool = True,
 ) -> str:
     """Markdown with YAML metadata; the same bytes for the same facts.
 
     Args:
-        name: what the model is called; the card's title and how `zoo sample` is shown.
+        name: what the model is called, as `zoo sample` takes it: a registry name, or hf://user/repo.
         settings: of the run that trained it. dataset: what it was trained on.
         license: an SPDX identifier in lower case, of the weights; left out where it is not known.
+        metrics: measured figures. model_index: the same in the Hub's form, for the metadata.
+        plugin: the distribution that provides the architecture.
+        preview: whether the folder has samples.png to show.
     """
     metadata: dict[str, Any] = {"library_name": "zoo-core"}
     if generator.kind == "image":
-        metadata["pipeline_tag"] = "unconditional-image-generation"
+        metadata["pipeline_tag"] = TASK
     if license:
         metadata["license"] = license
     if dataset:
         metadata["datasets"] = [dataset]
-    metadata["tags"] = ["zoo-core", architecture.name]
+    metadata["tags"] = list(dict.fromkeys(["zoo-core", architecture.name, *tags]))
+    metadata["zoo"] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
+    if model_index:
+        metadata["model-index"] = list(model_index)
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    title = name.rpartition("/")[2].partition("@")[0] if name.startswith("hf://") else name
+    about = (summary or architecture.summary).rstrip(".")
+    parts = [f"# {title}\n\n{about}."]
+    if generator.kind == "image" and preview:
+        parts.append("![Samples](samples.png)")
+    parts += [
+        _facts(generator, architecture, plugin),
+        _how_to_sample(name, generator.kind),
+        _table("Configuration", msgspec.to_builtins(generator.config)),
+        _training(settings, dataset),
+        _figures(metrics or {}),
+        _limits(generator, dataset),
+        f"## Licence\n\n{f'The weights are under `{license}`.' if license else 'The licence is not stated.'}",
+        _citation(architecture),
+    ]
+    body = "\n\n".join(part for part in parts if part)
+    return f"---\n{head}---\n\n{BEGIN}\n\n{body}\n\n{END}\n"
+
+
+def _facts(generator: Generator, architecture: Architecture, plugin: str | None) -> str:
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     shape = " × ".join(map(str, generator.sample_shape))
-    suffix = "png" if generator.kind == "image" else "npz"
-    about = summary or architecture.summary
-    parts = [
-        f"---\n{head}---\n\n# {name}\n\n{about}.\n",
-        f"Samples are {shape}; {parameters:,} parameters."
-        + (f" Paper: <{architecture.paper}>." if architecture.paper else ""),
+    needs = f" Needs the plugin `{plugin}`." if plugin else ""
+    paper = f" Paper: <{architecture.paper}>." if architecture.paper else ""
+    return f"Samples are {shape}; {parameters:,} parameters; architecture `{architecture.name}`.{needs}{paper}"
+
+
+def _how_to_sample(name: str, kind: str) -> str:
+    suffix = "png" if kind == "image" else "npz"
+    return (
         f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o samples.{suffix}\n```\n\n"
-        f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```',
-        _table("Configuration", msgspec.to_builtins(generator.config)),
+        f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```'
+    )
+
+
+def _training(settings: Settings | Mapping[str, Any] | None, dataset: str | None) -> str:
+    if settings is None:
+        return f"## Training\n\nTrained on `{dataset}`." if dataset else ""
+    on = f" on `{dataset}`" if dataset else ""
+    return _table("Training", msgspec.to_builtins(settings), f"Trained{on} by `zoo train` with:")
+
+
+def _figures(metrics: Mapping[str, Metric]) -> str:
+    if not metrics:
+        return "## Figures\n\nNone were measured."
+    rows = [
+        f"| {_cell(name)} | {metric.value:g}{f' ± {metric.error:g}' if metric.error is not None else ''} "
+        f"| {_cell(' '.join(filter(None, (metric.dataset, metric.split)))) or '-'} "
+        f"| {f'{metric.samples:,}' if metric.samples is not None else '-'} "
+        f"| {metric.seed if metric.seed is not None else '-'} "
+        f"| {_cell(metric.extractor or '-')} | {_cell(metric.resizing or '-')} |"
+        for name, metric in metrics.items()
     ]
-    if generator.kind == "image":
-        parts.insert(1, "![Samples](samples.png)\n")
-    if settings is not None:
-        on = f" on `{dataset}`" if dataset else ""
-        parts.append(_table("Training", msgspec.to_builtins(settings), f"Trained{on} by `zoo train` with:"))
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+    return (
+        "## Figures\n\nComparable only with figures that were measured the same way: data, count, extractor, resizing."
+        "\n\n"
+        "| metric | value | against | samples | seed | extractor | resizing |\n|---|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
+    )
+
+
+def _limits(generator: Generator, dataset: str | None) -> str:
+    data = f"`{dataset}`" if dataset else "its training data"
+    size = " × ".join(map(str, generator.sample_shape))
+    return (
+        "## Limits and intended use\n\n"
+        f"For research, teaching and comparison. It draws samples of {size} that resemble {data}, with whatever that "
+        "data leaves out or overstates, and may reproduce parts of it. It follows no description, and a sample is no "
+        "record of anything real."
+    )
+
+
+def _citation(architecture: Architecture) -> str:
+    if not architecture.paper:
+        return ""
+    return f"## Citation\n\nThe architecture: {architecture.summary.rstrip('.')}. <{architecture.paper}>"
 
 
 def _table(title: str, values: dict[str, Any], lead: str = "") -> str:
@@ -65,4 +144,5 @@ def _table(title: str, values: dict[str, Any], lead: str = "") -> str:
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return " ".join(text.split()).replace("|", "\\|")

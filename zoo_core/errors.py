@@ -11,6 +11,8 @@ and exits with 1.
     ├── InterfaceError (TypeError)           a Generator, Trainer, … does not keep its contract
     ├── ModelFolderError                     a folder is not a model that can be trusted
     │   └── DigestError                      a file's sha256 is not the one that is stated
+    ├── HubError                             the Hub refused, lacks it, or does not answer
+    │   └── UnreachableError                 no answer that counts: trying again later may help
     ├── SamplingError (ValueError)           what was asked of a model cannot be sampled
     ├── OutputError                          a file cannot be written as asked
     ├── DeviceError                          a device or precision that is not there
@@ -102,12 +104,28 @@ class ModelFolderError(ZooError):
 class DigestError(ModelFolderError):
     """A file's content is not what its registry entry states."""
 
-    def __init__(self, path: Path | str, expected: str, found: str) -> None:
+    def __init__(
+        self, path: Path | str, expected: str, found: str, *, by: str = "the registry", note: str = ""
+    ) -> None:
         self.expected, self.found = expected, found
-        super().__init__(
-            path,
-            f"sha256 is {found}, but the registry states {expected}; the file is damaged or was replaced",
-        )
+        note = note or "the file is damaged or was replaced"
+        super().__init__(path, f"sha256 is {found}, but {by} states {expected}; {note}")
+
+
+class HubError(ZooError):
+    """What the Hub said no to, or what cannot be asked of it.
+
+    Attributes:
+        status: of the HTTP answer, where there was one. missing: the Hub knows no such repository.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, missing: bool = False) -> None:
+        self.status, self.missing = status, missing
+        super().__init__(message)
+
+
+class UnreachableError(HubError):
+    """The Hub does not answer, or answers that it cannot now; it was tried several times."""
 
 
 class SamplingError(ZooError, ValueError):

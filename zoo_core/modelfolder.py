@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
+CARD = "README.md"
+PREVIEW = "samples.png"
+TRAINING = "training.yaml"
+MODEL_FILES = (CONFIG, WEIGHTS, DISCRIMINATOR, CARD, PREVIEW, TRAINING)  # all that the format names
 MAX_CONFIG_BYTES = 2**20
 
 

@@ -19,10 +19,10 @@ from typing_extensions import Self
 
 from zoo_core.architecture import ARCHITECTURE_NAME, same_name
 from zoo_core.errors import RegistryError, UnknownModelError, printable
+from zoo_core.userregistries import REGISTRY_VARIABLE as REGISTRY_VARIABLE
 from zoo_core.yamlfile import Document, read_yaml
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-REGISTRY_VARIABLE = "ZOO_REGISTRY"
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
@@ -255,20 +255,14 @@ def _is_checkout(folder: Path) -> bool:
 
 
 def user_files() -> list[Path]:
-    """The user's registries: those of ZOO_REGISTRY, then registry.yaml in the configuration folder if it is there.
+    """The user's registries: those of ZOO_REGISTRY, registry.yaml in the configuration folder, and those added.
 
     Raises:
-        RegistryError: where ZOO_REGISTRY names a registry on the Hub.
+        RegistryError: where one lies on the Hub and was never fetched.
     """
-    value = os.environ.get(REGISTRY_VARIABLE, "")
-    on_hub = re.search(rf"(?:^|{re.escape(os.pathsep)})\s*(hf://[^{re.escape(os.pathsep)}]*)", value)
-    if on_hub:  # looked for before the split: on POSIX the separator is the colon in it
-        raise RegistryError(
-            f"{REGISTRY_VARIABLE} names {printable(on_hub[1])}: registries on the Hub are not supported by this version"
-        )
-    files = [_expanded(item.strip()) for item in value.split(os.pathsep) if item.strip()]
-    own = configuration_folder() / "registry.yaml"
-    return [*files, own] if own.is_file() else files
+    from zoo_core import userregistries
+
+    return userregistries.read_files(configuration_folder())
 
 
 def configuration_folder() -> Path:

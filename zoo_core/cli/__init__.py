@@ -22,6 +22,9 @@ COMMANDS = {
     "info": ("info", "Say all that is known of a model."),
     "pull": ("pull", "Fetch models, verify them, and print their folders."),
     "download": ("pull", "The same as pull."),
+    "push": ("push", "Publish a model on the Hub."),
+    "search": ("search", "Search the Hub for models."),
+    "cache": ("cache", "Look after the models that were pulled."),
     "sample": ("sample", "Draw samples from a model."),
     "train": ("train", "Train a model on your own data."),
     "plugins": ("plugins", "Show the installed plugins."),
@@ -126,4 +129,7 @@ def _commands_of_plugins() -> dict[str, click.Command]:
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """A model zoo for generative models: list, sample, train."""
+    """A model zoo for generative models: list, sample, train, publish."""
+    from zoo_core.hub.client import speak
+
+    speak(lambda line: click.echo(f"zoo: {line}", err=True))

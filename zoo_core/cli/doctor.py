@@ -170,6 +170,8 @@ def _state_of(entry: ModelEntry, problems: list[str]) -> str:
     reason = why_unusable(entry)
     if reason is not None or entry.folder is None:
         return reason or "not bundled"
+    if entry.hub is not None and not entry.folder.is_dir():
+        return f"not bundled, on the Hub as {entry.hub.repo}"
     try:
         pull(entry.name)
     except ZooError as error:

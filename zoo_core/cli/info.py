@@ -96,4 +96,22 @@ def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:
     ]
     if entry.hub is not None:
         facts.append(("hub", f"{entry.hub.repo} at {entry.hub.revision}"))
-    return [*facts, ("folder", entry.folder or "not bundled")]
+    return [*facts, ("folder", entry.folder or "not bundled"), ("registry", _registry_of(entry))]
+
+
+def _registry_of(entry: ModelEntry) -> str:
+    """Which registry the name belongs to: the first that has it, in the order of `zoo registry list`."""
+    from zoo_core.plugins import manager
+    from zoo_core.registries import configuration_folder, core_index
+    from zoo_core.userregistries import sources
+
+    plugins = [
+        info for info in manager().plugins if info.registry_file and info.registry_file.absolute() == entry.source
+    ]
+    completed = f", completed by {plugins[0].distribution}" if plugins else ""
+    if entry.name in core_index():
+        return f"the core's index{completed}"
+    if plugins:
+        return f"the plugin {plugins[0].distribution}"
+    known = [source for source in sources(configuration_folder()) if source.file.absolute() == entry.source]
+    return f"{known[0].place} ({known[0].given_by})" if known else str(entry.source)

@@ -11,9 +11,15 @@ from zoo_core.cli.messages import echo_path, report_problems
 @click.command("pull")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ModelName())
 def command(names: tuple[str, ...]) -> None:
-    """Make models available, verify every file, and print one absolute folder a line, in the order asked."""
-    from zoo_core.models import pull, registry
+    """Make models available, verify every file, and print one absolute folder a line, in the order asked.
+
+    NAME is a registry name, an alias, hf://user/repo[@revision], or a folder. What is not here comes from the Hub.
+    """
+    from zoo_core.cli.progress import hub_job
+    from zoo_core.models import pull_all, registry
 
     report_problems(*registry().problems)
-    for name in names:
-        echo_path(pull(name))
+    with hub_job() as job:
+        folders = pull_all(names, job)
+    for folder in folders:
+        echo_path(folder)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from zoo_core.errors import printable
+from zoo_core.cli.messages import echo_columns, echo_json
+from zoo_core.errors import RegistryError, ZooError, printable
 
 
 @click.group("registry")
 def command() -> None:
-    """Work with registry files."""
+    """Work with registries: yours, and those of your team on the Hub."""
 
 
 @command.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Check a registry FILE: its form, and the bundled models that it names, file by file."""
-    from zoo_core.errors import RegistryError
     from zoo_core.modelfolder import inspect, verify
     from zoo_core.registries import Registry
 
@@ -30,4 +30,115 @@ def check(file: Path) -> None:
             raise RegistryError(f"there is no folder {entry.folder}", file=file, field=f"models.{entry.name}.bundled")
         verify(entry.folder, entry.files)
         inspect(entry.folder)
-    click.echo(f"{printable(file)}: {len(models)} model{'' if len(models) == 1 else 's'}, all well")
+    click.echo(f"{printable(file)}: {_count(len(models))}, all well")
+
+
+@command.command("add")
+@click.argument("place", metavar="FILE|hf://USER/REPO[@REVISION]")
+def add(place: str) -> None:
+    """Read a registry from now on, after those that are read already.
+
+    One on the Hub is a registry.yaml in a repository. It is copied now, and again by `zoo registry update`.
+    """
+    from zoo_core import userregistries
+    from zoo_core.registries import Registry, configuration_folder
+
+    folder = configuration_folder()
+    place = _settled(place)
+    if place in userregistries.added(folder):
+        raise ZooError(f"{printable(place)} was added already")
+    file = userregistries.file_of(place, folder)
+    if place.startswith("hf://"):
+        _update(place, file)
+    else:
+        click.echo(f"{printable(place)}: {_count(len(Registry.from_file(file)))}")
+    userregistries.add(place, folder)
+
+
+@command.command("remove")
+@click.argument("place", metavar="FILE|hf://USER/REPO[@REVISION]")
+def remove(place: str) -> None:
+    """Read a registry no longer that was added before."""
+    from zoo_core import userregistries
+    from zoo_core.registries import configuration_folder
+
+    userregistries.remove(_settled(place), configuration_folder())
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_(as_json: bool) -> None:
+    """Show the registries that are read, in their order: a name belongs to the first that has it."""
+    from zoo_core import userregistries
+    from zoo_core.plugins import manager
+    from zoo_core.registries import configuration_folder, core_index
+
+    rows = [("the core's index", _count(len(core_index())), "zoo-core")]
+    rows += [
+        (str(info.registry_file), _state(info.registry_file), info.distribution)
+        for info in manager().plugins
+        if info.status == "ok" and info.registry_file is not None
+    ]
+    rows += [
+        (source.place, _state(source.file, on_hub=source.on_hub), source.given_by)
+        for source in userregistries.sources(configuration_folder())
+    ]
+    if as_json:
+        echo_json([dict(zip(("place", "state", "given_by"), row, strict=True)) for row in rows])
+    else:
+        echo_columns(rows)
+
+
+@command.command("update")
+def update() -> None:
+    """Copy the registries on the Hub anew. Where that fails, the copy of the last time stays."""
+    from zoo_core import userregistries
+    from zoo_core.registries import configuration_folder
+
+    sources = [source for source in userregistries.sources(configuration_folder()) if source.on_hub]
+    if not sources:
+        click.echo("zoo: no registry on the Hub was added: zoo registry add hf://user/repo", err=True)
+    failed = sum(not _updates(source.place, source.file) for source in sources)
+    if failed:
+        raise ZooError(f"{failed} of {len(sources)} could not be updated")
+
+
+def _updates(place: str, file: Path) -> bool:
+    """Update one, and say why where that fails."""
+    try:
+        _update(place, file)
+    except ZooError as error:
+        click.echo(f"zoo: {printable(error, 1000)}", err=True)
+        return False
+    return True
+
+
+def _settled(place: str) -> str:
+    """A place as it is kept: a path from anywhere, an address in its one form."""
+    if not place.startswith("hf://"):
+        return str(Path(place).expanduser().absolute())
+    from zoo_core.hub.address import parse_address
+
+    return str(parse_address(place))
+
+
+def _update(place: str, file: Path) -> None:
+    from zoo_core.hub.teams import update_copy
+
+    models, commit = update_copy(place, file)
+    click.echo(f"{printable(place)}: {_count(len(models))}, of the commit {commit[:12]}")
+
+
+def _state(file: Path, *, on_hub: bool = False) -> str:
+    from zoo_core.registries import Registry
+
+    if on_hub and not file.is_file():
+        return "not fetched yet: zoo registry update"
+    try:
+        return _count(len(Registry.from_file(file)))
+    except RegistryError as error:
+        return f"cannot be read: {error.problem}"
+
+
+def _count(number: int) -> str:
+    return f"{number} model{'' if number == 1 else 's'}"

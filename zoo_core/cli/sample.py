@@ -11,9 +11,13 @@ import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path, report_problems
+from zoo_core.cli.progress import hub_job
 from zoo_core.environment import first_process, local_rank, process_count
+from zoo_core.hub.address import SCHEME, parse_address
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from zoo_core.interfaces import Generator
@@ -45,7 +49,7 @@ def command(
     device: str,
     precision: str,
 ) -> None:
-    """Draw samples from the model NAME: a registry name, or a folder (with a / in it).
+    """Draw samples from the model NAME: a registry name, hf://user/repo[@revision], or a folder (with a / in it).
 
     A .png is one grid; an .npz holds arr_0, uint8 (N, H, W, C), or float32 where the model makes no pictures; a folder
     holds 000000.png, 000001.png and so on. One seed gives the same samples for any batch size.
@@ -54,11 +58,12 @@ def command(
 
     if out is not None:  # what cannot be written is told before torch is imported
         images.check_output(out, None, count)
-    folder, entry = models.resolve(name)
+    with hub_job() as job:
+        folder, entry = models.verified(name, job)
     report_problems(*(models.registry().problems if entry else ()))
-    generator = models.load(name, device=_own_device(device), dtype=_dtype(precision))
+    generator = models.load(folder, device=_own_device(device), dtype=_dtype(precision))
     if out is None:
-        stem = entry.name if entry else folder.resolve().name
+        stem = entry.name if entry else _own_name(name, folder)
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
     images.check_output(out, generator.kind, count)
 
@@ -74,6 +79,11 @@ def command(
         return
     with _progress(draw(0, count), count) as shown:
         echo_path(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
+
+
+def _own_name(name: str, folder: Path) -> str:
+    """What a model without an entry is called: a repository by its own name, since its folder is named by a commit."""
+    return parse_address(name).repo.partition("/")[2] if name.startswith(SCHEME) else folder.resolve().name
 
 
 def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:

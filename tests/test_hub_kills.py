@@ -1,0 +1,99 @@
+"""SIGKILL at random moments of a pull and of a push of 200 MB."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hub import Hub
+from tests.hub_models import BUNDLED, blobs, entry_of, put, read, start, use
+from zoo_core.hub import keeping
+from zoo_core.models import registry
+
+pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 200 MB."""
+    from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
+
+    folder = tmp_path_factory.mktemp("large") / "large"
+    VanillaGANGenerator(VanillaGANConfig(generator_widths=(4096, 10_000))).save(folder)
+    assert (folder / "model.safetensors").stat().st_size > 190e6
+    return folder
+
+
+def duration(*arguments: object) -> float:
+    """Seconds that the command takes when nobody kills it."""
+    begin = time.monotonic()
+    process = start(*arguments)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    return time.monotonic() - begin
+
+
+def kill_after(seconds: float, *arguments: object) -> bool:
+    """Start the command, kill it after so many seconds; whether it was still at work."""
+    process = start(*arguments)
+    time.sleep(seconds)
+    alive = process.poll() is None
+    process.kill()
+    process.communicate()
+    return alive
+
+
+def test_a_pull_that_is_killed_leaves_nothing_that_is_taken_for_whole(
+    hub: Hub, hub_home, without_xet, large, tmp_path, monkeypatch
+):
+    files = read(large)
+    entry = entry_of(files, put(hub, files))
+    use(entry, tmp_path / "team.yaml", monkeypatch)
+    longest = duration("pull", "digits")
+    shutil.rmtree(hub_home)
+    moments, killed = random.Random(7), 0
+    for _ in range(KILLS):
+        killed += kill_after(moments.uniform(0.1, longest), "pull", "digits")
+        entries = list(registry().values())
+        for model in keeping.cached_models(entries):
+            assert keeping.verify(model, entries).problems == ()
+        snapshot = hub_home / "hub" / "models--alice--digits" / "snapshots" / entry.hub.revision
+        for name in files:
+            assert not (snapshot / name).exists() or (snapshot / name).read_bytes() == files[name]
+        if all((snapshot / name).exists() for name in files):
+            shutil.rmtree(hub_home)
+    assert killed >= KILLS / 2
+    duration("pull", "digits")
+    assert {name: (snapshot / name).read_bytes() for name in files} == files
+    for path in blobs(hub_home):  # what the kills left is known, and removed when it is old
+        assert path.name.endswith(".incomplete") or path.stat().st_size in {len(content) for content in files.values()}
+
+
+def test_a_push_that_is_killed_leaves_the_old_commit_or_the_new_one(hub: Hub, without_xet, large, monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_XET")  # the switch is for this test's own commits
+    old = {name: content for name, content in read(BUNDLED).items() if name != "README.md"}
+    new = {name: hashlib.sha256(content).hexdigest() for name, content in read(large).items()}
+    longest = duration("push", large, "alice/measured")
+    moments, killed = random.Random(8), 0
+    for number in range(KILLS):
+        repo = f"alice/kill-{number}"
+        before = put(hub, old, repo)
+        killed += kill_after(moments.uniform(longest / 4, longest), "push", large, repo)
+        api = hub.api()
+        info = api.model_info(repo, files_metadata=True)
+        there = {sibling.rfilename for sibling in info.siblings} - {".gitattributes"}
+        assert info.sha == before or there == old.keys() | new.keys() | {"README.md"}
+        duration("push", large, repo)
+        last = api.model_info(repo, files_metadata=True)
+        weights = next(sibling for sibling in last.siblings if sibling.rfilename == "model.safetensors")
+        assert weights.lfs.sha256 == new["model.safetensors"]
+        assert len(api.list_repo_commits(repo)) == 3
+        api.delete_repo(repo)
+    assert killed >= KILLS / 2

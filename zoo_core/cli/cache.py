@@ -1,0 +1,121 @@
+"""`zoo cache`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.completion import ModelName
+from zoo_core.cli.messages import echo_columns, echo_json, report_problems
+from zoo_core.errors import ZooError, printable
+
+if TYPE_CHECKING:
+    from zoo_core.hub.keeping import Cached
+    from zoo_core.registries import ModelEntry
+
+
+@click.group("cache")
+def command() -> None:
+    """Look after the models of this zoo in the cache that all tools of the Hub share.
+
+    Other tools' models are neither shown nor touched. NAME is a registry name, or hf://user/repo[@revision].
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_(as_json: bool) -> None:
+    """Show the models in the cache: address, size, branches and tags, names in the registry."""
+    from zoo_core.hub.keeping import cached_models, count_bytes
+
+    models = cached_models(_entries())
+    if as_json:
+        echo_json([_facts(model) for model in models])
+        return
+    rows = [
+        (
+            f"hf://{model.repo}@{model.commit[:12]}",
+            count_bytes(model.size),
+            ", ".join(model.references) or "-",
+            ", ".join(model.names) or "-",
+        )
+        for model in models
+    ]
+    if not rows:
+        click.echo("zoo: no model of this zoo is in the cache", err=True)
+    echo_columns(rows)
+
+
+@command.command("remove")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ModelName())
+def remove(names: tuple[str, ...]) -> None:
+    """Take models out of the cache."""
+    from zoo_core.hub import keeping
+
+    chosen = keeping.choose(keeping.cached_models(_entries()), names)
+    _say_freed(keeping.remove(chosen), chosen)
+
+
+@command.command("prune")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+def prune(dry_run: bool) -> None:
+    """Remove commits that no registry pins and no branch or tag stands for, and what killed downloads left."""
+    from zoo_core.hub import keeping
+
+    models = keeping.cached_models(_entries())
+    old, leftovers = keeping.superseded(models), keeping.abandoned_downloads(models)
+    if dry_run:
+        for line in [*(model.address for model in old), *map(str, leftovers)]:
+            click.echo(printable(line, 1000))
+        return
+    freed = keeping.remove_files(leftovers)
+    _say_freed(freed + keeping.remove(old), old)
+
+
+@command.command("verify")
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=ModelName())
+def verify(names: tuple[str, ...]) -> None:
+    """Read every file of the models again, of all by default; what is damaged is removed, and the exit code is 1."""
+    from zoo_core.hub import keeping
+
+    entries = _entries()
+    models = keeping.cached_models(entries)
+    verdicts = [keeping.verify(model, entries) for model in (keeping.choose(models, names) if names else models)]
+    for verdict in verdicts:
+        for problem in verdict.problems:
+            click.echo(f"zoo: {printable(problem, 1000)}", err=True)
+        told = f"{len(verdict.problems)} damaged" if verdict.problems else f"{verdict.files} files, all well"
+        if verdict.unverifiable:
+            told += f"; without a digest: {', '.join(verdict.unverifiable)}"
+        click.echo(f"{printable(verdict.model.address)}: {told}")
+    damaged = sum(bool(verdict.problems) for verdict in verdicts)
+    if damaged:
+        raise ZooError(f"{damaged} of {len(verdicts)} models were damaged; zoo pull fetches what is missing")
+
+
+def _entries() -> list[ModelEntry]:
+    from zoo_core.models import registry
+
+    report_problems(*registry().problems)
+    return list(registry().values())
+
+
+def _facts(model: Cached) -> dict[str, object]:
+    return {
+        "address": model.address,
+        "repo": model.repo,
+        "commit": model.commit,
+        "folder": str(model.folder),
+        "size": model.size,
+        "references": list(model.references),
+        "names": list(model.names),
+    }
+
+
+def _say_freed(freed: int, models: list[Cached]) -> None:
+    from zoo_core.hub.keeping import count_bytes
+
+    for model in models:
+        click.echo(printable(model.address))
+    click.echo(f"zoo: {count_bytes(freed)} freed", err=True)

@@ -1,0 +1,49 @@
+"""How far downloads are: bars on a terminal, nothing in a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from zoo_core.errors import printable
+
+if TYPE_CHECKING:
+    from zoo_core.hub.fetch import Job
+
+
+@contextlib.contextmanager
+def hub_job() -> Iterator[Job]:
+    """What downloads of this command share: bars on stderr, and messages that say what is waited for."""
+    from zoo_core.hub.fetch import Job
+
+    if not sys.stderr.isatty():
+        yield Job()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from zoo_core.hub.client import speak
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
+        speak(lambda line: shown.console.print(f"zoo: {line}", markup=False, highlight=False, soft_wrap=True))
+        yield Job(_Bars(shown))
+
+
+class _Bars:
+    """A bar a file; a download that starts anew goes back to the beginning of its bar."""
+
+    def __init__(self, shown: object) -> None:
+        from rich.progress import Progress, TaskID
+
+        assert isinstance(shown, Progress)
+        self.shown, self.tasks = shown, dict[str, TaskID]()
+
+    def begin(self, name: str, size: int | None) -> Callable[[int], None]:
+        if name not in self.tasks:
+            self.tasks[name] = self.shown.add_task(printable(name, 60), total=size)
+        task = self.tasks[name]
+        return lambda there: self.shown.update(task, completed=there)

@@ -1,0 +1,124 @@
+"""`zoo push`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.messages import echo_columns, echo_json, report_problems
+from zoo_core.errors import printable
+
+if TYPE_CHECKING:
+    from zoo_core.hub.plan import Plan
+    from zoo_core.hub.publish import Published
+    from zoo_core.registries import ModelEntry
+
+
+@click.command("push")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("repo", metavar="[USER/REPO]", required=False)
+@click.option("--private", is_flag=True, help="Make the repository private, where it is new.")
+@click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead of changing the branch.")
+@click.option("--tag", help="Give the commit this name.")
+@click.option("--name", help="The model's name in the registry.  [default: the repository's]")
+@click.option("--register", type=click.Path(path_type=Path), help="Enter the model in this registry.yaml.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--all", "everything", is_flag=True, help="Publish every bundled model.")
+@click.option("--namespace", help="With --all: the user or organization to publish under.")
+@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
+def command(
+    folder: Path | None,
+    repo: str | None,
+    private: bool,
+    pull_request: bool,
+    tag: str | None,
+    name: str | None,
+    register: Path | None,
+    dry_run: bool,
+    everything: bool,
+    namespace: str | None,
+    as_json: bool,
+) -> None:
+    """Publish the model in FOLDER as USER/REPO on the Hub, and print its registry entry.
+
+    The folder is checked as a load would, and never written to. All goes into one commit, with a model card.
+    """
+    from zoo_core.hub import client
+    from zoo_core.hub.plan import make_plan
+    from zoo_core.hub.publish import publish
+    from zoo_core.models import registry
+    from zoo_core.registryfile import as_yaml
+
+    pushes = _pushes(folder, repo, name, everything, namespace)
+    report_problems(*registry().problems)
+    if not dry_run:
+        client.require_token(client.Subject(pushes[0][1], act="write"))
+    entries: list[ModelEntry] = []
+    for place, target, entry_name, known in pushes:
+        plan = make_plan(place, target, name=entry_name, register=register, known=known)
+        if dry_run:
+            _show(plan)
+            continue
+        done = publish(plan, private=private or None, register=register, pull_request=pull_request, tag=tag)
+        _report(plan, done)
+        entries.append(done.entry)
+    if as_json:
+        echo_json([entry.to_dict() for entry in entries])
+    else:
+        click.echo("".join(as_yaml(entry) for entry in entries), nl=False)
+
+
+def _pushes(
+    folder: Path | None, repo: str | None, name: str | None, everything: bool, namespace: str | None
+) -> list[tuple[Path, str, str | None, ModelEntry | None]]:
+    """What to publish as what: folder, repository, name in the registry, and what is known already."""
+    if not everything:
+        if folder is None or repo is None:
+            raise click.UsageError("give FOLDER and USER/REPO, or --all and --namespace")
+        if namespace is not None:
+            raise click.UsageError("--namespace goes with --all")
+        return [(folder, repo, name, None)]
+    if folder is not None or name is not None:
+        raise click.UsageError("--all publishes every bundled model under its own name: give no folder, no --name")
+    if namespace is None:
+        raise click.UsageError("--all needs --namespace")
+    from zoo_core.hub.address import check_repository
+    from zoo_core.models import registry
+    from zoo_core.plugins import manager
+
+    plugins = {info.registry_file.absolute() for info in manager().plugins if info.registry_file is not None}
+    return [
+        (entry.folder, check_repository(f"{namespace}/{entry.name}"), entry.name, entry)
+        for entry in registry().values()
+        if entry.folder is not None and entry.source in plugins
+    ]
+
+
+def _show(plan: Plan) -> None:
+    """A table of what would be sent."""
+    state = "a new repository" if plan.head is None else f"on {plan.head[:12]}"
+    click.echo(f"hf://{plan.repo}, {state}")
+    echo_columns(
+        [
+            ("send" if file in plan.changed else "there", file, f"{content.facts.size:,}", content.facts.sha256)
+            for file, content in plan.files.items()
+        ]
+    )
+    _say_left_out(plan)
+
+
+def _report(plan: Plan, done: Published) -> None:
+    count = len(done.changed)
+    sent = f"{count} file{'' if count == 1 else 's'} in the commit {done.commit[:12]}" if count else "nothing to change"
+    click.echo(f"zoo: {done.url}: {sent}", err=True)
+    if done.pull_request:
+        click.echo(f"zoo: pull request: {printable(done.pull_request)}", err=True)
+    _say_left_out(plan)
+
+
+def _say_left_out(plan: Plan) -> None:
+    if plan.left_out:
+        names = ", ".join(plan.left_out)
+        click.echo(f"zoo: not part of a model, so left out: {printable(names, 300)}", err=True)

@@ -1,0 +1,52 @@
+"""`hf://user/repo[@revision]`: a repository on the Hub, at a branch, a tag or a commit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from zoo_core.errors import ZooError, printable
+
+SCHEME = "hf://"
+DEFAULT_REVISION = "main"
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
+_REVISION = re.compile(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}(?<![/.])")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A repository, and the branch, tag or commit of it (None: main)."""
+
+    repo: str
+    revision: str | None = None
+
+    @property
+    def commit(self) -> str | None:
+        """The revision, where it is a whole commit hash and so cannot mean anything else tomorrow."""
+        return self.revision if self.revision and COMMIT.fullmatch(self.revision) else None
+
+    @property
+    def reference(self) -> str:
+        """The revision by its name."""
+        return self.revision or DEFAULT_REVISION
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.repo}" + (f"@{self.revision}" if self.revision else "")
+
+
+def parse_address(text: str) -> HubAddress:
+    """Read an address. Raises ZooError for any other form."""
+    repo, at, revision = text.removeprefix(SCHEME).partition("@")
+    if not text.startswith(SCHEME) or not _REPOSITORY.fullmatch(repo):
+        raise ZooError(f"{printable(text, 120)!r} is no address on the Hub: write hf://user/repo or hf://user/repo@tag")
+    if at and not _REVISION.fullmatch(revision):
+        raise ZooError(f"{printable(revision, 120)!r} is no branch, tag or commit")
+    return HubAddress(repo, revision or None)
+
+
+def check_repository(text: str) -> str:
+    """A repository's name, `user/repo`, as it is. Raises ZooError for any other form."""
+    if not _REPOSITORY.fullmatch(text):
+        raise ZooError(f"{printable(text, 120)!r} is no repository: write user/repo, of letters, digits, '.', '_', '-'")
+    return text

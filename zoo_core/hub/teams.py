@@ -1,0 +1,72 @@
+"""Registries that lie on the Hub: a registry.yaml in a repository, copied when the user says so."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from zoo_core.atomic import write_bytes
+from zoo_core.errors import OutputError, RegistryError
+from zoo_core.hub import cache, client
+from zoo_core.hub.address import parse_address
+from zoo_core.hub.client import Subject
+from zoo_core.registries import Registry
+from zoo_core.yamlfile import MAX_BYTES
+
+FILE = "registry.yaml"
+
+
+def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
+    """Copy the registry.yaml of a repository; the old copy stays unless the new one is a good registry.
+
+    Args:
+        place: hf://user/repo[@revision]. copy: the file to write.
+
+    Returns:
+        The registry, and the commit that it is of.
+
+    Raises:
+        RegistryError: where the file on the Hub is wrong. HubError, UnreachableError, OutputError.
+    """
+    address = parse_address(place)
+    subject = Subject(address.repo, address.reference)
+    info = client.attempt(
+        subject,
+        lambda: client.api().model_info(
+            address.repo, revision=address.reference, timeout=client.TIMEOUT, files_metadata=True
+        ),
+    )
+    listed = next((sibling for sibling in info.siblings or () if sibling.rfilename == FILE), None)
+    if listed is not None and (listed.size or 0) > MAX_BYTES:  # before the disk is filled with it
+        raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=f"{address}/{FILE}")
+    content = _content(address.repo, str(info.sha))
+    stated = listed.blob_id if listed is not None else None
+    if stated is not None and len(stated) == 40 and stated != cache.git_sha1(content):
+        raise RegistryError(
+            f"git's sha1 is {cache.git_sha1(content)}, but the Hub states {stated}", file=f"{address}/{FILE}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / FILE
+        trial.write_bytes(content)
+        try:
+            models = Registry.from_file(trial)
+        except RegistryError as error:
+            raise RegistryError(error.problem, file=f"{address}/{FILE}", line=error.line, field=error.field) from error
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{copy.parent} cannot be written: {error.strerror or error}") from error
+    write_bytes(copy, content)
+    return models, str(info.sha)
+
+
+def _content(repo: str, commit: str) -> bytes:
+    """The file, not by way of the cache, in which it would look like a model."""
+    from huggingface_hub import hf_hub_download
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.attempt(
+            Subject(repo, commit, FILE),
+            lambda: hf_hub_download(repo, FILE, revision=commit, endpoint=client.endpoint(), cache_dir=folder),
+        )
+        return Path(path).read_bytes()
