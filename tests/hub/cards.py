@@ -31,7 +31,7 @@ def metadata(readme: bytes | None) -> dict[str, Any]:
     """The mapping between the `---` lines; empty where there is none or it is damaged."""
     try:
         found = yaml.safe_load(_front_matter((readme or b"").decode("utf-8", "replace")) or "")
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return {}
     return json.loads(json.dumps(found, default=str)) if isinstance(found, dict) else {}
 
@@ -43,7 +43,7 @@ def check(content: str) -> tuple[list[str], list[str]]:
         return [], ["empty or missing yaml metadata in repo card"]
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         return [f"Invalid YAML: {error}"], []
     if found is None:
         return [], ["empty or missing yaml metadata in repo card"]
