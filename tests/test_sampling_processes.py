@@ -1,6 +1,7 @@
 """Several processes sample what one does: shares, files, and what stays behind when one is killed."""
 
 import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoo_core.errors import ProcessError
 from zoo_core.processes import Processes
 from zoo_core.sampling import BLOCK
-from zoo_core.sharedsampling import share
+from zoo_core.sharedsampling import ended_by_exception, share
 
 
 @given(n=st.integers(1, 10**7), count=st.integers(1, 64))
@@ -124,3 +126,16 @@ def test_classes_and_bfloat16_are_shared_out_as_well(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     alone(tmp_path, *arguments, "-o", "one.npz")
     assert (tmp_path / "two.npz").read_bytes() == (tmp_path / "one.npz").read_bytes()
+
+
+def test_the_launchers_signal_does_not_cut_clearing_up_short():
+    cleared = []
+    with pytest.raises(ProcessError), ended_by_exception():
+        try:
+            raise ProcessError("another process has ended")
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleared.append(True)
+    assert cleared
+    with pytest.raises(SystemExit), ended_by_exception():
+        signal.raise_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from zoo_core.atomic import atomic_file, atomic_folder
-from zoo_core.errors import OutputError, SamplingError
+from zoo_core.errors import OutputError, SamplingError, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,23 @@ def _format_of(out: str | Path) -> _Format | None:
     if suffix == ".npz":
         return "npz"
     return "folder" if Path(out).expanduser().is_dir() else None
+
+
+def check_picture(out: Path | None, suffixes: tuple[str, ...]) -> str:
+    """The suffix of a picture to write, the first of `suffixes` where no name is given. Raises OutputError."""
+    if out is None:
+        return suffixes[0]
+    if out.suffix.lower() not in suffixes or out.is_dir():
+        raise OutputError(f"{printable(out, 200)} cannot be written: use a name in {' or '.join(suffixes)}")
+    if not out.parent.is_dir():
+        raise OutputError(f"{printable(out, 200)} cannot be written: there is no folder {printable(out.parent, 200)}")
+    return out.suffix.lower()
+
+
+def require_pictures(kind: _Kind, what: str) -> None:
+    """Raise OutputError where a generator makes tensors, for a command that shows pictures."""
+    if kind != "image":
+        raise OutputError(f"this model makes tensors, not pictures: there is nothing to {what}")
 
 
 def write_samples(
@@ -120,6 +137,20 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return array
 
 
+def from_uint8(pictures: np.ndarray) -> Tensor:
+    """(N, H, W, C) uint8 to (N, C, H, W) float32 in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+def stack(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Pictures (H, W, C) of one size as (N, H, W, C)."""
+    import numpy as np
+
+    return np.stack(list(pictures))
+
+
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
     """(N, H, W, C) uint8 as one picture (H', W', C), row by row, on black: nearly square without `columns`."""
     n, height, width, channels = pictures.shape
@@ -129,7 +160,7 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
 def save_png(picture: np.ndarray, path: Path) -> None:
     """(H, W, C) uint8, grey (C = 1) or colour (C = 3), as a PNG. Raises OutputError."""
     with atomic_file(path) as file:
-        _picture(picture).save(file, "PNG", optimize=True)
+        as_image(picture).save(file, "PNG", optimize=True)
 
 
 def _fill_grid(
@@ -191,10 +222,11 @@ def write_pictures(batches: Iterable[np.ndarray], start: int, n: int, folder: Pa
     """Pictures start, start + 1, … of n, (N, H, W, C) uint8 each batch, as PNG files in a folder that is there."""
     digits = max(6, len(str(n - 1)))
     for index, picture in _numbered(batches):
-        _picture(picture).save(folder / f"{start + index:0{digits}d}.png", "PNG")
+        as_image(picture).save(folder / f"{start + index:0{digits}d}.png", "PNG")
 
 
-def _picture(array: np.ndarray) -> Image.Image:
+def as_image(array: np.ndarray) -> Image.Image:
+    """(H, W, C) uint8, grey (C = 1) or colour (C = 3), as Pillow has it."""
     from PIL import Image
 
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

@@ -103,8 +103,40 @@ def sample_batches(
             raise SamplingError(
                 f"{type(generator).__qualname__} draws latents of its own, for which truncation is not defined"
             )
-    given = _check_labels(generator, labels, n)
+    given = check_labels(generator, labels, n)
     return _batches(generator, n, seed, start, given, truncation, batch_size or default_batch_size(generator))
+
+
+def render(
+    generator: Generator, z: Tensor, labels: Tensor | int | None = None, *, batch_size: int | None = None
+) -> Iterator[Tensor]:
+    """The samples of latents that are given, a batch at a time, as `sample` would make them of its own.
+
+    Args:
+        z: (N, *latent_shape).
+        labels: for a conditional generator: one class for all, or (N,) classes.
+
+    Raises:
+        SamplingError: for latents of another shape, or labels that are missing or not wanted.
+    """
+    if tuple(z.shape[1:]) != generator.latent_shape or not len(z):
+        raise SamplingError(f"latents must be of shape (N, {', '.join(map(str, generator.latent_shape))})")
+    given = check_labels(generator, labels, len(z), required=True)
+    return _rendered(generator, z, given, batch_size or default_batch_size(generator))
+
+
+def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size: int) -> Iterator[Tensor]:
+    with _in_eval_mode(generator):
+        function = prepared(generator)
+    device, dtype = place(generator)
+    for start in range(0, len(z), batch_size):
+        part = z[start : start + batch_size]
+        missing = -len(part) % BLOCK
+        padded = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
+        of_part = None
+        if labels is not None:
+            of_part = torch.nn.functional.pad(labels[start : start + batch_size], (0, missing)).to(device)
+        yield _forward(generator, function, padded.to(device, dtype), of_part)[: len(part)]
 
 
 def default_batch_size(generator: Generator) -> int:
@@ -141,7 +173,7 @@ def _batches(
 ) -> Iterator[Tensor]:
     with _in_eval_mode(generator):
         function = prepared(generator)
-    device, dtype = _place(generator)
+    device, dtype = place(generator)
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
@@ -202,7 +234,7 @@ def _in_eval_mode(generator: Generator) -> Iterator[None]:
             module.training = True
 
 
-def _place(generator: Generator) -> tuple[torch.device, torch.dtype]:
+def place(generator: Generator) -> tuple[torch.device, torch.dtype]:
     """Where the generator's parameters are, and the type of most of their values: that of the layers that compute."""
     device, values = torch.device("cpu"), Counter[torch.dtype]()
     tensors: list[Tensor] = [*generator.parameters()]
@@ -235,8 +267,11 @@ def _check_truncation(truncation: float) -> None:
         raise SamplingError(f"truncation must be a positive number, not {truncation!r}")
 
 
-def _check_labels(generator: Generator, labels: Tensor | int | None, n: int) -> Tensor | None:
+def check_labels(generator: Generator, labels: Tensor | int | None, n: int, *, required: bool = False) -> Tensor | None:
+    """The classes of n samples, (n,) int64 on the CPU; None where there are none. Raises SamplingError."""
     if labels is None:
+        if required and generator.num_classes is not None:
+            raise SamplingError(f"{type(generator).__qualname__} is conditional: it needs a label")
         return None
     if generator.num_classes is None:
         raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")

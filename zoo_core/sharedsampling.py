@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 from torch import Tensor
@@ -31,7 +32,7 @@ def write_shared(generator: Generator, n: int, out: str, processes: Processes, d
     Raises:
         OutputError, SamplingError: as images.write_samples. ProcessError: where another process has ended.
     """
-    with _ended_by_exception():
+    with ended_by_exception():
         path = Path(out).expanduser()
         how = images.check_output(out, generator.kind, n)
         processes.wait()  # all have looked before one writes
@@ -102,9 +103,14 @@ def _common_token(processes: Processes) -> str:
 
 
 @contextlib.contextmanager
-def _ended_by_exception() -> Iterator[None]:
+def ended_by_exception() -> Iterator[None]:
     """A launcher ends the others with SIGTERM when one fails: as an exception, so that what is half-written goes."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if sys.exc_info()[0] is None:  # else the lost connection was noticed first, and its clearing up is under way
+            sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.messages import echo_path, report_problems
-from zoo_core.cli.progress import hub_job
-from zoo_core.environment import first_process, local_rank, process_count
-from zoo_core.hub.address import SCHEME, parse_address
+from zoo_core.cli.messages import echo_path
+from zoo_core.cli.opening import open_model
+from zoo_core.environment import first_process, process_count
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from zoo_core.interfaces import Generator
@@ -54,16 +51,12 @@ def command(
     A .png is one grid; an .npz holds arr_0, uint8 (N, H, W, C), or float32 where the model makes no pictures; a folder
     holds 000000.png, 000001.png and so on. One seed gives the same samples for any batch size.
     """
-    from zoo_core import images, models
+    from zoo_core import images
 
     if out is not None:  # what cannot be written is told before torch is imported
         images.check_output(out, None, count)
-    with hub_job() as job:
-        folder, entry = models.verified(name, job)
-    report_problems(*(models.registry().problems if entry else ()))
-    generator = models.load(folder, device=_own_device(device), dtype=_dtype(precision))
+    generator, stem = open_model(name, device, precision)
     if out is None:
-        stem = entry.name if entry else _own_name(name, folder)
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
     images.check_output(out, generator.kind, count)
 
@@ -81,11 +74,6 @@ def command(
         echo_path(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
 
 
-def _own_name(name: str, folder: Path) -> str:
-    """What a model without an entry is called: a repository by its own name, since its folder is named by a commit."""
-    return parse_address(name).repo.partition("/")[2] if name.startswith(SCHEME) else folder.resolve().name
-
-
 def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:
     """One of several processes that torchrun or `accelerate launch` started."""
     from zoo_core.processes import join
@@ -94,25 +82,6 @@ def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> 
     path = write_shared(generator, count, out, join("cpu"), draw)
     if first_process():
         echo_path(path)
-
-
-def _own_device(device: str) -> str:
-    """Of several processes on one machine, each takes a GPU of its own."""
-    if device not in ("auto", "cuda") or process_count() == 1:
-        return device
-    import torch
-
-    if not torch.cuda.is_available():
-        return device
-    return f"cuda:{local_rank() % torch.cuda.device_count()}"
-
-
-def _dtype(precision: str) -> torch.dtype | None:
-    if precision == "fp32":
-        return None
-    import torch
-
-    return torch.bfloat16
 
 
 @contextlib.contextmanager

@@ -140,6 +140,16 @@ def open_picture(value: Any, name: str, row: int) -> Image.Image:
         raise _undecodable(value, name, row, error) from error
 
 
+def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
+    """A picture of its own as training would see it: (size, size, channels) uint8. Raises DataError."""
+    try:
+        with Image.open(path) as image:
+            return _decode(image, channels, size, Counter())
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{printable(path, 200)}: this picture cannot be read: {printable(reason, 120)}") from error
+
+
 def channels_of(image: Image.Image) -> int:
     """1 for a grey picture, with or without transparency, and 3 for any other."""
     return 1 if image.mode in ("1", "L", "I", "I;16", "F", "LA") else 3

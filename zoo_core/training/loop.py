@@ -30,6 +30,7 @@ from zoo_core import images, modelfolder
 from zoo_core.card import model_card
 from zoo_core.devices import autocast, resolve_device, resolve_precision
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
+from zoo_core.film import evenly, write_film
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
 from zoo_core.processes import Processes, join
@@ -39,12 +40,12 @@ from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint,
 from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.data import TrainingData, open_images
 from zoo_core.training.ema import ExponentialMovingAverage
-from zoo_core.training.film import write_film
 from zoo_core.training.log import RunLog
 from zoo_core.training.run import RunFolder, describe_run
 
 LOG_EVERY = 50
 GRID_SAMPLES = 64
+FILM_FRAMES = 100  # of the GIF, at most
 GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid, and columns at most
 
 
@@ -228,7 +229,8 @@ def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: Trainin
         images.save_png(grid, run.root / "samples.png")
         grids = run.sample_grids()
         if len(grids) > 1:
-            write_film(grids, run.root / "training.gif")
+            frames = evenly(grids, FILM_FRAMES)
+            write_film(frames, run.root / "training.gif", milliseconds=100, last=2000)
     architecture, _ = manager().architecture_of(type(averaged))
     card = model_card(averaged, architecture, name=run.root.name, settings=trainer.settings, dataset=data.name)
     run.write_text("README.md", card)

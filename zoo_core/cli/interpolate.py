@@ -1,0 +1,63 @@
+"""`zoo interpolate`."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.completion import ModelName
+from zoo_core.cli.messages import echo_path
+from zoo_core.cli.opening import open_model
+
+_SUFFIXES = (".gif", ".png")
+_MILLISECONDS = 60  # that a frame is shown
+
+
+@click.command("interpolate")
+@click.argument("name", type=ModelName())
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .gif or a .png.  [default: NAME.gif]")
+@click.option("-n", "walks", type=click.IntRange(1, 1024), default=16, show_default=True, help="Walks, side by side.")
+@click.option("--through", type=click.IntRange(2, 1000), default=4, show_default=True, help="Samples on each walk.")
+@click.option("--frames", type=click.IntRange(1, 1000), help="From a sample to the next.  [default: 16; 4 in a .png]")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
+@click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
+@click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+def command(
+    name: str,
+    out: Path | None,
+    walks: int,
+    through: int,
+    frames: int | None,
+    seed: int,
+    label: int | None,
+    truncation: float | None,
+    device: str,
+) -> None:
+    """Walk through the latent space of the model NAME, from sample to sample and back to the first.
+
+    A .gif shows the walks side by side; in a .png each is a row. The way between two latents is an arc: a straight
+    line would leave where the model was trained.
+    """
+    from zoo_core import images
+
+    picture = images.check_picture(out, _SUFFIXES)
+    generator, stem = open_model(name, device)
+    images.require_pictures(generator.kind, "interpolate")
+    out = out or Path(f"{stem}.gif")
+
+    from zoo_core.film import write_film
+    from zoo_core.latentspace import interpolate
+
+    steps = frames or (4 if picture == ".png" else 16)
+    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=label, truncation=truncation)
+    shown = [images.to_uint8(frame) for frame in walk]
+    if picture == ".png":
+        rows = chain.from_iterable(zip(*shown, strict=True))
+        images.save_png(images.grid(images.stack(rows), columns=len(shown)), out)
+    else:
+        grids = [images.grid(frame) for frame in shown]
+        write_film(grids, out, milliseconds=_MILLISECONDS, last=_MILLISECONDS)
+    echo_path(out)

@@ -1,0 +1,42 @@
+"""`zoo reconstruct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.completion import ModelName
+from zoo_core.cli.messages import echo_path
+from zoo_core.cli.opening import open_model
+
+_COLUMNS = 8  # pairs of pictures in a row
+
+
+@click.command("reconstruct")
+@click.argument("name", type=ModelName())
+@click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png.  [default: NAME-reconstructed.png]")
+@click.option("--label", type=click.IntRange(min=0), help="The class of the pictures, for a conditional model.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: int | None, device: str) -> None:
+    """Take pictures through the latent of the model NAME and back: each beside what became of it.
+
+    The model must encode (a VAE does). Pictures are cropped, resized and made grey as for its training.
+    """
+    from zoo_core import images
+
+    images.check_picture(out, (".png",))
+    generator, stem = open_model(name, device)
+    images.require_pictures(generator.kind, "reconstruct")
+    out = out or Path(f"{stem}-reconstructed.png")
+
+    from zoo_core.latentspace import reconstruct
+    from zoo_core.training.decoding import read_picture
+
+    channels, size, _ = generator.sample_shape
+    given = images.stack(read_picture(path, channels, size) for path in pictures)
+    again = images.to_uint8(reconstruct(generator, images.from_uint8(given), label))
+    pairs = images.stack(picture for pair in zip(given, again, strict=True) for picture in pair)
+    images.save_png(images.grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
+    echo_path(out)

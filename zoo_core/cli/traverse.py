@@ -1,0 +1,44 @@
+"""`zoo traverse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.completion import ModelName
+from zoo_core.cli.messages import echo_path
+from zoo_core.cli.opening import open_model
+
+
+@click.command("traverse")
+@click.argument("name", type=ModelName())
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png.  [default: NAME-traversal.png]")
+@click.option("-n", "rows", type=click.IntRange(1, 1024), default=10, show_default=True, help="Dimensions, at most.")
+@click.option("--steps", type=click.IntRange(2, 1000), default=11, show_default=True, help="Pictures a dimension.")
+@click.option(
+    "--span", type=click.FloatRange(0, 100, min_open=True), default=3.0, show_default=True, help="± so many σ."
+)
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latent.")
+@click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+def command(
+    name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: int | None, device: str
+) -> None:
+    """Change one dimension of a latent of the model NAME at a time, a row each, the most effective first.
+
+    What a β-VAE has told apart shows as rows that each change one thing alone.
+    """
+    from zoo_core import images
+
+    images.check_picture(out, (".png",))
+    generator, stem = open_model(name, device)
+    images.require_pictures(generator.kind, "traverse")
+    out = out or Path(f"{stem}-traversal.png")
+
+    from zoo_core.latentspace import traverse
+
+    z = generator.latents(seed, 0, 1)[0]
+    samples, _ = traverse(generator, z, steps=steps, span=span, label=label)
+    images.save_png(images.grid(images.to_uint8(samples[:rows].flatten(0, 1)), columns=steps), out)
+    echo_path(out)

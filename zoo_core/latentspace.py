@@ -1,0 +1,130 @@
+"""Looking around in a model's latent space: walks between samples, and one dimension at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import SamplingError
+from zoo_core.interfaces import Encoder, Generator
+from zoo_core.sampling import check_labels, default_batch_size, draw_labels, latents, place, render
+
+
+def spherical_interpolation(a: Tensor, b: Tensor, fraction: float) -> Tensor:
+    """Part of the way from a to b along a great circle (Shoemake, 1985; for latents: White, 2016, arXiv 1609.04468).
+
+    A straight line between two normal latents runs through points shorter than any that the model was trained on;
+    an arc does not. Where a and b point the same way or the opposite one, or one is 0, the line is taken.
+
+    Args:
+        a, b: (N, *shape). fraction: 0 for a, 1 for b.
+    """
+    flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
+    cosine = torch.nn.functional.cosine_similarity(flat_a, flat_b).clamp(-1, 1)
+    angle = torch.acos(cosine)[:, None]
+    sine = torch.sin(angle)
+    on_line = (sine < 1e-6) | (flat_a.norm(dim=1) * flat_b.norm(dim=1) == 0)[:, None]
+    sine = torch.where(on_line, torch.ones_like(sine), sine)
+    of_a = torch.where(on_line, torch.full_like(angle, 1 - fraction), torch.sin((1 - fraction) * angle) / sine)
+    of_b = torch.where(on_line, torch.full_like(angle, fraction), torch.sin(fraction * angle) / sine)
+    return (of_a * flat_a + of_b * flat_b).reshape(a.shape).to(a.dtype)
+
+
+def interpolate(
+    generator: Generator,
+    walks: int,
+    *,
+    through: int = 4,
+    frames: int = 24,
+    seed: int = 0,
+    label: int | None = None,
+    truncation: float | None = None,
+) -> Iterator[Tensor]:
+    """Walks through the latent space that end where they began, frame by frame.
+
+    Walk i goes through samples i, i + walks, i + 2 · walks, … of the seed, and back to the first. A conditional model
+    keeps one class a walk.
+
+    Args:
+        walks: how many, side by side in every frame. through: samples on the way of each, 2 or more.
+        frames: from one sample to the next.
+        label: the class of all walks; by default that of each walk's first sample.
+        truncation: as for `sample`.
+
+    Yields:
+        through · frames tensors (walks, *sample_shape), float32 on the CPU; images in [0, 1].
+
+    Raises:
+        SamplingError: for numbers out of range.
+    """
+    if walks < 1 or through < 2 or frames < 1:
+        raise SamplingError("a walk needs at least 2 samples to go through, and a frame from each to the next")
+    if truncation is None:
+        z = generator.latents(seed, 0, walks * through)
+    else:
+        z = latents(seed, 0, walks * through, generator.latent_shape, truncation)
+    stops = z.reshape(through, walks, *generator.latent_shape)
+    labels: Tensor | int | None = label
+    if label is None and generator.num_classes is not None:
+        labels = draw_labels(seed, 0, walks, generator.num_classes)
+    for leg in range(through):
+        begin, end = stops[leg], stops[(leg + 1) % through]
+        for frame in range(frames):
+            yield torch.cat(list(render(generator, spherical_interpolation(begin, end, frame / frames), labels)))
+
+
+def traverse(
+    generator: Generator, z: Tensor, *, steps: int = 9, span: float = 3.0, label: int | None = None
+) -> tuple[Tensor, list[int]]:
+    """One latent dimension after the other, from −span to span, all others as they are (β-VAE, Higgins et al., 2017).
+
+    Args:
+        z: (latent_size,), from where to look. steps: values of each dimension. span: in standard deviations.
+        label: the class, for a conditional model.
+
+    Returns:
+        (latent_size, steps, *sample_shape), and the dimension of each row: those that change the most come first.
+
+    Raises:
+        SamplingError: for a model whose latents are not vectors, or numbers out of range.
+    """
+    if len(generator.latent_shape) != 1:
+        raise SamplingError("dimensions can be told apart only where a latent is a vector")
+    if steps < 2 or not (math.isfinite(span) and span > 0):
+        raise SamplingError("a traversal needs at least 2 steps, and a span above 0")
+    (size,) = generator.latent_shape
+    values = torch.linspace(-span, span, steps)
+    moved = z.expand(size, steps, size).clone()
+    moved.diagonal(dim1=0, dim2=2).copy_(values[:, None].expand(steps, size))
+    samples = torch.cat(list(render(generator, moved.flatten(0, 1), label)))
+    samples = samples.reshape(size, steps, *generator.sample_shape)
+    order = samples.var(1).flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
+    return samples[order], order
+
+
+@torch.no_grad()
+def reconstruct(generator: Generator, samples: Tensor, label: int | None = None) -> Tensor:
+    """Pictures through the latent and back, by the mean of q(z|x).
+
+    Args:
+        samples: (N, *sample_shape) in [0, 1]. label: their class, for a conditional model.
+
+    Returns:
+        (N, *sample_shape), float32 on the CPU, in [0, 1].
+
+    Raises:
+        SamplingError: for a model that does not encode, or a label that is missing or not wanted.
+    """
+    if not isinstance(generator, Encoder):
+        raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")
+    labels = check_labels(generator, label, len(samples), required=True)
+    device, dtype = place(generator)
+    parts = []
+    for start in range(0, len(samples), batch := default_batch_size(generator)):
+        x = generator.from_unit(samples[start : start + batch]).to(device, dtype)
+        of_part = labels[start : start + batch].to(device) if labels is not None else None
+        parts.append(generator.to_unit(generator.reconstruct(x, of_part)).float().clamp(0, 1).cpu())
+    return torch.cat(parts)
