@@ -130,12 +130,16 @@ def test_classes_and_bfloat16_are_shared_out_as_well(tmp_path):
 
 def test_the_launchers_signal_does_not_cut_clearing_up_short():
     cleared = []
-    with pytest.raises(ProcessError), ended_by_exception():
+
+    def lose_the_connection():
         try:
             raise ProcessError("another process has ended")
         finally:
             signal.raise_signal(signal.SIGTERM)
             cleared.append(True)
+
+    with pytest.raises(ProcessError), ended_by_exception():
+        lose_the_connection()
     assert cleared
     with pytest.raises(SystemExit), ended_by_exception():
         signal.raise_signal(signal.SIGTERM)
