@@ -167,8 +167,7 @@ def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
     batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
         figures = trainer.training_step(batch)
-    if trainer.scaler.is_enabled():
-        trainer.scaler.update()
+    trainer.update_scale()
     trainer.step += 1
     return figures
 
