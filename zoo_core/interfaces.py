@@ -19,7 +19,7 @@ from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
 from zoo_core.devices import autocast
 from zoo_core.errors import InterfaceError
-from zoo_core.processes import Processes
+from zoo_core.processes import ALONE
 
 if TYPE_CHECKING:
     from zoo_core.training.data import TrainingData
@@ -232,7 +232,7 @@ class Trainer(ABC):
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.device = torch.device("cpu")
-        self.processes = Processes()
+        self.processes = ALONE
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)
         self._stepped: set[str] = set()  # optimizers, since the scaler's last update
         self.step = 0
@@ -344,7 +344,7 @@ class Trainer(ABC):
         torch.clear_autocast_cache()
 
     def update_scale(self) -> None:
-        """Let the factor of fp16's losses follow what the steps since the last time met; once a training step or more."""
+        """Let the factor of fp16's losses follow how the steps since the last time went."""
         if self.scaler.is_enabled() and self._stepped:
             self.scaler.update()
         self._stepped.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.errors import OutputError, printable
+from zoo_core.processes import ALONE, Processes
 from zoo_core.training import decodedcache
 from zoo_core.training.decoding import (
     PictureDecoder,
@@ -79,15 +81,25 @@ class ImageSource:
             f"every batch; {decodedcache.CACHE_VARIABLE}=FOLDER names a disk with more room",
         }[self._place(decoder)]
 
-    def decode(self, channels: int, size: int) -> TrainingData:
+    def decode(self, channels: int, size: int, *, processes: Processes = ALONE) -> TrainingData:
         """All pictures as uint8 (N, channels, size, size): centre-cropped to a square and resized where needed.
 
-        They are read from the cache where an earlier call left them there, and are the same bit for bit.
+        They are read from the cache where an earlier call left them there, and are the same bit for bit. Of several
+        processes the first of each machine decodes them into the cache, and the others then find them there.
 
         Raises:
             DataError: for a picture that cannot be decoded, naming its row.
+            ProcessError: where another process failed to decode them.
         """
         decoder = self._decoder(channels, size)
+        with processes.local_first():
+            data = self._decode(decoder)
+        if processes.count > 1 and not self._is_cached(decoder):
+            note = "these are not kept in the cache: every process decoded them for itself"
+            data = dataclasses.replace(data, notes=(*data.notes, note))
+        return data
+
+    def _decode(self, decoder: PictureDecoder) -> TrainingData:
         place = self._place(decoder)
         file = self._cache_file(decoder, place)
         notes: list[str] = []
@@ -177,6 +189,10 @@ class ImageSource:
         if self._files is None or place == "nowhere" or (place == "memory" and self._files.size < CACHED_FROM):
             return None
         return decodedcache.cache_file(self._files, decoder)
+
+    def _is_cached(self, decoder: PictureDecoder) -> bool:
+        file = self._cache_file(decoder, self._place(decoder))
+        return file is not None and decodedcache.is_there(file)
 
     @functools.cached_property
     def _labels(self) -> Tensor | None:
