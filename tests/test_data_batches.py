@@ -41,7 +41,7 @@ def batches(data, numbers, **options):
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_the_shares_of_all_processes_are_the_batch_of_one(processes, flip):
+def test_18_the_shares_of_all_processes_are_the_batch_of_one(processes, flip):
     numbers = range(14)  # more than two epochs
     whole = batches(pictures(), numbers, horizontal_flip=flip)
     shares = [

@@ -104,7 +104,7 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(name, two_proc
         torch.testing.assert_close(value, expected[key], rtol=1e-2, atol=1e-3)
 
 
-def test_two_processes_resume_bit_for_bit(two_processes):
+def test_14_two_processes_resume_bit_for_bit(two_processes):
     assert (two_processes / "dcgan" / "model.safetensors").read_bytes() == (
         two_processes / "resumed" / "model.safetensors"
     ).read_bytes()
@@ -247,8 +247,8 @@ print(newest())
 """
 
 
-def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
-    """Pitfall 14: 2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
+def test_14_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
+    """2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
     (tmp_path / "script.py").write_text(KILLING)
     seed = str(random.SystemRandom().randrange(10**6))
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), seed]
