@@ -25,7 +25,7 @@ from zoo_core.training.decoding import (
     open_picture,
 )
 from zoo_core.training.fingerprint import Fingerprint
-from zoo_core.training.memory import available_memory
+from zoo_core.training.memory import available_memory, written_amount
 from zoo_core.training.sourcefiles import source_files
 from zoo_core.training.trainingdata import TrainingData, count_classes
 
@@ -68,7 +68,11 @@ class ImageSource:
     def plan(self, channels: int, size: int) -> str:
         """What `decode` is about to take, and from where, in a line. Takes nothing."""
         decoder = self._decoder(channels, size)
-        needed, free, folder = _amount(decoder.total_bytes), _amount(available_memory()), decodedcache.cache_folder()
+        needed, free, folder = (
+            written_amount(decoder.total_bytes),
+            written_amount(available_memory()),
+            decodedcache.cache_folder(),
+        )
         columns = f"image column {self.image_column!r}" + (
             f", label column {self.label_column!r}" if self.label_column else ""
         )
@@ -230,7 +234,3 @@ def _what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
 def _channels_first(pixels: np.ndarray) -> Tensor:
     """(N, size, size, channels) as (N, channels, size, size), without a copy."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.{0 if count >= 1e7 else 1}f} MB"
