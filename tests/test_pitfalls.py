@@ -1,6 +1,7 @@
 """Where code for GANs and VAEs goes wrong, each point with tests that are named after its number.
 
-Every one of these was found in public code that is widely copied, or reported by those who used it.
+Every one of these was found in public code that is widely copied, or reported by those who used it. What needs pictures
+on disk, several processes or a long run is proved where such tests are, under names of the same kind.
 
 Models and losses
  1. A generator ends at another size than its data has: "same" padding at stride 2 needs output_padding.

@@ -91,7 +91,7 @@ def two_processes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_train_as_one_does_at_the_same_global_batch(name, two_processes, tmp_path):
+def test_06_14_18_two_processes_train_as_one_does_at_the_same_global_batch(name, two_processes, tmp_path):
     """Data order, noise, augmentation, dropout, BatchNorm over the global batch, gradients: all have a place in the losses."""
     one = RUNS[name]().fit(pictures(), out=tmp_path / name)
     two = two_processes / name
