@@ -76,7 +76,7 @@ def test_a_folder_of_pictures_is_read(tmp_path):
     assert data.samples[:, 0, 0, 0].tolist() == [0, 50, 100]
 
 
-def test_pictures_that_are_not_square_are_cropped_about_their_centre_and_that_is_said(tmp_path):
+def test_17_pictures_that_are_not_square_are_cropped_about_their_centre_and_that_is_said(tmp_path):
     wide = np.zeros((4, 8), np.uint8)
     wide[:, 2:6] = 200
     data = open_images(parquet(tmp_path / "set", [png(wide), grey(4)])).decode(1, 4)
@@ -84,7 +84,7 @@ def test_pictures_that_are_not_square_are_cropped_about_their_centre_and_that_is
     assert "1 were not square and were cropped about their centre" in data.notes
 
 
-def test_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_path):
+def test_17_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_path):
     red = png(np.broadcast_to(np.array([255, 0, 0], np.uint8), (4, 4, 3)))
     folder = parquet(tmp_path / "set", [red, grey(4)])
     assert open_images(folder).shape == (3, 4, 4)
@@ -94,13 +94,13 @@ def test_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_path):
     assert "1 were converted to grey 8-bit pixels (transparency onto white)" in as_grey.notes
 
 
-def test_transparency_is_laid_onto_white(tmp_path):
+def test_17_transparency_is_laid_onto_white(tmp_path):
     clear = np.zeros((4, 4, 4), np.uint8)
     data = open_images(parquet(tmp_path / "set", [png(clear)])).decode(3, 4)
     assert data.samples.unique().tolist() == [255]
 
 
-def test_palettes_and_16_bit_grey_keep_their_brightness(tmp_path):
+def test_17_palettes_and_16_bit_grey_keep_their_brightness(tmp_path):
     palette, deep = io.BytesIO(), io.BytesIO()
     Image.fromarray(np.full((4, 4, 3), (10, 200, 30), np.uint8)).convert("P", palette=Image.Palette.ADAPTIVE).save(
         palette, "PNG"
@@ -110,6 +110,14 @@ def test_palettes_and_16_bit_grey_keep_their_brightness(tmp_path):
     samples = open_images(folder).decode(3, 4).samples
     assert samples[0, :, 0, 0].tolist() == [10, 200, 30]
     assert samples[1].unique().tolist() == [128]
+
+
+def test_17_tiny_pictures_are_enlarged_and_that_is_said(tmp_path):
+    folder = parquet(tmp_path / "set", [grey(1, value=7), grey(2, value=9)])
+    assert open_images(folder).shape == (1, 1, 1)
+    data = open_images(folder).decode(1, 16)
+    assert [picture.unique().tolist() for picture in data.samples] == [[7], [9]]
+    assert data.notes == ("2 grey pictures of 16 x 16", "2 were resized to 16 x 16 (bicubic)")
 
 
 def test_a_corrupt_picture_is_named_by_its_row(tmp_path):
@@ -184,7 +192,7 @@ def numbers(batch):
     return ((batch.samples[:, 0, 0, 0] + 1) / 2 * 255).round().int().tolist()
 
 
-def test_an_epoch_shows_every_sample_once_and_the_next_in_another_order():
+def test_18_an_epoch_shows_every_sample_once_and_the_next_in_another_order():
     stream = BatchStream(numbered(12), 4, seed=0, device=torch.device("cpu"))
     epochs = [[n for number in range(e, e + 3) for n in numbers(stream.batch(number, Identity()))] for e in (0, 3)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
@@ -205,7 +213,7 @@ def test_labels_stay_with_their_samples():
     assert numbers(batch) == batch.labels.tolist()
 
 
-def test_a_short_last_batch_waits_for_another_epoch():
+def test_17_a_short_last_batch_waits_for_another_epoch():
     stream = BatchStream(numbered(10), 4, seed=0, device=torch.device("cpu"))
     assert [len(stream.batch(number, Identity())) for number in range(6)] == [4] * 6
 

@@ -41,7 +41,7 @@ def batches(data, numbers, **options):
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_the_shares_of_all_processes_are_the_batch_of_one(processes, flip):
+def test_18_the_shares_of_all_processes_are_the_batch_of_one(processes, flip):
     numbers = range(14)  # more than two epochs
     whole = batches(pictures(), numbers, horizontal_flip=flip)
     shares = [
@@ -141,7 +141,7 @@ def test_rows_are_a_view_of_the_samples_whichever_axis_comes_first():
 def test_data_that_a_device_holds_is_copied_at_the_first_batch_and_not_before():
     meta = torch.device("meta")
     source = DeviceGatherer(torch.zeros(48, 12, dtype=torch.uint8), lambda number: torch.arange(8), meta)
-    assert source.note == "all samples are held on meta: 0 MB of its memory"
+    assert source.note == "all samples are held on meta: 0.0 MB of its memory"
     assert source._rows.device == CPU
     assert source.gather(0).shape == (8, 12)
     assert source._rows.device == meta
@@ -164,7 +164,7 @@ def test_a_gpu_holds_the_data_where_a_quarter_of_its_free_memory_is_enough(monke
 
 
 def test_the_note_says_where_the_samples_are():
-    assert BatchStream(pictures(), 8, 0, CPU).note == "batches are gathered from the 0 MB of samples in memory"
+    assert BatchStream(pictures(), 8, 0, CPU).note == "batches are gathered from the 0.0 MB of samples in memory"
 
 
 @pytest.mark.cuda

@@ -1,10 +1,16 @@
 """What README and docs say is true: their Python runs, their plugin works, their links lead somewhere."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+
+from zoo_core import GANSettings, Settings
+from zoo_core.plugins import manager
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -31,13 +37,48 @@ def test_links_lead_to_files_and_headings_that_exist(page):
             assert (page.parent / target).exists(), target
 
 
-def test_the_plugin_of_the_guide_is_a_working_one(site, zoo, tmp_path):
-    hooks, model = blocks(ROOT / "docs" / "plugins.md", "python")[:2]
-    site.add("zoo-ring", hooks, model=model)
-    environment = site.environment()
-    import subprocess
-    import sys
+def table_below(page, heading):
+    """The first table below a heading: (first column, second column) of its rows."""
+    part = page.read_text(encoding="utf-8").split(f"\n{heading}\n")[1].split("\n#")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", part, re.MULTILINE))
 
+
+def written(value):
+    """A default as `--set` would take it."""
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    return str(value).lower() or "none"
+
+
+@pytest.mark.parametrize(
+    ("heading", "settings", "base"),
+    [
+        ("### Settings of every run", Settings, None),
+        ("### Settings of GANs", GANSettings, Settings),
+        ("### Settings of the vae", manager().architecture("vae").trainer_class().Settings, Settings),
+    ],
+)
+def test_the_tables_of_settings_are_the_settings_with_their_defaults(heading, settings, base):
+    """Of a kind of training those that are its own, or have another default."""
+
+    def defaults(struct):
+        return {field.name: written(field.default) for field in msgspec.structs.fields(struct)}
+
+    inherited = defaults(base) if base else {"loss": "default"}  # every kind of training has losses of its own
+    own = {name: value for name, value in defaults(settings).items() if inherited.get(name) != value}
+    assert table_below(ROOT / "docs" / "command.md", heading) == own
+
+
+@pytest.fixture
+def guide(site):
+    """The guide's plugin, installed: the environment of a process that sees it, and its remaining blocks."""
+    hooks, model, trainer, tests, rings, rings_trained = blocks(ROOT / "docs" / "plugins.md", "python")
+    site.add("zoo-ring", hooks, model=model, trainer=trainer, rings=rings)
+    return site.environment(), tests, rings_trained
+
+
+def test_the_plugin_of_the_guide_is_a_working_one(guide, zoo, tmp_path):
+    environment, tests, _ = guide
     save = "from zoo_ring.model import *; RingGenerator(RingConfig(radius=2.0)).save('my-ring')"
     subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=environment, check=True)
     assert zoo("sample", "./my-ring", "-n", 1000, "-o", "points.npz", env=environment).stdout == "points.npz\n"
@@ -45,3 +86,16 @@ def test_the_plugin_of_the_guide_is_a_working_one(site, zoo, tmp_path):
         assert archive["arr_0"].shape == (1000, 2)
         assert abs(np.linalg.norm(archive["arr_0"], axis=1).mean() - 2) < 0.02
     assert zoo("circumference", 2, env=environment).stdout == "12.566\n"
+    (tmp_path / "test_ring.py").write_text(tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_ring.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_conditional_model_of_the_guide_learns_its_classes(guide, tmp_path):
+    environment, _, rings_trained = guide
+    command = [sys.executable, "-c", rings_trained]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    small, large = map(float, done.stdout.split())
+    assert small < 1.5 < large

@@ -15,12 +15,12 @@ def batches(n, shape=(1, 4, 4), batch=3):
     return iter(values.split(batch))
 
 
-def test_values_are_rounded_to_the_nearest_and_clamped():
+def test_12_values_are_rounded_to_the_nearest_and_clamped():
     values = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 0.5, 1.0, 1.5, -0.2]).reshape(7, 1, 1, 1)
     assert to_uint8(values).flatten().tolist() == [0, 0, 1, 128, 255, 255, 0]
 
 
-def test_contrast_is_not_stretched():
+def test_12_contrast_is_not_stretched():
     assert to_uint8(torch.full((2, 1, 2, 2), 0.5)).max() == 128
 
 

@@ -129,8 +129,8 @@ def test_every_auto_is_resolved_and_recorded(tmp_path):
     assert settings["compile"] in ("on", "off")
 
 
-def test_a_resumed_run_keeps_what_auto_meant_when_it_was_begun(tmp_path):
-    """Pitfall 15, for what was not written by hand: another machine may not change the run."""
+def test_15_a_resumed_run_keeps_what_auto_meant_when_it_was_begun(tmp_path):
+    """What was not written by hand is held too: another machine may not change the run."""
     folder = mlp(steps=2, precision="bf16", compile="off").fit(pictures(), out=tmp_path / "run")
     resumed = mlp(steps=4, precision="auto", compile="auto")
     resumed.fit(pictures(), out=folder, resume=True)

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from zoo_dcgan.model import DCGANConfig
 from zoo_dcgan.trainer import DCGANTrainer
 from zoo_vae.model import VAEConfig
 from zoo_vae.trainer import VAESettings, VAETrainer
+from zoo_vanilla_gan.model import VanillaGANConfig
+from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
 from zoo_core import GANSettings
 from zoo_core.errors import DataError, TrainingError
@@ -39,6 +42,11 @@ def dcgan(steps=6, **settings):
     return DCGANTrainer(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
 
 
+def mlp(steps=6, **settings):
+    config = VanillaGANConfig(size=16, latent_size=4, generator_widths=(8,), discriminator_widths=(8,), dropout=0.3)
+    return VanillaGANTrainer(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
+
+
 def vae(steps=6, **settings):
     config = VAEConfig(size=16, latent_size=4, widths=(8,))
     return VAETrainer(config, VAESettings(steps=steps, **COMMON | settings), SHAPE)
@@ -51,6 +59,7 @@ RUNS = {
         horizontal_flip=True, gradient_clip=1.0, schedule="cosine",
     ),
     "vae": lambda steps=6: vae(steps, binarize="dynamic"),
+    "mlp with dropout": lambda steps=6: mlp(steps),
 }  # fmt: skip
 
 SCRIPT = f"""
@@ -82,8 +91,8 @@ def two_processes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_train_as_one_does_at_the_same_global_batch(name, two_processes, tmp_path):
-    """Data order, noise, augmentation, BatchNorm over the global batch, gradients: all that has a place in the losses."""
+def test_06_14_18_two_processes_train_as_one_does_at_the_same_global_batch(name, two_processes, tmp_path):
+    """Data order, noise, augmentation, dropout, BatchNorm over the global batch, gradients: all have a place in the losses."""
     one = RUNS[name]().fit(pictures(), out=tmp_path / name)
     two = two_processes / name
     figures = [json.loads((folder / "log.jsonl").read_text().splitlines()[-1]) for folder in (one, two)]
@@ -95,7 +104,7 @@ def test_two_processes_train_as_one_does_at_the_same_global_batch(name, two_proc
         torch.testing.assert_close(value, expected[key], rtol=1e-2, atol=1e-3)
 
 
-def test_two_processes_resume_bit_for_bit(two_processes):
+def test_14_two_processes_resume_bit_for_bit(two_processes):
     assert (two_processes / "dcgan" / "model.safetensors").read_bytes() == (
         two_processes / "resumed" / "model.safetensors"
     ).read_bytes()
@@ -144,6 +153,63 @@ def test_killing_one_process_ends_the_run_with_a_line_and_a_checkpoint_that_resu
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
+DECODING = """
+import os, sys
+import datasets
+from zoo_core.cli import main
+from zoo_core.training import decoding, imagesource
+imagesource.CACHED_FROM = int(sys.argv[1])
+decode = decoding.PictureDecoder.__getitem__
+def counted(decoder, chosen):
+    with open(f"decoded-by-{os.environ['RANK']}", "a") as file:
+        print(len(chosen), file=file)
+    return decode(decoder, chosen)
+decoding.PictureDecoder.__getitem__ = counted
+main(sys.argv[2:])
+"""
+MNIST = Path(__file__).parent / "data" / "mnist"
+
+
+def train_by_two_processes(folder, data, cached_from):
+    """`zoo train` in `folder`, with a cache of its own for data of at least so many bytes."""
+    folder.mkdir()
+    (folder / "script.py").write_text(DECODING)
+    command = [*TORCHRUN, "script.py", str(cached_from), "train", "vanilla_gan", "--data", str(data), "--out", "run",
+               "--steps", "2", "--device", "cpu", "--set", "batch_size=16", "--set", "sample_every=0"]  # fmt: skip
+    own = environment() | {"ZOO_CACHE": str(folder / "cache"), "HF_DATASETS_CACHE": str(folder / "datasets")}
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=180, check=False)
+
+
+def decoded_by(folder, rank):
+    file = folder / f"decoded-by-{rank}"
+    return sum(map(int, file.read_text().split())) if file.exists() else 0
+
+
+def test_the_first_process_decodes_into_the_cache_and_the_others_find_it_there(tmp_path):
+    done = train_by_two_processes(tmp_path / "cached", MNIST, 0)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [decoded_by(tmp_path / "cached", rank) for rank in (0, 1)] == [512, 0]
+    assert "for itself" not in done.stderr
+    alone = train_by_two_processes(tmp_path / "uncached", MNIST, 10**9)
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    assert [decoded_by(tmp_path / "uncached", rank) for rank in (0, 1)] == [512, 512]
+    assert alone.stderr.count("these are not kept in the cache: every process decoded them for itself") == 1
+    models = [tmp_path / name / "run" / "model.safetensors" for name in ("cached", "uncached")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_a_picture_that_the_first_process_cannot_decode_ends_the_others_too(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(16):
+        Image.new("L", (16, 16)).save(tmp_path / "pictures" / f"{number}.png")
+    broken = tmp_path / "pictures" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:-30])
+    done = train_by_two_processes(tmp_path / "run", tmp_path / "pictures", 0)
+    assert done.returncode != 0
+    assert "row 13 (7.png): the picture cannot be decoded" in done.stderr
+    assert decoded_by(tmp_path / "run", 1) == 0
+
+
 def wait_for(condition, process, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -181,8 +247,8 @@ print(newest())
 """
 
 
-def test_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
-    """Pitfall 14: 2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
+def test_14_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
+    """2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
     (tmp_path / "script.py").write_text(KILLING)
     seed = str(random.SystemRandom().randrange(10**6))
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), seed]

@@ -19,7 +19,7 @@ from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
 from zoo_core.devices import autocast
 from zoo_core.errors import InterfaceError
-from zoo_core.processes import Processes
+from zoo_core.processes import ALONE
 
 if TYPE_CHECKING:
     from zoo_core.training.data import TrainingData
@@ -232,8 +232,9 @@ class Trainer(ABC):
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.device = torch.device("cpu")
-        self.processes = Processes()
+        self.processes = ALONE
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)
+        self._stepped: set[str] = set()  # optimizers, since the scaler's last update
         self.step = 0
 
     @property
@@ -315,6 +316,8 @@ class Trainer(ABC):
 
         `output` is a scalar loss; or any tensor, with its own `gradient` already scaled by `self.scaler`.
         """
+        if name in self._stepped:  # a scaler takes one step of an optimizer between two of its updates
+            self.update_scale()
         for group in self.optimizers[name].param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -336,8 +339,15 @@ class Trainer(ABC):
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
         self.scaler.step(optimizer)
+        self._stepped.add(name)
         # Autocast caches low-precision copies of the weights; after a step they are stale.
         torch.clear_autocast_cache()
+
+    def update_scale(self) -> None:
+        """Let the factor of fp16's losses follow how the steps since the last time went."""
+        if self.scaler.is_enabled() and self._stepped:
+            self.scaler.update()
+        self._stepped.clear()
 
     def fit(self, data: TrainingData | Tensor | str | Path, *, out: str | Path, resume: bool = False) -> Path:
         """Train to the end and write the finished model at the root of `out`.

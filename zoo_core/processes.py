@@ -7,8 +7,10 @@ gloo on CPUs and by nccl on GPUs. One process alone needs neither.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -17,6 +19,10 @@ from torch import distributed as dist
 
 from zoo_core.environment import local_rank, process_count
 from zoo_core.errors import ProcessError, printable
+
+_ENDED = "another process of this run has ended, and so must this one"
+# The others wait while one decodes the data. That one of them has ended is known at once from its connection.
+_PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,28 @@ class Processes:
         """Go on when every process has come here."""
         self.any(False)
 
+    @contextmanager
+    def local_first(self) -> Iterator[None]:
+        """Let the first process of each machine run the block, then the others.
+
+        Raises:
+            ProcessError: in a process that waited, where the block failed in a first one.
+        """
+        if self.local_rank == 0:
+            try:
+                yield
+            except BaseException:
+                with suppress(ProcessError):  # the others may have ended too; what happened here is what matters
+                    self.any(True)
+                raise
+        if self.any(False):
+            raise ProcessError(_ENDED)
+        if self.local_rank != 0:
+            yield
+
+
+ALONE = Processes()
+
 
 class _SumOverProcesses(torch.autograd.Function):
     @staticmethod
@@ -98,11 +126,12 @@ def join(device_type: str) -> Processes:
         ProcessError: where they cannot be connected.
     """
     if process_count() == 1:
-        return Processes()
+        return ALONE
     try:
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
             atexit.register(_leave)  # threads of gloo that outlive Python abort the process
+        _control_group()
     except (RuntimeError, ValueError) as error:
         raise ProcessError(f"this process cannot be connected to the others: {printable(error, 200)}") from error
     return Processes(dist.get_rank(), dist.get_world_size(), local_rank())
@@ -118,9 +147,9 @@ def _leave() -> None:
 
 
 def _control_group() -> Any:
-    """A group for flags on the CPU, so that asking for one never waits for a GPU."""
+    """A group for flags on the CPU, so that asking for one never waits for a GPU, and as patient as is needed."""
     if not _groups:
-        _groups.append(dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo"))
+        _groups.append(dist.new_group(backend="gloo", timeout=_PATIENCE))
     return _groups[0]
 
 
@@ -128,4 +157,4 @@ def _exchange(operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     try:
         operation(*args, **kwargs)
     except RuntimeError as error:  # gloo's and nccl's errors: the connection to a process is gone
-        raise ProcessError("another process of this run has ended, and so must this one") from error
+        raise ProcessError(_ENDED) from error

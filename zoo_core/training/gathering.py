@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.training.decoding import Decoded, PictureDecoder, available_workers, decode
+from zoo_core.training.memory import written_amount
 from zoo_core.training.trainingdata import TrainingData
 
 Order = Callable[[int], Tensor]  # number of a batch -> its samples' indices: (n,) int64, on the CPU
@@ -81,7 +82,7 @@ class MemoryGatherer(Gatherer):
     """From the machine's memory, through pinned memory to a GPU, which need not wait for it."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
-        self.note = f"batches are gathered from the {rows.nbytes / 1e6:,.0f} MB of samples in memory"
+        self.note = f"batches are gathered from the {written_amount(rows.nbytes)} of samples in memory"
         self._rows, self._order, self._device = rows, order, device
 
     def gather(self, number: int) -> Tensor:
@@ -99,7 +100,7 @@ class DiskGatherer(MemoryGatherer):
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
         super().__init__(rows, order, device)
-        self.note = f"batches are read from the {rows.nbytes / 1e6:,.0f} MB of samples on disk, {BATCHES_AHEAD} ahead"
+        self.note = f"batches are read from the {written_amount(rows.nbytes)} of samples on disk, {BATCHES_AHEAD} ahead"
         self._threads = ThreadPoolExecutor(READING_THREADS)
         self._coming: dict[int, Future[Tensor]] = {}
 
@@ -116,7 +117,7 @@ class DeviceGatherer(Gatherer):
     """From the device's own memory, into which all samples are copied once."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
-        self.note = f"all samples are held on {device}: {rows.nbytes / 1e6:,.0f} MB of its memory"
+        self.note = f"all samples are held on {device}: {written_amount(rows.nbytes)} of its memory"
         self._rows, self._order, self._device = rows, order, device
 
     def gather(self, number: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.errors import OutputError, printable
+from zoo_core.processes import ALONE, Processes
 from zoo_core.training import decodedcache
 from zoo_core.training.decoding import (
     PictureDecoder,
@@ -23,7 +25,7 @@ from zoo_core.training.decoding import (
     open_picture,
 )
 from zoo_core.training.fingerprint import Fingerprint
-from zoo_core.training.memory import available_memory
+from zoo_core.training.memory import available_memory, written_amount
 from zoo_core.training.sourcefiles import source_files
 from zoo_core.training.trainingdata import TrainingData, count_classes
 
@@ -66,7 +68,11 @@ class ImageSource:
     def plan(self, channels: int, size: int) -> str:
         """What `decode` is about to take, and from where, in a line. Takes nothing."""
         decoder = self._decoder(channels, size)
-        needed, free, folder = _amount(decoder.total_bytes), _amount(available_memory()), decodedcache.cache_folder()
+        needed, free, folder = (
+            written_amount(decoder.total_bytes),
+            written_amount(available_memory()),
+            decodedcache.cache_folder(),
+        )
         columns = f"image column {self.image_column!r}" + (
             f", label column {self.label_column!r}" if self.label_column else ""
         )
@@ -79,15 +85,25 @@ class ImageSource:
             f"every batch; {decodedcache.CACHE_VARIABLE}=FOLDER names a disk with more room",
         }[self._place(decoder)]
 
-    def decode(self, channels: int, size: int) -> TrainingData:
+    def decode(self, channels: int, size: int, *, processes: Processes = ALONE) -> TrainingData:
         """All pictures as uint8 (N, channels, size, size): centre-cropped to a square and resized where needed.
 
-        They are read from the cache where an earlier call left them there, and are the same bit for bit.
+        They are read from the cache where an earlier call left them there, and are the same bit for bit. Of several
+        processes the first of each machine decodes them into the cache, and the others then find them there.
 
         Raises:
             DataError: for a picture that cannot be decoded, naming its row.
+            ProcessError: where another process failed to decode them.
         """
         decoder = self._decoder(channels, size)
+        with processes.local_first():
+            data = self._decode(decoder)
+        if processes.count > 1 and not self._is_cached(decoder):
+            note = "these are not kept in the cache: every process decoded them for itself"
+            data = dataclasses.replace(data, notes=(*data.notes, note))
+        return data
+
+    def _decode(self, decoder: PictureDecoder) -> TrainingData:
         place = self._place(decoder)
         file = self._cache_file(decoder, place)
         notes: list[str] = []
@@ -178,6 +194,10 @@ class ImageSource:
             return None
         return decodedcache.cache_file(self._files, decoder)
 
+    def _is_cached(self, decoder: PictureDecoder) -> bool:
+        file = self._cache_file(decoder, self._place(decoder))
+        return file is not None and decodedcache.is_there(file)
+
     @functools.cached_property
     def _labels(self) -> Tensor | None:
         return torch.tensor(self.rows[self.label_column][:], dtype=torch.int64) if self.label_column else None
@@ -214,7 +234,3 @@ def _what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
 def _channels_first(pixels: np.ndarray) -> Tensor:
     """(N, size, size, channels) as (N, channels, size, size), without a copy."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.{0 if count >= 1e7 else 1}f} MB"

@@ -39,6 +39,7 @@ from zoo_core.training.batchnorm import share_batch_statistics
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.data import TrainingData, open_images
+from zoo_core.training.dropout import share_dropout
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.run import RunFolder, describe_run
@@ -52,8 +53,8 @@ GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid, and columns at
 def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
     """What `Trainer.fit` does; see there."""
     run = RunFolder(out)
-    training_data = trainer.prepare_data(_as_training_data(data, trainer.sample_shape))
     _join(trainer)
+    training_data = trainer.prepare_data(_as_training_data(data, trainer))
     _resolve(trainer, run, training_data)
     prepare(trainer)
     generator = _generator(trainer)
@@ -158,6 +159,7 @@ def prepare(trainer: Trainer) -> None:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
         share_batch_statistics(module, trainer.processes)
+        share_dropout(module, trainer.processes)
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
@@ -168,8 +170,7 @@ def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
     batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
         figures = trainer.training_step(batch)
-    if trainer.scaler.is_enabled():
-        trainer.scaler.update()
+    trainer.update_scale()
     trainer.step += 1
     return figures
 
@@ -238,10 +239,11 @@ def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: Trainin
     run.mark_finished()
 
 
-def _as_training_data(data: TrainingData | Tensor | str | Path, sample_shape: tuple[int, ...]) -> TrainingData:
+def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:
+    sample_shape = trainer.sample_shape
     if isinstance(data, (str, Path)):
         channels, _, size = sample_shape
-        data = open_images(data).decode(channels, size)
+        data = open_images(data).decode(channels, size, processes=trainer.processes)
     elif isinstance(data, Tensor):
         data = TrainingData.from_tensors(data)
     if data.sample_shape != sample_shape:

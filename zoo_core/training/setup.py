@@ -15,6 +15,7 @@ from zoo_core.errors import SettingsError, TrainingError, printable
 from zoo_core.interfaces import Generator, Trainer
 from zoo_core.metadevice import on_meta
 from zoo_core.plugins import manager
+from zoo_core.processes import join
 from zoo_core.settings import Settings
 from zoo_core.training.data import TrainingData, open_images
 from zoo_core.yamlfile import Document, read_yaml
@@ -58,7 +59,8 @@ def prepare_training(
             settings_values[key] = _parse(settings_class, key, value, key)
     settings = _make(settings_class, settings_values, "")
 
-    resolve_precision(settings.precision, resolve_device(settings.device))  # told before the data is read
+    device = resolve_device(settings.device)
+    resolve_precision(settings.precision, device)  # told before the data is read
 
     images = open_images(data, image_column=image_column, label_column=label_column)
     model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
@@ -67,7 +69,7 @@ def prepare_training(
         generator = architecture.generator_class()(config)
     channels, size = _picture_shape(generator)
     tell(images.plan(channels, size))
-    training_data = images.decode(channels, size)
+    training_data = images.decode(channels, size, processes=join(device.type))
     for note in training_data.notes:
         tell(note)
     return trainer_class(config, settings, generator.sample_shape), training_data
