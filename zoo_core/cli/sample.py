@@ -11,7 +11,7 @@ import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path, report_problems
-from zoo_core.environment import first_process, local_rank, process_count
+from zoo_core.environment import first_process, process_count
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,10 @@ def command(
         images.check_output(out, None, count)
     folder, entry = models.resolve(name)
     report_problems(*(models.registry().problems if entry else ()))
-    generator = models.load(name, device=_own_device(device), dtype=_dtype(precision))
+
+    from zoo_core.devices import own_device
+
+    generator = models.load(name, device=own_device(device), dtype=_dtype(precision))
     if out is None:
         stem = entry.name if entry else folder.resolve().name
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
@@ -84,17 +87,6 @@ def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> 
     path = write_shared(generator, count, out, join("cpu"), draw)
     if first_process():
         echo_path(path)
-
-
-def _own_device(device: str) -> str:
-    """Of several processes on one machine, each takes a GPU of its own."""
-    if device not in ("auto", "cuda") or process_count() == 1:
-        return device
-    import torch
-
-    if not torch.cuda.is_available():
-        return device
-    return f"cuda:{local_rank() % torch.cuda.device_count()}"
 
 
 def _dtype(precision: str) -> torch.dtype | None:
