@@ -1,4 +1,7 @@
-"""The model card: README.md of a model folder, made from facts alone, with the Hub's metadata at its head."""
+"""The model card: README.md of a model folder, made from facts alone, with the Hub's metadata at its head.
+
+Figures are entered into a card once they are measured, in its text and, for the Hub, in the `model-index` of its head.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import yaml
 
 from zoo_core.architecture import Architecture
 from zoo_core.interfaces import Generator
+from zoo_core.registries import Metric
 from zoo_core.settings import Settings
 
 
@@ -66,3 +70,66 @@ def _table(title: str, values: dict[str, Any], lead: str = "") -> str:
 
 def _cell(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def with_figures(card: str, name: str, metrics: Mapping[str, Metric]) -> str:
+    """The card with these figures in place of those that it has."""
+    head, body = _split(card)
+    head.pop("model-index", None)
+    head |= {"metrics": list(metrics), "model-index": [{"name": name, "results": _results(metrics)}]}
+    if not metrics:
+        del head["metrics"], head["model-index"]
+    parts = [part for part in body.split("\n## ") if not part.startswith("Quality\n")]
+    if metrics:
+        position = next((i for i, part in enumerate(parts) if part.startswith("Configuration\n")), len(parts))
+        parts.insert(position, _quality(metrics))
+    text = "\n## ".join(part.rstrip("\n") + "\n" for part in parts)
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n{text}"
+
+
+def figures_of(card: str) -> dict[str, float]:
+    """The values that a card states, by metric. Raises ValueError, or yaml's, for a text that is no card."""
+    head, _ = _split(card)
+    results = [result for index in head.get("model-index", []) for result in index["results"]]
+    return {metric["type"]: float(metric["value"]) for result in results for metric in result["metrics"]}
+
+
+def _split(card: str) -> tuple[dict[str, Any], str]:
+    """The metadata of a card and its text."""
+    opening, head, body = card.split("---\n", 2)
+    metadata = yaml.safe_load(head)
+    if opening or not isinstance(metadata, dict):
+        raise ValueError("it has no metadata at its head")
+    return metadata, body
+
+
+def _results(metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
+    """As the Hub's model-index has them: by data set and split."""
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for name, metric in metrics.items():
+        key = (metric.dataset or "unknown", metric.split or "unknown")
+        grouped.setdefault(key, []).append({"type": name, "value": metric.value})
+    return [
+        {
+            "task": {"type": "unconditional-image-generation"},
+            "dataset": {"name": dataset, "type": dataset, "split": split},
+            "metrics": values,
+        }
+        for (dataset, split), values in grouped.items()
+    ]
+
+
+def _quality(metrics: Mapping[str, Metric]) -> str:
+    rows = []
+    for name, metric in metrics.items():
+        value = f"{metric.value:g}" + (f" ± {metric.error:.2g}" if metric.error is not None else "")
+        extractor = f"{metric.extractor} version {metric.version}" if metric.extractor else ""
+        split = f"{metric.dataset}, {metric.split}"
+        conditions = (split, f"{metric.samples:,}", metric.seed, extractor, metric.detail or "")
+        rows.append(" | ".join(["", name, value, *map(str, conditions), ""]).strip())
+    table = "\n".join(rows)
+    return (
+        "Quality\n\nMeasured by `zoo eval`; ± is the standard deviation between draws of samples. Figures of other "
+        "extractors\nor numbers of samples cannot be compared.\n\n"
+        f"| metric | value | data | samples | seed | extractor | |\n|---|---|---|---|---|---|---|\n{table}\n"
+    )

@@ -24,6 +24,8 @@ COMMANDS = {
     "download": ("pull", "The same as pull."),
     "sample": ("sample", "Draw samples from a model."),
     "train": ("train", "Train a model on your own data."),
+    "eval": ("evaluate", "Measure how good a model is: FID, KID and others."),
+    "verify": ("verify", "Check that models are what their registry states."),
     "plugins": ("plugins", "Show the installed plugins."),
     "registry": ("registry", "Work with registry files."),
     "doctor": ("doctor", "Check this installation and say how to mend it."),
@@ -126,4 +128,4 @@ def _commands_of_plugins() -> dict[str, click.Command]:
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """A model zoo for generative models: list, sample, train."""
+    """A model zoo for generative models: list, sample, train, measure."""

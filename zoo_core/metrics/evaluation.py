@@ -18,7 +18,7 @@ from zoo_core.metrics.datafeatures import Progress, check_shared, data_statistic
 from zoo_core.metrics.extractors import OpenExtractor, open_extractor
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.frechet import frechet_distance
-from zoo_core.metrics.inputs import load_generator, open_data, picture_shape
+from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures
 from zoo_core.metrics.kernel import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_distance
 from zoo_core.metrics.likelihood import IMPORTANCE_SAMPLES, Binarization
 from zoo_core.metrics.manifold import NEIGHBOURS, manifold_figures
@@ -95,7 +95,7 @@ def evaluate(
     for name in wanted:
         if name in LIKELIHOODS:
             k = importance_samples if name == "iwae" else None
-            figures.append(_likelihood_figure(run, name, _pictures_of(source, name), split, k, binarization))
+            figures.append(_likelihood_figure(run, name, require_pictures(source, name), split, k, binarization))
     return figures
 
 
@@ -220,12 +220,6 @@ def _feature_figures(
         )
         for name, value in draws[0].items()
     ]
-
-
-def _pictures_of(source: TrainingData | Path, metric: str) -> TrainingData:
-    if isinstance(source, Path):
-        raise MetricError(f"{metric} needs the pictures of the data, and {printable(source)} is a file of statistics")
-    return source
 
 
 def _likelihood_figure(

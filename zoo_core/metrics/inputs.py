@@ -62,3 +62,10 @@ def _check_channels(name: str, of_data: int, of_model: int) -> None:
             f"{printable(name)} is {kind[of_data]} and the model's pictures are {kind[of_model]}: "
             "a distance between them would measure that alone"
         )
+
+
+def require_pictures(source: TrainingData | Path, metric: str) -> TrainingData:
+    """The data, where it is no file of statistics. Raises MetricError."""
+    if isinstance(source, Path):
+        raise MetricError(f"{metric} needs the pictures of the data, and {printable(source)} is a file of statistics")
+    return source

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.images import grid
+from zoo_core.images import grid, save_png, to_uint8
+from zoo_core.interfaces import Generator
+from zoo_core.metrics.inputs import require_pictures
 from zoo_core.training.trainingdata import TrainingData
 
 SAMPLES, NEAREST = 10, 7  # rows of the picture, and columns but for the first
 _BLOCK = 2048  # pictures of the data at a time
+
+
+def write_neighbours(generator: Generator, source: TrainingData | Path, out: Path, *, seed: int = 0) -> None:
+    """Write the picture of the first samples of a seed and their nearest neighbours as a PNG.
+
+    Raises:
+        MetricError: where there is but a file of statistics. OutputError: where it cannot be written.
+    """
+    data = require_pictures(source, "neighbours")
+    samples = torch.from_numpy(to_uint8(generator.sample(SAMPLES, seed=seed))).permute(0, 3, 1, 2)
+    save_png(neighbours_picture(samples, data), out)
 
 
 def nearest(samples: Tensor, data: TrainingData, count: int = NEAREST) -> Tensor:
