@@ -68,8 +68,8 @@ def manifold_figures(real: Tensor, fake: Tensor, *, neighbours: int = NEIGHBOURS
 
 def radii(features: Tensor, neighbours: int) -> Tensor:
     """The distance of each feature (N, D) to its k-th nearest neighbour, itself not counted: (N,)."""
-    found = [distances.kthvalue(neighbours + 1).values for _, distances in _blocks(features, features)]
-    return torch.cat(found)
+    nearest = (distances.topk(neighbours + 1, largest=False).values for _, distances in _blocks(features, features))
+    return torch.cat([distances[:, -1] for distances in nearest])
 
 
 def _blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -1,0 +1,203 @@
+"""`zoo verify`: what is right is a line, and one changed byte or figure is an exit code of 1."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
+
+import zoo_core as zoo
+from zoo_core import models
+from zoo_core.card import figures_of, with_figures
+from zoo_core.cli import main
+from zoo_core.errors import VerificationError
+from zoo_core.metrics import evaluate
+from zoo_core.metrics.golden import GOLDEN, check_golden, write_golden
+from zoo_core.modelfolder import file_sha256
+
+MNIST = Path(__file__).parent / "data" / "mnist"
+CARD = "---\nlibrary_name: zoo-core\n---\n\n# mine\n\nA model.\n\n## Configuration\n\n| | |\n|---|---|\n| size | 28 |\n"
+
+
+def run(*arguments):
+    models.registry.cache_clear()
+    return CliRunner().invoke(main, ["verify", *map(str, arguments)])
+
+
+def fails(result, *parts):
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("zoo: ")]
+    for part in parts:
+        assert part in line
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A small model with a card, golden samples, figures, and a registry that states all of it."""
+    folder = tmp_path_factory.mktemp("registry")
+    torch.manual_seed(0)
+    config = VanillaGANConfig(size=28, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
+    generator = VanillaGANGenerator(config).eval()
+    model = generator.save(folder / "mine")
+    write_golden(generator, model)
+    figures = evaluate(generator, MNIST, metrics=["fid", "kid"], n=100, repeats=2)
+    metrics = {figure.metric: figure.to_metric() for figure in figures}
+    (model / "README.md").write_text(with_figures(CARD, "mine", metrics))
+    return folder, metrics
+
+
+def enter(folder, metrics):
+    """registry.yaml, with the digests of the files as they are now."""
+    import msgspec
+
+    files = {
+        path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in (folder / "mine").iterdir()
+    }
+    entry = {
+        "architecture": "vanilla_gan", "bundled": "mine", "files": files, "metrics": msgspec.to_builtins(metrics),
+    }  # fmt: skip
+    (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "models": {"mine": entry}}))
+
+
+@pytest.fixture
+def mine(measured, tmp_path, monkeypatch):
+    """A copy of it, known to this process as `mine`."""
+    source, metrics = measured
+    shutil.copytree(source / "mine", tmp_path / "mine")
+    enter(tmp_path, metrics)
+    monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "registry.yaml"))
+    yield tmp_path
+    models.registry.cache_clear()
+
+
+def test_a_model_that_is_what_it_should_be_is_one_line(mine):
+    result = run("mine")
+    assert (result.exit_code, result.stdout) == (0, "mine  4 files, loads, 16 golden samples, 3 figures\n"), (
+        result.stderr
+    )
+
+
+def test_its_figures_are_measured_again(mine):
+    result = run("mine", "--metrics", "--data", MNIST)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "mine  4 files, loads, 16 golden samples, 3 figures, 3 measured again\n"
+
+
+@pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", GOLDEN])
+def test_one_changed_byte_of_any_file_is_found(file, mine):
+    content = bytearray((mine / "mine" / file).read_bytes())
+    content[-2] ^= 1
+    (mine / "mine" / file).write_bytes(content)
+    fails(run("mine"), file, "sha256 is")
+
+
+def test_a_figure_that_was_changed_in_the_registry_is_found_without_measuring(mine):
+    registry = mine / "registry.yaml"
+    text = registry.read_text()
+    (value,) = re.findall(r"fid:\n.*?value: ([\d.]+)", text, re.DOTALL)
+    digit = "2" if value[-1] != "2" else "3"
+    registry.write_text(text.replace(f"value: {value}", f"value: {value[:-1]}{digit}"))
+    fails(run("mine"), f"the registry states {value[:-1]}{digit} for fid, and its card {value}")
+
+
+def test_a_figure_that_is_missing_in_the_card_is_found(mine, measured):
+    (mine / "mine" / "README.md").write_text(CARD)
+    enter(mine, measured[1])
+    fails(run("mine"), "and its card nothing")
+
+
+def test_a_figure_that_was_changed_everywhere_is_found_by_measuring(mine, measured):
+    import msgspec
+
+    fid = measured[1]["fid"]
+    metrics = measured[1] | {"fid": msgspec.structs.replace(fid, value=fid.value - 2 * fid.error)}
+    (mine / "mine" / "README.md").write_text(with_figures(CARD, "mine", metrics))
+    enter(mine, metrics)
+    assert run("mine").exit_code == 0
+    fails(run("mine", "--metrics", "--data", MNIST), "mine: fid is", "is stated: a difference of +")
+
+
+def test_figures_of_other_data_are_not_taken_for_the_stated_ones(mine, tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copy(MNIST / "test-00000-of-00001.parquet", tmp_path / "data" / "train-00000-of-00001.parquet")
+    fails(run("mine", "--metrics", "--data", tmp_path / "data"), "was measured with another fingerprint")
+
+
+def test_a_golden_sample_that_is_not_made_again_is_found(mine, measured):
+    file = mine / "mine" / GOLDEN
+    samples = load_file(file)["samples"]
+    samples[3, 0, 5, 5] = (samples[3, 0, 5, 5].int() + 17) % 256
+    save_file({"samples": samples}, file)
+    enter(mine, measured[1])
+    fails(run("mine"), "1 of 16 golden samples are not made again: sample 3 of seed 0 differs by", "1 is allowed")
+
+
+def test_one_step_of_rounding_is_allowed(mine):
+    generator, file = zoo.load(mine / "mine", device="cpu"), mine / "mine" / GOLDEN
+    samples = load_file(file)["samples"].int()
+    save_file({"samples": (samples + torch.where(samples > 127, -1, 1)).byte()}, file)
+    assert check_golden(generator, mine / "mine") == 16
+    save_file({"samples": (samples + torch.where(samples > 127, -2, 2)).byte()}, file)
+    with pytest.raises(VerificationError, match="differs by 2 8-bit steps"):
+        check_golden(generator, mine / "mine")
+
+
+@pytest.mark.parametrize("tensors", [{"other": torch.zeros(2)}, {"samples": torch.zeros(2, 1, 28, 28)}])
+def test_a_golden_file_of_something_else_is_said(tensors, mine):
+    save_file(tensors, mine / "mine" / GOLDEN)
+    with pytest.raises(VerificationError, match=r"golden\.safetensors holds"):
+        check_golden(zoo.load(mine / "mine", device="cpu"), mine / "mine")
+
+
+def test_a_folder_without_golden_samples_has_none(mine):
+    (mine / "mine" / GOLDEN).unlink()
+    assert check_golden(zoo.load(mine / "mine", device="cpu"), mine / "mine") == 0
+
+
+def test_all_go_on_after_one_that_fails(mine):
+    (mine / "mine" / "config.json").write_text("{}")
+    result = run("--all")
+    assert result.exit_code == 1
+    assert "mine/config.json" in result.stderr
+    named = [line.split()[0] for line in result.stdout.splitlines()]
+    assert named == zoo.list_models("*-mnist*")
+
+
+def test_every_bundled_model_has_figures_and_golden_samples():
+    for entry in (zoo.registry()[name] for name in zoo.list_models("*-mnist*")):
+        assert GOLDEN in entry.files
+        assert {"fid", "kid", "precision", "recall", "density", "coverage"} <= entry.metrics.keys()
+        assert all(metric.fingerprint and metric.error is not None for metric in entry.metrics.values())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["mine", "--all"], ["mine", "--metrics"], ["mine", "--data", "x"]],
+)
+def test_wrong_usage_is_2(arguments):
+    assert run(*arguments).exit_code == 2
+
+
+def test_a_folder_has_no_registry_that_states_anything(mine):
+    fails(run(mine / "mine"), "no registry states what it should be")
+
+
+# The card
+
+
+def test_figures_are_entered_into_a_card_and_replaced(measured):
+    metrics = measured[1]
+    once = with_figures(CARD, "mine", metrics)
+    assert figures_of(once) == {name: metric.value for name, metric in metrics.items()}
+    assert once.index("## Quality") < once.index("## Configuration")
+    assert with_figures(once, "mine", metrics) == once
+    fewer = with_figures(once, "mine", {"fid": metrics["fid"]})
+    assert figures_of(fewer) == {"fid": metrics["fid"].value}
+    assert fewer.count("## Quality") == 1
+    assert "kid" not in fewer
+    assert with_figures(once, "mine", {}) == CARD
