@@ -36,7 +36,7 @@ def row(title: str, metrics: dict[str, Metric]) -> str:
 
 
 def _cell(metric: Metric) -> str:
-    digits = 2 if abs(metric.value) >= 1 else 3
+    digits = 2 if abs(metric.value) >= 2 else 3
     error = f" ± {metric.error:.{digits}f}" if metric.error is not None else ""
     return f"{metric.value:.{digits}f}{error}"
 

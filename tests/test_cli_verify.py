@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 import yaml
@@ -53,8 +54,6 @@ def measured(tmp_path_factory):
 
 def enter(folder, metrics):
     """registry.yaml, with the digests of the files as they are now."""
-    import msgspec
-
     files = {
         path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in (folder / "mine").iterdir()
     }
@@ -112,14 +111,27 @@ def test_a_figure_that_is_missing_in_the_card_is_found(mine, measured):
 
 
 def test_a_figure_that_was_changed_everywhere_is_found_by_measuring(mine, measured):
-    import msgspec
-
     fid = measured[1]["fid"]
     metrics = measured[1] | {"fid": msgspec.structs.replace(fid, value=fid.value - 2 * fid.error)}
     (mine / "mine" / "README.md").write_text(with_figures(CARD, "mine", metrics))
     enter(mine, metrics)
     assert run("mine").exit_code == 0
     fails(run("mine", "--metrics", "--data", MNIST), "mine: fid is", "is stated: a difference of +")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "reason"),
+    [
+        ("fid", {"samples": None}, "does not state its split, samples and seed"),
+        ("fid", {"version": 7}, "another version: 7 is stated, and this is 1"),
+        ("sharpness", {}, "sharpness is no figure that this version measures"),
+    ],
+)
+def test_a_figure_that_cannot_be_measured_again_is_said(name, fields, reason, mine, measured):
+    metrics = {name: msgspec.structs.replace(measured[1]["fid"], **fields)}
+    (mine / "mine" / "README.md").write_text(with_figures(CARD, "mine", metrics))
+    enter(mine, metrics)
+    fails(run("mine", "--metrics", "--data", MNIST), reason)
 
 
 def test_figures_of_other_data_are_not_taken_for_the_stated_ones(mine, tmp_path):

@@ -108,7 +108,9 @@ def _results(metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
     grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name, metric in metrics.items():
         key = (metric.dataset or "unknown", metric.split or "unknown")
-        grouped.setdefault(key, []).append({"type": name, "value": metric.value})
+        # Where the Hub shows it, nobody should take it for a figure in other features.
+        features = f"{name} ({_extractor(metric)})" if metric.extractor else name
+        grouped.setdefault(key, []).append({"type": name, "value": metric.value, "name": features})
     return [
         {
             "task": {"type": "unconditional-image-generation"},
@@ -119,14 +121,20 @@ def _results(metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
     ]
 
 
+def _extractor(metric: Metric) -> str:
+    return f"{metric.extractor} version {metric.version}" if metric.extractor else ""
+
+
 def _quality(metrics: Mapping[str, Metric]) -> str:
     rows = []
     for name, metric in metrics.items():
         value = f"{metric.value:g}" + (f" ± {metric.error:.2g}" if metric.error is not None else "")
-        extractor = f"{metric.extractor} version {metric.version}" if metric.extractor else ""
-        split = f"{metric.dataset}, {metric.split}"
-        conditions = (split, f"{metric.samples:,}", metric.seed, extractor, metric.detail or "")
-        rows.append(" | ".join(["", name, value, *map(str, conditions), ""]).strip())
+        data = ", ".join(part for part in (metric.dataset, metric.split) if part)
+        samples = f"{metric.samples:,}" if metric.samples is not None else ""
+        seed = str(metric.seed) if metric.seed is not None else ""
+        rows.append(
+            "| " + " | ".join((name, value, data, samples, seed, _extractor(metric), metric.detail or "")) + " |"
+        )
     table = "\n".join(rows)
     return (
         "Quality\n\nMeasured by `zoo eval`; ± is the standard deviation between draws of samples. Figures of other "

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from zoo_core.environment import local_rank, process_count
 from zoo_core.errors import DeviceError
 from zoo_core.settings import Precision
 
@@ -40,13 +39,6 @@ def resolve_device(name: str) -> torch.device:
     elif device.type not in ("cpu", "cuda", "mps", "meta"):
         raise DeviceError(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
-
-
-def own_device(name: str) -> str:
-    """The name that `auto` or `cuda` is for this one of several processes on a machine: each takes a GPU of its own."""
-    if name not in ("auto", "cuda") or process_count() == 1 or not torch.cuda.is_available():
-        return name
-    return f"cuda:{local_rank() % torch.cuda.device_count()}"
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:

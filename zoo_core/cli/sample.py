@@ -11,7 +11,7 @@ import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path, report_problems
-from zoo_core.environment import first_process, process_count
+from zoo_core.environment import first_process, own_device, process_count
 
 if TYPE_CHECKING:
     import torch
@@ -56,9 +56,6 @@ def command(
         images.check_output(out, None, count)
     folder, entry = models.resolve(name)
     report_problems(*(models.registry().problems if entry else ()))
-
-    from zoo_core.devices import own_device
-
     generator = models.load(name, device=own_device(device), dtype=_dtype(precision))
     if out is None:
         stem = entry.name if entry else folder.resolve().name

@@ -21,7 +21,7 @@ from zoo_core.metrics.frechet import frechet_distance
 from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures
 from zoo_core.metrics.kernel import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_distance
 from zoo_core.metrics.likelihood import IMPORTANCE_SAMPLES, Binarization
-from zoo_core.metrics.manifold import NEIGHBOURS, manifold_figures
+from zoo_core.metrics.manifold import NEIGHBOURS, ManifoldFigures, manifold_figures
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
 from zoo_core.processes import Processes, join, sum_over_processes
 from zoo_core.sampling import sample_batches
@@ -31,6 +31,15 @@ from zoo_core.training.trainingdata import TrainingData
 FEATURE_METRICS = ("fid", "kid", "prdc")
 LIKELIHOODS = ("elbo", "iwae")
 DEFAULT_METRICS = FEATURE_METRICS
+DEFAULT_EXTRACTOR = "digits"
+# The figures that each metric gives.
+FIGURES: dict[str, tuple[str, ...]] = {
+    "fid": ("fid",),
+    "kid": ("kid", "kid_deviation"),
+    "prdc": ManifoldFigures._fields,
+    "elbo": ("elbo",),
+    "iwae": ("iwae",),
+}
 SAMPLES = 10_000
 _PICTURES = 500  # of the data whose likelihood is bounded at a time
 
@@ -42,7 +51,7 @@ def evaluate(
     metrics: Iterable[str] = DEFAULT_METRICS,
     n: int = SAMPLES,
     seed: int = 0,
-    extractor: str = "digits",
+    extractor: str = DEFAULT_EXTRACTOR,
     extractor_weights: str | Path | None = None,
     split: str = "train",
     batch_size: int | None = None,
@@ -102,12 +111,11 @@ def evaluate(
 def check_metrics(metrics: Iterable[str]) -> list[str]:
     """The names, each once. Raises MetricError for one that is none."""
     wanted = list(dict.fromkeys(metrics))
-    known = (*FEATURE_METRICS, *LIKELIHOODS)
     for name in wanted:
-        if name not in known:
-            raise MetricError(f"there is no metric {printable(name, 40)!r}; there are {', '.join(known)}")
+        if name not in FIGURES:
+            raise MetricError(f"there is no metric {printable(name, 40)!r}; there are {', '.join(FIGURES)}")
     if not wanted:
-        raise MetricError(f"name at least one metric of {', '.join(known)}")
+        raise MetricError(f"name at least one metric of {', '.join(FIGURES)}")
     return wanted
 
 

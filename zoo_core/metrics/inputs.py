@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from zoo_core.devices import own_device
+from zoo_core.environment import own_device
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.models import load

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import yaml
 
@@ -14,21 +14,13 @@ from zoo_core.card import figures_of
 from zoo_core.errors import VerificationError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.metrics.datafeatures import Progress
-from zoo_core.metrics.evaluation import FEATURE_METRICS, LIKELIHOODS, evaluate
+from zoo_core.metrics.evaluation import DEFAULT_EXTRACTOR, FIGURES, evaluate
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.golden import check_golden
 from zoo_core.metrics.inputs import open_data, picture_shape
 from zoo_core.registries import Metric, ModelEntry
 
 UNSTATED = 1e-3  # of the value: what a figure without an error may differ by, for rounding alone
-_FAMILY = {
-    "kid": "kid",
-    "kid_deviation": "kid",
-    "precision": "prdc",
-    "recall": "prdc",
-    "density": "prdc",
-    "coverage": "prdc",
-}
 CARD = "README.md"
 
 
@@ -91,32 +83,50 @@ def _check_card(entry: ModelEntry, folder: Path) -> None:
 def _measure_again(
     entry: ModelEntry, generator: Generator, data: str, tell: Callable[[str], object], progress: Progress
 ) -> int:
-    conditions: dict[tuple[Any, ...], dict[str, Metric]] = {}
-    for name, metric in entry.metrics.items():
-        key = (metric.split or "train", metric.samples, metric.seed or 0, metric.extractor)
-        conditions.setdefault(key, {})[name] = metric
-    for (split, samples, seed, extractor), stated in conditions.items():
-        metrics = list(dict.fromkeys(_FAMILY.get(name, name) for name in stated))
-        unknown = [name for name in metrics if name not in (*FEATURE_METRICS, *LIKELIHOODS)]
-        if unknown or samples is None:
-            raise VerificationError(
-                f"{entry.name}: {printable(next(iter(stated)))} is not stated so that it can be measured"
-            )
-        pictures = open_data(data, picture_shape(generator), split, tell)
-        chosen = {"extractor": extractor} if extractor is not None else {}
+    for conditions, stated in _by_conditions(entry).items():
         found = evaluate(
             generator,
-            pictures,
-            metrics=metrics,
-            n=samples,
-            seed=seed,
-            split=split,
+            open_data(data, picture_shape(generator), conditions.split, tell),
+            metrics=dict.fromkeys(_metric_of(entry.name, name) for name in stated),
+            n=conditions.samples,
+            seed=conditions.seed,
+            split=conditions.split,
+            extractor=conditions.extractor or DEFAULT_EXTRACTOR,
             tell=tell,
             progress=progress,
-            **chosen,
         )
         check_figures(entry.name, stated, {figure.metric: figure for figure in found})
     return len(entry.metrics)
+
+
+class _Conditions(NamedTuple):
+    """What figures that are measured in one go have in common."""
+
+    split: str
+    samples: int
+    seed: int
+    extractor: str | None
+
+
+def _by_conditions(entry: ModelEntry) -> dict[_Conditions, dict[str, Metric]]:
+    grouped: dict[_Conditions, dict[str, Metric]] = {}
+    for name, metric in entry.metrics.items():
+        if metric.split is None or metric.samples is None or metric.seed is None:
+            raise VerificationError(
+                f"{entry.name}: {printable(name, 80)} cannot be measured again: "
+                "the registry does not state its split, samples and seed"
+            )
+        key = _Conditions(metric.split, metric.samples, metric.seed, metric.extractor)
+        grouped.setdefault(key, {})[name] = metric
+    return grouped
+
+
+def _metric_of(model: str, figure: str) -> str:
+    """What `zoo eval --metric` calls the metric that gives a figure."""
+    found = next((metric for metric, figures in FIGURES.items() if figure in figures), None)
+    if found is None:
+        raise VerificationError(f"{model}: {printable(figure, 80)} is no figure that this version measures")
+    return found
 
 
 def check_figures(model: str, stated: Mapping[str, Metric], found: Mapping[str, Figure]) -> None:
