@@ -156,6 +156,11 @@ def test_shared_statistics_stand_for_the_data(train, tmp_path):
     assert evaluate(gan(), file, n=60) == expected
     with pytest.raises(MetricError, match="its shape is 1x28x28, not 1x32x32"):
         evaluate(gan(size=32), file, n=60)
+    FeatureStatistics(9, torch.zeros(64), torch.zeros(64, 64), torch.zeros(9, 64), {}).save(
+        tmp_path / "odd.safetensors"
+    )
+    with pytest.raises(MetricError, match="does not state its dataset and split and fingerprint"):
+        evaluate(gan(), tmp_path / "odd.safetensors", n=60)
     with pytest.raises(MetricError, match="elbo needs the pictures"):
         evaluate("vae-mnist", file, metrics=["elbo"])
 

@@ -1,6 +1,7 @@
 """Feature extractors: the two of the core, those of plugins, and files that are none."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from zoo_core.metrics.extractors import find_extractor, open_extractor
 from zoo_core.plugins import PluginManager
 from zoo_core.training.data import open_images
 
+MNIST = Path(__file__).parent / "data" / "mnist"
+
 
 def grey(count=4, size=28):
     return torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -23,7 +26,7 @@ def grey(count=4, size=28):
 
 
 def test_digits_tells_digits_that_it_has_not_seen():
-    data = open_images("tests/data/mnist", split="test").decode(1, 28)
+    data = open_images(MNIST, split="test").decode(1, 28)
     network = open_extractor("digits").network
     told = network.logits(data.samples).argmax(1)
     assert (told == data.labels).double().mean() > 0.98
@@ -37,7 +40,7 @@ def test_features_do_not_depend_on_what_else_is_in_the_batch():
 
 
 def test_digits_of_32_pixels_have_nearly_the_features_of_28():
-    images = open_images("tests/data/mnist", split="test")
+    images = open_images(MNIST, split="test")
     extractor = open_extractor("digits")
     small, large = (extractor(images.decode(1, size).samples) for size in (28, 32))
     assert (small - large).norm() < 0.2 * small.norm()

@@ -1,5 +1,7 @@
 """Mean and covariance in a stream: precise, mergeable, bounded in memory, and the same on disk as they were."""
 
+import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from zoo_core.errors import MetricError
 from zoo_core.metrics.statistics import KEPT, FeatureStatistics, RunningStatistics, kept_rows
@@ -98,6 +101,25 @@ def test_a_file_of_something_else_is_refused(content, tmp_path):
         FeatureStatistics.load(tmp_path / "mine.safetensors")
     with pytest.raises(MetricError, match="holds no statistics"):
         FeatureStatistics.load(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": torch.zeros(())}, {"covariance": torch.zeros(5, 4)}, {"kept": torch.zeros(30, 4)}]
+)
+def test_tensors_that_do_not_fit_each_other_are_refused(change, tmp_path):
+    dataclasses.replace(in_batches(features(30), 7), **change).save(tmp_path / "mine.safetensors")
+    with pytest.raises(MetricError, match="do not fit each other"):
+        FeatureStatistics.load(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize("facts", [["dataset"], {"dataset": 3}])
+def test_facts_that_are_none_are_refused(facts, tmp_path):
+    saved = in_batches(features(30), 7)
+    tensors = {"mean": saved.mean, "covariance": saved.covariance, "kept": saved.kept}
+    metadata = {"format": "1", "count": "30", "facts": json.dumps(facts)}
+    save_file(tensors, tmp_path / "mine.safetensors", metadata)
+    with pytest.raises(MetricError, match="holds no statistics: Expected"):
+        FeatureStatistics.load(tmp_path / "mine.safetensors")
 
 
 def test_a_million_pictures_need_no_more_memory_than_ten_thousand(run_python):

@@ -94,6 +94,9 @@ def _keep(statistics: FeatureStatistics, file: Path, tell: Callable[[str], objec
 
 def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, shape: tuple[int, ...], file: Path) -> None:
     """Raise MetricError where statistics from a file are not of this extractor, or not of pictures of this shape."""
+    unstated = [name for name in ("dataset", "split", "fingerprint") if name not in statistics.facts]
+    if unstated:
+        raise MetricError(f"{printable(file)} does not state its {' and '.join(unstated)}")
     expected = {
         "extractor": extractor.facts.name,
         "version": str(extractor.facts.version),

@@ -108,7 +108,7 @@ def _in_parts(
         likelihood = encoder.log_likelihood(
             repeated[0], z.reshape(-1, *encoder.latent_shape), repeated[1] if own else None
         )
-        likelihood = likelihood.double().cpu().reshape(len(some), draws)
-        prior_less_posterior = (noise.square() - z.square() + logvar[:, None]).double().cpu().sum(2) / 2
-        divergence = kl_divergence(mean, logvar).double().cpu()
+        likelihood = likelihood.cpu().double().reshape(len(some), draws)
+        prior_less_posterior = (noise.square() - z.square() + logvar[:, None]).cpu().double().sum(2) / 2
+        divergence = kl_divergence(mean, logvar).cpu().double()
         yield likelihood + prior_less_posterior, divergence - likelihood[:, 0]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
@@ -65,10 +66,11 @@ class FeatureStatistics:
                 if metadata.get("format") != FORMAT:
                     raise MetricError(f"{printable(path)} holds no statistics that this version reads")
                 mean, covariance, kept = (file.get_tensor(name) for name in ("mean", "covariance", "kept"))
-            found = cls(int(metadata["count"]), mean, covariance, kept, json.loads(metadata["facts"]))
+            facts = msgspec.convert(json.loads(metadata["facts"]), dict[str, str])
+            found = cls(int(metadata["count"]), mean, covariance, kept, facts)
         except (OSError, SafetensorError, LookupError, ValueError) as error:
             raise MetricError(f"{printable(path)} holds no statistics: {printable(error, 120)}") from error
-        size = len(mean)
+        size = mean.numel()
         if mean.shape != (size,) or covariance.shape != (size, size) or kept.shape[1:] != (size,):
             raise MetricError(f"{printable(path)} holds no statistics: its tensors do not fit each other")
         if found._digest(metadata["facts"]) != metadata.get("sha256"):
