@@ -15,7 +15,7 @@ from zoo_core.sharedsampling import share
 from zoo_core.training.decodedcache import is_there, user_cache
 from zoo_core.training.trainingdata import TrainingData
 
-BATCH = 256  # pictures of the data at a time
+BATCH = 256  # pictures of the data at a time: fewer cost threads their time, more do not fit a processor's cache
 
 Progress = Callable[[str, int, int], object]  # what is being done, how much of it, and how much there is
 

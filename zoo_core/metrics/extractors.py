@@ -17,8 +17,6 @@ from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
 from zoo_core.importstrings import import_object
 from zoo_core.plugins import manager
 
-PICTURES = 64  # that a network is given at a time: Inception needs some 15 MB for each
-
 
 def extractors() -> dict[str, FeatureExtractor]:
     """Every extractor that is known, by its name as it is compared (lower case, hyphens)."""
@@ -64,9 +62,6 @@ class OpenExtractor:
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
         """Features (N, D), float32, on the CPU, of pictures (N, C, H, W), uint8. Raises MetricError."""
-        return torch.cat([self._features(part) for part in torch.split(pictures, PICTURES)])
-
-    def _features(self, pictures: Tensor) -> Tensor:
         found = self.network(pictures.to(self.device))
         expected = (len(pictures), self.facts.dimensions)
         if not isinstance(found, Tensor) or tuple(found.shape) != expected:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from zoo_core.errors import MetricError, printable
 
 SIZE = 299  # pixels
+PICTURES = 64  # at a time: each takes some 15 MB on its way
 DIMENSIONS = 2048
 _UNUSED = ("fc.weight", "fc.bias")  # of the classifier behind the features
 _COUNTER = "num_batches_tracked"  # of BatchNorm, in files of a later torch
@@ -174,6 +175,9 @@ class FIDInception(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Features (N, 2048), float32, of pictures (N, 1 or 3, H, W), uint8."""
+        return torch.cat([self._features(part) for part in torch.split(pictures, PICTURES)])
+
+    def _features(self, pictures: Tensor) -> Tensor:
         x = resize_as_tensorflow_1(pictures.float(), SIZE)
         x = (x - 128) / 128
         x = x.expand(-1, 3, -1, -1)  # grey: three equal channels
