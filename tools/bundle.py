@@ -3,7 +3,8 @@
     python tools/bundle.py runs/dcgan-mnist dcgan-mnist
 
 The model's folder is `weights/NAME` in the package of the plugin that the core's index names; training.yaml lies there
-already, since the run was made from it. The plugin's registry.yaml gets the sizes and digests of all its files.
+already, since the run was made from it. Golden samples are made, and the plugin's registry.yaml gets the sizes and
+digests of all its files. What was measured on older weights is no longer stated: tools/measure.py comes next.
 """
 
 from __future__ import annotations
@@ -14,17 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pluginregistry import folder_of, write_card, write_fields
 
 import zoo_core as zoo
-from zoo_core.card import model_card
-from zoo_core.modelfolder import file_sha256
-from zoo_core.plugins import manager
+from zoo_core.metrics.golden import write_golden
+from zoo_core.modelfolder import TRAINING
 from zoo_core.registries import ModelEntry, core_index
 
-TRAINING = "training.yaml"
 COPIED = ("config.json", "model.safetensors", "samples.png")
-HEADER = "# The bundled models of this plugin; written by tools/bundle.py of zoo-core.\n"
 
 
 def bundle(run: Path, name: str) -> Path:
@@ -33,37 +31,21 @@ def bundle(run: Path, name: str) -> Path:
     if not description.get("finished"):
         raise SystemExit(f"{run} is not finished")
     entry = core_index()[name]
-    registry_file = manager().owner(entry.architecture).registry_file
-    assert registry_file is not None
-    folder = registry_file.parent / "weights" / name
+    folder = folder_of(entry)
     if not (folder / TRAINING).is_file():
         raise SystemExit(f"{folder} has no {TRAINING}: the run must come from a configuration that is kept")
     for file in COPIED:
         shutil.copy(run / file, folder / file)
-    _write_card(folder, entry, description)
-    _enter(registry_file, folder, entry, description)
+    write_card(entry, {})
+    write_golden(zoo.load(folder, device="cpu"), folder)
+    _enter(folder, entry, description)
     return folder
 
 
-def _write_card(folder: Path, entry: ModelEntry, description: dict[str, Any]) -> None:
-    architecture = manager().architecture(entry.architecture)
-    card = model_card(
-        zoo.load(folder, device="cpu"),
-        architecture,
-        name=entry.name,
-        settings=description["settings"],
-        dataset=entry.dataset,
-        license=entry.license,
-        summary=entry.summary,
-    )
-    (folder / "README.md").write_bytes(card.encode())
-
-
-def _enter(registry_file: Path, folder: Path, entry: ModelEntry, description: dict[str, Any]) -> None:
+def _enter(folder: Path, entry: ModelEntry, description: dict[str, Any]) -> None:
     settings = description["settings"]
-    content = yaml.safe_load(registry_file.read_text(encoding="utf-8"))
     generator = zoo.load(folder, device="cpu")
-    content["models"][entry.name] = {
+    fields = {
         "architecture": entry.architecture,
         "plugin": entry.plugin,
         "summary": entry.summary,
@@ -79,13 +61,8 @@ def _enter(registry_file: Path, folder: Path, entry: ModelEntry, description: di
             "configuration": TRAINING,
         },
         "bundled": f"weights/{entry.name}",
-        "files": {
-            path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())
-        },
     }
-    content["models"] = dict(sorted(content["models"].items()))
-    text = HEADER + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
-    registry_file.write_text(text, encoding="utf-8")
+    write_fields(entry, fields)
 
 
 if __name__ == "__main__":

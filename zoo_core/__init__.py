@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from zoo_core.architecture import Architecture as Architecture
     from zoo_core.architecture import ModelConfig as ModelConfig
     from zoo_core.errors import HubError as HubError
+    from zoo_core.errors import MetricError as MetricError
     from zoo_core.errors import RegistryError as RegistryError
     from zoo_core.errors import UnknownModelError as UnknownModelError
     from zoo_core.errors import ZooError as ZooError
+    from zoo_core.extractor import FeatureExtractor as FeatureExtractor
     from zoo_core.hookspecs import hookimpl as hookimpl
     from zoo_core.hub.publish import push as push
     from zoo_core.interfaces import Batch as Batch
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Encoder as Encoder
     from zoo_core.interfaces import Generator as Generator
     from zoo_core.interfaces import Trainer as Trainer
+    from zoo_core.metrics.evaluation import evaluate as evaluate
     from zoo_core.models import list_models as list_models
     from zoo_core.models import load as load
     from zoo_core.models import pull as pull
@@ -40,10 +43,12 @@ _HOME = {
     "Batch": "zoo_core.interfaces",
     "Discriminator": "zoo_core.interfaces",
     "Encoder": "zoo_core.interfaces",
+    "FeatureExtractor": "zoo_core.extractor",
     "GANSettings": "zoo_core.training.gan",
     "GANTrainer": "zoo_core.training.gan",
     "Generator": "zoo_core.interfaces",
     "HubError": "zoo_core.errors",
+    "MetricError": "zoo_core.errors",
     "ModelConfig": "zoo_core.architecture",
     "ModelEntry": "zoo_core.registries",
     "Registry": "zoo_core.registries",
@@ -52,6 +57,7 @@ _HOME = {
     "Trainer": "zoo_core.interfaces",
     "UnknownModelError": "zoo_core.errors",
     "ZooError": "zoo_core.errors",
+    "evaluate": "zoo_core.metrics.evaluation",
     "hookimpl": "zoo_core.hookspecs",
     "list_models": "zoo_core.models",
     "load": "zoo_core.models",

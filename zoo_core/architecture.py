@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import math
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zoo_core.errors import PluginError
+from zoo_core.importstrings import import_object, is_import_string
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Discriminator, Generator, Trainer
 
 ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class _ConfigMeta(msgspec.StructMeta):
@@ -113,7 +110,7 @@ class Architecture:
             target = getattr(self, role)
             if target is None and role in ("discriminator", "trainer"):
                 continue
-            if not isinstance(target, str) or not _IMPORT_STRING.fullmatch(target):
+            if not is_import_string(target):
                 raise PluginError(f"architecture {self.name}: {role} must be 'package.module:Class', not {target!r}")
 
     def config_class(self) -> type[ModelConfig]:
@@ -146,15 +143,7 @@ class Architecture:
 
     def _resolve(self, role: str, base: type) -> Any:
         target: str = getattr(self, role)
-        module, _, attribute = target.partition(":")
-        try:
-            # What a module prints while it is imported must not end up in a command's results.
-            with contextlib.redirect_stdout(sys.stderr):
-                found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # a plugin's module can fail in any way; whatever it is, say whose it is
-            raise PluginError(
-                f"architecture {self.name}: {role} {target!r} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+        found = import_object(target, f"architecture {self.name}: {role}")
         if not (isinstance(found, type) and issubclass(found, base)):
             raise PluginError(f"architecture {self.name}: {role} {target!r} is not a subclass of {base.__name__}")
         return found

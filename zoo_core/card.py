@@ -57,6 +57,8 @@ def model_card(
         metadata["datasets"] = [dataset]
     metadata["tags"] = list(dict.fromkeys(["zoo-core", architecture.name, *tags]))
     metadata["zoo"] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
+    if metrics:
+        metadata["metrics"] = list(metrics)
     if model_index:
         metadata["model-index"] = list(model_index)
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
@@ -105,20 +107,31 @@ def _training(settings: Settings | Mapping[str, Any] | None, dataset: str | None
 def _figures(metrics: Mapping[str, Metric]) -> str:
     if not metrics:
         return "## Figures\n\nNone were measured."
-    rows = [
-        f"| {_cell(name)} | {metric.value:g}{f' ± {metric.error:g}' if metric.error is not None else ''} "
-        f"| {_cell(' '.join(filter(None, (metric.dataset, metric.split)))) or '-'} "
-        f"| {f'{metric.samples:,}' if metric.samples is not None else '-'} "
-        f"| {metric.seed if metric.seed is not None else '-'} "
-        f"| {_cell(metric.extractor or '-')} | {_cell(metric.resizing or '-')} |"
-        for name, metric in metrics.items()
-    ]
+    rows = "\n".join(_figure(name, metric) for name, metric in metrics.items())
     return (
-        "## Figures\n\nComparable only with figures that were measured the same way: data, count, extractor, resizing."
-        "\n\n"
-        "| metric | value | against | samples | seed | extractor | resizing |\n|---|---|---|---|---|---|---|\n"
-        + "\n".join(rows)
+        "## Figures\n\nMeasured by `zoo eval`; ± is one standard deviation between draws of samples. Comparable only "
+        "with figures that were measured in the same way.\n\n"
+        "| metric | value | against | samples | seed | extractor | how |\n|---|---|---|---|---|---|---|\n" + rows
     )
+
+
+def _figure(name: str, metric: Metric) -> str:
+    cells = (
+        name,
+        f"{metric.value:g}" + (f" ± {metric.error:.2g}" if metric.error is not None else ""),
+        " ".join(filter(None, (metric.dataset, metric.split))),
+        f"{metric.samples:,}" if metric.samples is not None else "",
+        "" if metric.seed is None else metric.seed,
+        named_extractor(metric),
+        "; ".join(filter(None, (metric.resizing, metric.detail))),
+    )
+    return f"| {' | '.join(_cell(cell) or '-' for cell in cells)} |"
+
+
+def named_extractor(metric: Metric) -> str:
+    """The extractor of a figure with its version; empty for a figure that needs none."""
+    version = f" version {metric.version}" if metric.version is not None else ""
+    return f"{metric.extractor}{version}" if metric.extractor else ""
 
 
 def _limits(generator: Generator, dataset: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What a launcher of several processes says in the environment; asks nothing of torch."""
+"""What a launcher of several processes says in the environment; torch is asked only where there are several."""
 
 from __future__ import annotations
 
@@ -18,3 +18,14 @@ def first_process() -> bool:
 def local_rank() -> int:
     """Number of this process on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK") or 0)
+
+
+def own_device(name: str) -> str:
+    """What `auto` or `cuda` is for this one of several processes on a machine: each takes a GPU of its own."""
+    if name not in ("auto", "cuda") or process_count() == 1:
+        return name
+    import torch
+
+    if not torch.cuda.is_available():
+        return name
+    return f"cuda:{local_rank() % torch.cuda.device_count()}"

@@ -18,6 +18,8 @@ and exits with 1.
     ├── DeviceError                          a device or precision that is not there
     ├── DataError                            training data that cannot be used
     ├── SettingsError (ValueError)           a configuration or training setting is wrong
+    ├── MetricError                          something that cannot be measured, or figures that cannot be compared
+    ├── VerificationError                    a model is not what its registry entry states
     ├── TrainingError                        a run cannot start, go on or be resumed
     └── MissingExtraError                    an optional part of zoo-core is not installed
 """
@@ -150,6 +152,14 @@ class SettingsError(ZooError, ValueError):
 
 class ProcessError(ZooError):
     """The processes of one run cannot be connected, or one of them has ended."""
+
+
+class MetricError(ZooError):
+    """Something that cannot be measured as asked, or figures that cannot be compared."""
+
+
+class VerificationError(ZooError):
+    """A model loads, but is not what its registry entry states: its golden samples or its figures."""
 
 
 class TrainingError(ZooError):

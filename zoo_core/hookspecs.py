@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import click
 
     from zoo_core.architecture import Architecture
+    from zoo_core.extractor import FeatureExtractor
 
 API_VERSION = 1
 ENTRY_POINT_GROUP = "zoo.plugins"
@@ -34,6 +35,11 @@ def zoo_architectures() -> Iterable[Architecture]:  # type: ignore[empty-body]
 @hookspec
 def zoo_registry() -> Path | str | None:
     """The path of a registry.yaml that this plugin ships, or None."""
+
+
+@hookspec
+def zoo_metrics() -> Iterable[FeatureExtractor]:  # type: ignore[empty-body]
+    """The feature extractors that this plugin provides, for `zoo eval --extractor NAME`."""
 
 
 @hookspec

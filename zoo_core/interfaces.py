@@ -141,7 +141,13 @@ class Generator(nn.Module, ABC):
 
 
 class Encoder(ABC):
-    """A mixin for generators that also map samples to latents: `class VAE(Generator, Encoder)`."""
+    """A mixin for generators that also map samples to latents: `class VAE(Generator, Encoder)`.
+
+    Attributes:
+        binary: whether `log_likelihood` is of pixels that are black or white, 0 or 1 in [0, 1], and of no others.
+    """
+
+    binary: bool = False
 
     @abstractmethod
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -150,6 +156,17 @@ class Encoder(ABC):
         `x` is (N, *sample_shape) in the model's range; both results are (N, *latent_shape). A conditional
         encoder takes `labels`, (N,) class indices, as a second argument.
         """
+
+    def log_likelihood(self, x: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """log p(x|z) in nats, (N,), of samples (N, *sample_shape) in the model's range, for z (N, *latent_shape).
+
+        The prior of z is the standard normal. A model that overrides it has its ELBO and importance-weighted bound
+        measured by `zoo eval --metric elbo,iwae`.
+
+        Raises:
+            InterfaceError: where the model states no likelihood.
+        """
+        raise InterfaceError(f"{type(self).__qualname__} states no likelihood: it has no log_likelihood of its own")
 
     def reconstruct(self, x: Tensor, labels: Tensor | None = None, *, sample: bool = False) -> Tensor:
         """x through the latent and back: (N, *sample_shape) in the model's range.

@@ -43,7 +43,8 @@ DISCRIMINATOR = "discriminator.safetensors"
 CARD = "README.md"
 PREVIEW = "samples.png"
 TRAINING = "training.yaml"
-MODEL_FILES = (CONFIG, WEIGHTS, DISCRIMINATOR, CARD, PREVIEW, TRAINING)  # all that the format names
+GOLDEN = "golden.safetensors"
+MODEL_FILES = (CONFIG, WEIGHTS, DISCRIMINATOR, CARD, PREVIEW, TRAINING, GOLDEN)  # all that the format names
 MAX_CONFIG_BYTES = 2**20
 
 

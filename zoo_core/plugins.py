@@ -15,16 +15,17 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
 
 from zoo_core import hookspecs
 from zoo_core.architecture import Architecture, same_name
 from zoo_core.errors import PluginError, UnknownArchitectureError, printable
+from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
 from zoo_core.registries import core_index
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces import Generator
 
-MAX_ARCHITECTURES = 1000  # of one plugin: an endless iterator must end somewhere
+MAX_RESULTS = 1000  # of one hook of one plugin: an endless iterator must end somewhere
 DISABLE_VARIABLE = "ZOO_DISABLE_PLUGINS"
+_Result = TypeVar("_Result", Architecture, FeatureExtractor)
+_WORDS: dict[type, str] = {Architecture: "architecture", FeatureExtractor: "feature extractor"}
 _MODULE_OR_OBJECT = re.compile(r"\w+(\.\w+)*(\s*:\s*\w+(\.\w+)*)?(\s*\[.*\])?")
 
 
@@ -44,7 +47,7 @@ class PluginInfo:
     Attributes:
         entry_point: its name. distribution, version: of the package it came in. origin: the module it names.
         status: whether it is used. problem: why not, in one line. traceback: the whole story, where there is one.
-        architectures: what it provides. registry_file: of the models that it ships, or None.
+        architectures, extractors: what it provides. registry_file: of the models that it ships, or None.
     """
 
     entry_point: str
@@ -55,6 +58,7 @@ class PluginInfo:
     problem: str | None = None
     traceback: str | None = None
     architectures: tuple[Architecture, ...] = ()
+    extractors: tuple[FeatureExtractor, ...] = ()
     registry_file: Path | None = None
 
     @property
@@ -87,6 +91,8 @@ class PluginManager:
             disabled = os.environ.get(DISABLE_VARIABLE, "").split(",")
         self._disabled = {same_name(name.strip()) for name in disabled if name.strip()}
         self._owners = owners if owners is not None else _core_owners()
+        self._reserved = {("architecture", name): owner for name, owner in self._owners.items()}
+        self._reserved |= {("feature extractor", extractor.name): "zoo-core" for extractor in CORE_EXTRACTORS}
         self._hooks: dict[str, pluggy.PluginManager] = {}
         self.command_problems: list[str] = []
         loaded = [self._load(entry_point) for entry_point in entry_points]
@@ -198,34 +204,36 @@ class PluginManager:
             # A plugin that prints while it is imported must not end up in the output of `zoo list --json`.
             with contextlib.redirect_stdout(sys.stderr):
                 hooks = _register(info, entry_point.load())
-                architectures, registry_file = _architectures_of(hooks), _registry_of(hooks)
+                architectures = _results_of(hooks.hook.zoo_architectures, Architecture)
+                extractors = _results_of(hooks.hook.zoo_metrics, FeatureExtractor)
+                registry_file = _registry_of(hooks)
         except (Exception, SystemExit) as error:  # whatever a stranger's module raises, and sys.exit at import
             return _left_out(info, error)
         self._hooks[info.key] = hooks
-        return replace(info, architectures=architectures, registry_file=registry_file)
+        return replace(info, architectures=architectures, extractors=extractors, registry_file=registry_file)
 
     def _settle_names(self, loaded: list[PluginInfo]) -> list[PluginInfo]:
         """Leave out who takes a name that the core gives to another, then all who claim one name together."""
         loaded = [self._refuse_theft(info) for info in loaded]
-        claims: dict[str, list[PluginInfo]] = {}
+        claims: dict[tuple[str, str], list[PluginInfo]] = {}
         for info in loaded:
             if info.status == "ok":
-                for architecture in info.architectures:
-                    claims.setdefault(same_name(architecture.name), []).append(info)
-        quarrels = {name: infos for name, infos in claims.items() if len(infos) > 1}
+                for claim in _claims_of(info):
+                    claims.setdefault(claim, []).append(info)
+        quarrels = {claim: infos for claim, infos in claims.items() if len(infos) > 1}
         settled = []
         for info in loaded:
-            name = next((name for name, infos in quarrels.items() if info in infos), None)
-            if name is not None:
-                info = replace(info, status="left out", problem=_quarrel(name, quarrels[name]))
+            mine = next((claim for claim, infos in quarrels.items() if info in infos), None)
+            if mine is not None:
+                info = replace(info, status="left out", problem=_quarrel(mine, quarrels[mine]))
             settled.append(info)
         return settled
 
     def _refuse_theft(self, info: PluginInfo) -> PluginInfo:
-        for architecture in info.architectures:
-            owner = self._owners.get(same_name(architecture.name))
+        for kind, name in _claims_of(info):
+            owner = self._reserved.get((kind, name))
             if info.status == "ok" and owner is not None and same_name(owner) != same_name(info.distribution):
-                problem = f"the architecture {architecture.name!r} belongs to {owner}"
+                problem = f"the {kind} {name!r} belongs to {owner}"
                 return replace(info, status="left out", problem=problem)
         return info
 
@@ -317,21 +325,22 @@ def _register(info: PluginInfo, module: Any) -> pluggy.PluginManager:
     return hooks
 
 
-def _architectures_of(hooks: pluggy.PluginManager) -> tuple[Architecture, ...]:
+def _results_of(hook: pluggy.HookCaller, kind: type[_Result]) -> tuple[_Result, ...]:
+    """What a hook that returns Architectures or FeatureExtractors returned. Raises PluginError."""
     found: list[Any] = []
-    for result in hooks.hook.zoo_architectures():
+    for result in hook():
         if isinstance(result, (str, Mapping)) or not isinstance(result, Iterable):
-            raise PluginError(f"zoo_architectures must return Architectures, not {printable(repr(result), 80)}")
-        found.extend(itertools.islice(result, MAX_ARCHITECTURES + 1))
-    if len(found) > MAX_ARCHITECTURES:
-        raise PluginError(f"zoo_architectures returned more than {MAX_ARCHITECTURES:,} architectures")
+            raise PluginError(f"{hook.name} must return {kind.__name__}s, not {printable(repr(result), 80)}")
+        found.extend(itertools.islice(result, MAX_RESULTS + 1))
+    if len(found) > MAX_RESULTS:
+        raise PluginError(f"{hook.name} returned more than {MAX_RESULTS:,} {kind.__name__}s")
     names: set[str] = set()
-    for architecture in found:
-        if not isinstance(architecture, Architecture):
-            raise PluginError(f"zoo_architectures must return Architectures, not {printable(repr(architecture), 80)}")
-        if same_name(architecture.name) in names:
-            raise PluginError(f"it registers the architecture {architecture.name!r} twice")
-        names.add(same_name(architecture.name))
+    for item in found:
+        if not isinstance(item, kind):
+            raise PluginError(f"{hook.name} must return {kind.__name__}s, not {printable(repr(item), 80)}")
+        if same_name(item.name) in names:
+            raise PluginError(f"it registers the {_WORDS[kind]} {item.name!r} twice")
+        names.add(same_name(item.name))
     return tuple(found)
 
 
@@ -358,9 +367,18 @@ def _commands_of(hooks: pluggy.PluginManager, name: str) -> dict[str, click.Comm
     return dict(group.commands)
 
 
-def _quarrel(name: str, infos: Iterable[PluginInfo]) -> str:
+def _claims_of(info: PluginInfo) -> Iterator[tuple[str, str]]:
+    """What a plugin registers: the kind of thing in words, and its name."""
+    for architecture in info.architectures:
+        yield _WORDS[Architecture], same_name(architecture.name)
+    for extractor in info.extractors:
+        yield _WORDS[FeatureExtractor], same_name(extractor.name)
+
+
+def _quarrel(claim: tuple[str, str], infos: Iterable[PluginInfo]) -> str:
+    kind, name = claim
     who = " and ".join(f"{printable(info.entry_point, 40)} of {printable(info.distribution, 40)}" for info in infos)
-    return f"the architecture {name!r} is registered by {who}: neither is used until {DISABLE_VARIABLE} leaves one out"
+    return f"the {kind} {name!r} is registered by {who}: neither is used until {DISABLE_VARIABLE} leaves one out"
 
 
 def _left_out(info: PluginInfo, error: BaseException) -> PluginInfo:

@@ -57,18 +57,24 @@ class Metric(_Facts, frozen=True, kw_only=True):
     """A measured figure, with what it takes to measure it again.
 
     Attributes:
-        error: of the value, as one standard deviation.
-        samples: how many were compared. split: of the data set. resizing: how pictures came to the extractor's size.
+        error: of the value, as one standard deviation between `repeats` draws of samples.
+        fingerprint: sha256 of the data. samples: how many were compared. split: of the data set.
+        extractor, version: of the features. resizing: how pictures came to the extractor's size.
+        detail: what else decides the value.
     """
 
     value: Finite
     error: Finite | None = None
     dataset: str | None = None
     split: str | None = None
+    fingerprint: Digest | None = None
     samples: Count | None = None
     seed: Count | None = None
+    repeats: Length | None = None
     extractor: str | None = None
+    version: Length | None = None
     resizing: str | None = None
+    detail: str | None = None
 
 
 class TrainingFacts(_Facts, frozen=True, kw_only=True):

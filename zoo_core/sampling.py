@@ -25,7 +25,7 @@ BLOCK = 16
 # colour. Small networks gain up to a seventh from 256 over 64, large ones nothing but a need of memory.
 LARGEST_DEFAULT_BATCH, DEFAULT_BATCH_VALUES = 256, 2**20
 
-_LATENT_STREAM, _LABEL_STREAM = 0, 1
+_LATENT_STREAM, _LABEL_STREAM, _PIXEL_STREAM = 0, 1, 2
 _WORDS = 4  # 64-bit words that Philox4x64 yields for one value of its counter
 
 
@@ -57,9 +57,7 @@ def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncatio
         SamplingError: for a seed, start, count or truncation out of range.
     """
     _check_stream(seed, start, count)
-    raw = _draws(seed, _LATENT_STREAM, start, count, math.prod(shape))
-    # The upper 52 bits and a half: exact in float64 and never 0 or 1, where the inverse normal is infinite.
-    uniform = torch.from_numpy(((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+    uniform = _uniform(seed, _LATENT_STREAM, start, count, math.prod(shape))
     if truncation is not None:
         _check_truncation(truncation)
         tail = math.erfc(truncation / math.sqrt(2)) / 2
@@ -69,6 +67,27 @@ def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncatio
         normal = normal.clamp(-truncation, truncation)
     result: Tensor = normal.to(torch.float32).reshape(count, *shape)
     return result
+
+
+def _uniform(seed: int, stream: int, start: int, count: int, size: int) -> Tensor:
+    """Numbers (count, size) between 0 and 1, float64."""
+    raw = _draws(seed, stream, start, count, size)
+    # The upper 52 bits and a half: exact in float64 and never 0 or 1, where the inverse normal is infinite.
+    return torch.from_numpy(((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+
+
+def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
+    """Each pixel drawn black or white, as likely white as it is bright; a pure function of (seed, the picture's index).
+
+    Args:
+        pictures: (N, …) in [0, 1]. start: index of the first.
+
+    Returns:
+        (N, …), 0 or 1, float32.
+    """
+    _check_stream(seed, start, len(pictures))
+    uniform = _uniform(seed, _PIXEL_STREAM, start, len(pictures), math.prod(pictures.shape[1:]))
+    return (uniform.reshape(pictures.shape) < pictures).float()
 
 
 def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:

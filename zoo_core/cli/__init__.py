@@ -30,6 +30,8 @@ COMMANDS = {
     "traverse": ("traverse", "Change a model's latent, one dimension at a time."),
     "reconstruct": ("reconstruct", "Take pictures through a model's latent and back."),
     "train": ("train", "Train a model on your own data."),
+    "eval": ("evaluate", "Measure how good a model is: FID, KID and others."),
+    "verify": ("verify", "Check that models are what their registry states."),
     "plugins": ("plugins", "Show the installed plugins."),
     "registry": ("registry", "Work with registry files."),
     "doctor": ("doctor", "Check this installation and say how to mend it."),
@@ -132,7 +134,7 @@ def _commands_of_plugins() -> dict[str, click.Command]:
 @click.version_option(__version__, prog_name="zoo")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """A model zoo for generative models: list, sample, train, publish."""
+    """A model zoo for generative models: list, sample, train, measure, publish."""
     from zoo_core.hub.client import speak
 
     speak(lambda line: click.echo(f"zoo: {line}", err=True))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.messages import echo_facts, echo_json, report_problems
+from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
 
 if TYPE_CHECKING:
-    from zoo_core.registries import Metric, ModelEntry
+    from zoo_core.registries import ModelEntry
 
 
 @click.command("info")
@@ -72,22 +72,7 @@ def _how_it_was_made(entry: ModelEntry) -> list[tuple[str, object]]:
         training = entry.training
         source = f", from {training.configuration}" if training.configuration else ""
         facts.append(("training", f"{training.steps:,} steps of {training.batch_size}, seed {training.seed}{source}"))
-    return facts + [(name, _figure(metric)) for name, metric in entry.metrics.items()]
-
-
-def _figure(metric: Metric) -> str:
-    """A measured value with what it takes to measure it again."""
-    value = f"{metric.value:g}" + (f" ± {metric.error:g}" if metric.error is not None else "")
-    data = " ".join(part for part in (metric.dataset, metric.split) if part)
-    conditions = [
-        data,
-        f"{metric.samples:,} samples" if metric.samples is not None else "",
-        f"seed {metric.seed}" if metric.seed is not None else "",
-        metric.extractor or "",
-        metric.resizing or "",
-    ]
-    told = ", ".join(condition for condition in conditions if condition)
-    return f"{value} ({told})" if told else value
+    return facts + [(name, figure_line(metric)) for name, metric in entry.metrics.items()]
 
 
 def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:

@@ -7,11 +7,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.errors import printable
+
+if TYPE_CHECKING:
+    from zoo_core.registries import Metric
 
 _reported: set[str] = set()
 
@@ -54,3 +57,19 @@ def echo_facts(facts: Sequence[tuple[str, object]], margin: str = "") -> None:
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         click.echo(f"{margin}{name.ljust(width)}  {value}".rstrip())
+
+
+def figure_line(metric: Metric) -> str:
+    """A measured value with what it takes to measure it again."""
+    value = f"{metric.value:g}" + (f" ± {metric.error:g}" if metric.error is not None else "")
+    version = f" version {metric.version}" if metric.version is not None else ""
+    conditions = [
+        " ".join(part for part in (metric.dataset, metric.split) if part),
+        f"{metric.samples:,} samples" if metric.samples is not None else "",
+        f"seed {metric.seed}" if metric.seed is not None else "",
+        f"{metric.extractor}{version}" if metric.extractor else "",
+        metric.resizing or "",
+        metric.detail or "",
+    ]
+    told = ", ".join(condition for condition in conditions if condition)
+    return f"{value} ({told})" if told else value

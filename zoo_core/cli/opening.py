@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zoo_core.cli.messages import report_problems
 from zoo_core.cli.progress import hub_job
-from zoo_core.environment import local_rank, process_count
+from zoo_core.environment import own_device
 from zoo_core.hub.address import SCHEME, parse_address
 
 if TYPE_CHECKING:
@@ -31,24 +31,13 @@ def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Open
     with hub_job() as job:
         folder, entry = models.verified(name, job)
     report_problems(*(models.registry().problems if entry else ()))
-    generator = models.load(folder, device=_own_device(device), dtype=_dtype(precision))
+    generator = models.load(folder, device=own_device(device), dtype=_dtype(precision))
     return Opened(generator, entry.name if entry else _own_name(name, folder))
 
 
 def _own_name(name: str, folder: Path) -> str:
     """What a model without an entry is called: a repository by its own name, since its folder is named by a commit."""
     return parse_address(name).repo.partition("/")[2] if name.startswith(SCHEME) else folder.resolve().name
-
-
-def _own_device(device: str) -> str:
-    """Of several processes on one machine, each takes a GPU of its own."""
-    if device not in ("auto", "cuda") or process_count() == 1:
-        return device
-    import torch
-
-    if not torch.cuda.is_available():
-        return device
-    return f"cuda:{local_rank() % torch.cuda.device_count()}"
 
 
 def _dtype(precision: str) -> torch.dtype | None:

@@ -34,6 +34,7 @@ def list_plugins(verbose: bool, as_json: bool) -> None:
                     "status": info.status,
                     "problem": info.problem,
                     "architectures": [architecture.name for architecture in info.architectures],
+                    "extractors": [extractor.name for extractor in info.extractors],
                     "registry": str(info.registry_file) if info.registry_file else None,
                     "traceback": info.traceback,
                 }
@@ -46,7 +47,8 @@ def list_plugins(verbose: bool, as_json: bool) -> None:
         return
     rows = []
     for info in found.plugins:
-        provides = ", ".join(architecture.name for architecture in info.architectures)
+        names = [architecture.name for architecture in info.architectures]
+        provides = ", ".join(names + [extractor.name for extractor in info.extractors])
         remark = provides if info.status == "ok" else info.problem or ""
         rows.append((info.entry_point, f"{info.distribution} {info.version}", info.origin, info.status, remark))
     echo_columns(rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from zoo_core.card import END, TASK
+from zoo_core.card import END, TASK, named_extractor
 from zoo_core.errors import HubError, ModelFolderError, printable
 from zoo_core.registries import Metric
 
@@ -132,14 +132,24 @@ def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -
             dataset_name=metric.dataset or dataset or "unknown",
             dataset_split=metric.split,
             metric_type=kind,
-            metric_name=kind.upper() if len(kind) <= 4 else kind,
+            # Where the Hub shows it, nobody should take it for a figure in other features.
+            metric_name=f"{kind} ({named_extractor(metric)})" if metric.extractor else kind,
             metric_value=metric.value,
             metric_args={
                 key: value
-                for key in ("samples", "seed", "extractor", "resizing", "error")
+                for key in ("samples", "seed", "repeats", "extractor", "version", "resizing", "detail", "error")
                 if (value := getattr(metric, key)) is not None
             },
         )
         for kind, metric in metrics.items()
     ]
     return eval_results_to_model_index(name, results)
+
+
+def figures_of(text: str, place: Path) -> dict[str, float]:
+    """The values that a card's model-index states, by metric. Raises ModelFolderError for one that is none."""
+    try:
+        results = [result for index in read_metadata(text, place).get("model-index", []) for result in index["results"]]
+        return {metric["type"]: float(metric["value"]) for result in results for metric in result["metrics"]}
+    except (LookupError, TypeError, ValueError) as error:
+        raise ModelFolderError(place, f"has a model-index that is none: {printable(error, 120)}") from error

@@ -17,14 +17,16 @@ IMAGE_COLUMNS = ("image", "img", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
-def open_images(source: str | Path, *, image_column: str | None = None, label_column: str | None = None) -> ImageSource:
-    """Find the pictures in a Parquet file or folder, an image folder, or a Hub data set: its train split.
+def open_images(
+    source: str | Path, *, split: str = "train", image_column: str | None = None, label_column: str | None = None
+) -> ImageSource:
+    """Find the pictures in a Parquet file or folder, an image folder, or a Hub data set: one split of it.
 
     Raises:
-        DataError: where nothing is there, or not the column asked for.
+        DataError: where nothing is there, or not the split or the column asked for.
         MissingExtraError: where `datasets` is not installed.
     """
-    rows, name = _load_train_split(str(source))
+    rows, name = _load_split(str(source), split)
     if len(rows) == 0:
         raise DataError(f"{name} has no rows")
     image = _choose_column(rows.column_names, image_column, IMAGE_COLUMNS, name, "image")
@@ -48,7 +50,7 @@ def open_images(source: str | Path, *, image_column: str | None = None, label_co
     return ImageSource(rows, image, label, name, location=location if location.exists() else None)
 
 
-def _load_train_split(source: str) -> tuple[Any, str]:
+def _load_split(source: str, split: str) -> tuple[Any, str]:
     try:
         import datasets
     except ImportError:
@@ -64,8 +66,8 @@ def _load_train_split(source: str) -> tuple[Any, str]:
         if path.is_file():
             if path.suffix != ".parquet":
                 raise DataError(f"{source} is not a .parquet file; give a folder of pictures or Parquet files")
-            return datasets.load_dataset("parquet", data_files={"train": str(path)}, split="train"), path.stem
-        return datasets.load_dataset(str(path) if path.exists() else source, split="train"), name
+            return datasets.load_dataset("parquet", data_files={"train": str(path)}, split=split), path.stem
+        return datasets.load_dataset(str(path) if path.exists() else source, split=split), name
     except DataError:
         raise
     except Exception as error:  # the reasons range from pyarrow's to the network's; all mean: no data

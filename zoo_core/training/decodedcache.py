@@ -61,13 +61,13 @@ class Cached:
 
 def cache_folder() -> Path:
     """Where decoded pictures lie: `decoded` in ZOO_CACHE, else in this system's folder for what can be made again."""
-    return _user_cache() / "decoded"
+    return user_cache() / "decoded"
 
 
 def cache_file(files: SourceFiles, decoder: PictureDecoder) -> Path:
     """Where these pictures, decoded in this way, lie or would lie. Pillow's version is part of it: its codecs and its
     resizing decide the last bit of a pixel."""
-    facts = (files.key, len(decoder), decoder.image_column, decoder.channels, decoder.size)
+    facts = (files.key, str(decoder.rows.split), len(decoder), decoder.image_column, decoder.channels, decoder.size)
     key = hashlib.sha256(repr((*facts, DECODER_VERSION, PIL.__version__)).encode()).hexdigest()
     return cache_folder() / f"{key[:32]}.safetensors"
 
@@ -159,7 +159,8 @@ def free_space(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """ZOO_CACHE, else this system's folder for what can be made again; each kind of thing has a folder in it."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named).expanduser()

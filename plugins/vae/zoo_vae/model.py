@@ -96,6 +96,7 @@ class VAE(Generator, Encoder):
         self.num_classes = config.classes
         self.to_posterior = nn.Linear(features + (config.classes or 0), 2 * config.latent_size)
         self.from_latent = nn.Linear(config.latent_size + (config.classes or 0), features)
+        self.binary = config.likelihood == "bernoulli"
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The parameters of p(x|z), (N, *sample_shape): Bernoulli logits or Gaussian means."""
@@ -115,6 +116,9 @@ class VAE(Generator, Encoder):
         if self.config.likelihood == "bernoulli":
             return bernoulli_negative_log_likelihood(parameters, x)
         return gaussian_negative_log_likelihood(parameters, x, self.config.sigma)
+
+    def log_likelihood(self, x: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return -self.negative_log_likelihood(self.decode(z, labels), x)
 
     def elbo_terms(self, x: Tensor, labels: Tensor | None = None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """−log p(x|z) for one z drawn from q(z|x), and KL(q(z|x) ‖ p(z)): two (N,), in nats per picture.

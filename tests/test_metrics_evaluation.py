@@ -1,0 +1,273 @@
+"""`evaluate`: conditions, streaming, caches, shared files, processes, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from zoo_vae.model import VAE, VAEConfig
+from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
+
+from zoo_core import Generator
+from zoo_core.errors import DataError, MetricError
+from zoo_core.images import to_uint8
+from zoo_core.metrics import FeatureStatistics, compare, evaluate
+from zoo_core.metrics.datafeatures import data_statistics
+from zoo_core.metrics.extractors import open_extractor
+from zoo_core.metrics.neighbours import nearest, neighbours_picture
+from zoo_core.training.data import TrainingData, open_images
+
+MNIST = Path(__file__).parent / "data" / "mnist"
+
+
+@pytest.fixture(scope="module")
+def train():
+    return open_images(MNIST).decode(1, 28)
+
+
+class Replay(Generator):
+    """Draws pictures of a data set, one for each latent, in order."""
+
+    latent_shape, sample_shape = (1,), (1, 28, 28)
+
+    def __init__(self, pictures):
+        super().__init__()
+        self.register_buffer("pictures", pictures)
+
+    def latents(self, seed, start, count):
+        return torch.arange(start, start + count).float()[:, None] + 7 * seed
+
+    def forward(self, z, labels=None):
+        return self.from_unit(self.pictures[z[:, 0].long() % len(self.pictures)].float() / 255)
+
+
+def gan(size=28, channels=1):
+    torch.manual_seed(0)
+    config = VanillaGANConfig(
+        size=size, channels=channels, latent_size=4, generator_widths=(8,), discriminator_widths=(8,)
+    )
+    return VanillaGANGenerator(config).eval()
+
+
+def values(figures):
+    return {figure.metric: figure.value for figure in figures}
+
+
+def test_the_training_data_itself_is_as_good_as_can_be(train):
+    found = values(evaluate(Replay(train.samples), train, n=512))
+    assert found["fid"] == pytest.approx(0, abs=1e-3)
+    assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
+    assert found["kid"] < 0
+
+
+def test_noise_is_worse_than_digits(train):
+    digits = values(evaluate("vae-mnist", train, n=256))
+    noise = values(evaluate(gan(), train, n=256))
+    assert noise["fid"] > 3 * digits["fid"]
+    assert noise["kid"] > 3 * digits["kid"]
+    assert noise["precision"] < digits["precision"]
+
+
+def test_figures_are_those_of_the_pictures_that_are_saved(train):
+    """The same samples as 8-bit pictures, measured by hand."""
+    generator, extractor = gan(), open_extractor("digits")
+    pictures = torch.from_numpy(to_uint8(generator.sample(100, seed=4))).permute(0, 3, 1, 2)
+    by_hand = compare(
+        data_statistics(train, "train", extractor),
+        data_statistics(TrainingData.from_tensors(pictures), "none", extractor),
+        ["fid", "kid"],
+    )
+    found = values(evaluate(generator, train, metrics=["fid", "kid"], n=100, seed=4))
+    assert found == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 33, 512])
+def test_the_batch_changes_no_figure(batch_size, train):
+    found = values(evaluate(gan(), train, n=80, batch_size=batch_size))
+    assert found == pytest.approx(values(evaluate(gan(), train, n=80)), rel=1e-4, abs=1e-6)
+
+
+def test_a_figure_carries_what_it_takes_to_measure_it_again(train):
+    figures = evaluate(gan(), train, n=50, seed=3, repeats=3)
+    assert [figure.metric for figure in figures] == [
+        "fid", "kid", "kid_deviation", "precision", "recall", "density", "coverage",
+    ]  # fmt: skip
+    fid = figures[0]
+    assert (fid.samples, fid.seed, fid.repeats) == (50, 3, 3)
+    assert (fid.dataset, fid.split, fid.fingerprint) == ("mnist", "train", train.fingerprint)
+    assert (fid.extractor, fid.version, fid.resizing) == ("digits", 1, "antialiased bilinear to 28 x 28")
+    draws = [values(evaluate(gan(), train, metrics=["fid"], n=50, seed=seed))["fid"] for seed in (3, 4, 5)]
+    assert fid.value == pytest.approx(draws[0], rel=1e-6)
+    assert fid.error == pytest.approx(torch.tensor(draws).double().std().item(), rel=1e-4)
+    assert msgspec.convert(fid.to_dict(), type(fid)) == fid
+    assert fid.to_metric().value == pytest.approx(fid.value, rel=1e-5)
+
+
+def test_figures_of_other_conditions_refuse_to_be_compared(train):
+    (fid,) = evaluate(gan(), train, metrics=["fid"], n=50)
+    assert fid.difference(msgspec.structs.replace(fid, value=fid.value - 2, seed=9)) == pytest.approx(2)
+    for field, other in {
+        "extractor": "inception-v3", "version": 2, "weights": "0" * 64, "samples": 51, "metric": "kid", "split": "test",
+    }.items():  # fmt: skip
+        with pytest.raises(MetricError, match=f"cannot be compared: {field} is"):
+            fid.difference(msgspec.structs.replace(fid, **{field: other}))
+
+
+# The data
+
+
+def test_statistics_of_the_data_are_cached_by_what_they_are_of(train, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    extractor = open_extractor("digits")
+    first = data_statistics(train, "train", extractor)
+    (file,) = (tmp_path / "statistics").iterdir()
+    told = []
+    data_statistics(train, "test", extractor, tell=told.append)
+    other = TrainingData.from_tensors(train.samples[:100])
+    assert data_statistics(other, "train", extractor).count == 100
+    assert len(list((tmp_path / "statistics").iterdir())) == 3
+
+    asked = []
+    again = data_statistics(train, "train", extractor, progress=lambda *facts: asked.append(facts))
+    assert (asked, told) == ([], [])
+    assert torch.equal(again.kept, first.kept)
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    again = data_statistics(train, "train", extractor, tell=told.append)
+    assert "computed anew" in told[0]
+    assert torch.equal(again.kept, first.kept)
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing(train, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
+    told = []
+    assert data_statistics(train, "train", open_extractor("digits"), tell=told.append).count == 512
+    assert "not kept for the next time" in told[0]
+
+
+def test_shared_statistics_stand_for_the_data(train, tmp_path):
+    file = tmp_path / "mnist.safetensors"
+    expected = evaluate(gan(), train, n=60, save_statistics=file)
+    assert FeatureStatistics.load(file).facts["fingerprint"] == train.fingerprint
+    assert evaluate(gan(), file, n=60) == expected
+    with pytest.raises(MetricError, match="its shape is 1x28x28, not 1x32x32"):
+        evaluate(gan(size=32), file, n=60)
+    FeatureStatistics(9, torch.zeros(64), torch.zeros(64, 64), torch.zeros(9, 64), {}).save(
+        tmp_path / "odd.safetensors"
+    )
+    with pytest.raises(MetricError, match="does not state its dataset and split and fingerprint"):
+        evaluate(gan(), tmp_path / "odd.safetensors", n=60)
+    with pytest.raises(MetricError, match="elbo needs the pictures"):
+        evaluate("vae-mnist", file, metrics=["elbo"])
+
+
+def test_the_splits_are_told_apart():
+    assert len(open_images(MNIST, split="test")) == 128
+    assert len(open_images(MNIST)) == 512
+    with pytest.raises(DataError, match="validation"):
+        open_images(MNIST, split="validation")
+
+
+def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
+    """Of equal length, too, so that nothing but the split tells them apart."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    monkeypatch.setattr("zoo_core.training.imagesource.CACHED_FROM", 0)
+    rows = open_images(MNIST).rows.select(range(128))
+    from zoo_core.training.imagesource import ImageSource
+
+    first = ImageSource(rows, "image", "label", "mnist", location=MNIST).decode(1, 28)
+    second = open_images(MNIST, split="test").decode(1, 28)
+    assert len(first) == len(second) == 128
+    assert not torch.equal(first.samples, second.samples)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"metrics": ["fdi"]}, "there is no metric 'fdi'"),
+        ({"metrics": []}, "name at least one metric"),
+        ({"n": 1}, "at least 2 samples"),
+        ({"n": 5}, "k = 5 needs more than 5 pictures"),
+        ({"repeats": 0}, "1 repeat"),
+        ({"extractor": "clip"}, "no feature extractor 'clip'"),
+        ({"metrics": ["elbo"]}, "does not encode: it has no ELBO"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(arguments, reason, train):
+    with pytest.raises(MetricError, match=reason):
+        evaluate(gan(), train, **arguments)
+
+
+def test_grey_and_colour_are_not_compared(train):
+    with pytest.raises(MetricError, match="mnist is grey and the model's pictures are in colour"):
+        evaluate(gan(channels=3), MNIST)
+    colour = TrainingData.from_tensors(torch.zeros(9, 3, 28, 28, dtype=torch.uint8))
+    with pytest.raises(MetricError, match="is in colour and the model's pictures are grey"):
+        evaluate(gan(), colour)
+    with pytest.raises(MetricError, match="digits takes grey pictures"):
+        evaluate(gan(channels=3), colour, n=10)
+
+
+def test_pictures_of_another_size_are_not_compared(train):
+    with pytest.raises(MetricError, match=r"not 8-bit pictures of \(1, 32, 32\)"):
+        evaluate(gan(size=32), train)
+
+
+# Likelihoods
+
+
+def test_the_bounds_of_a_model_are_in_order_and_say_what_they_are(train):
+    torch.manual_seed(0)
+    vae = VAE(VAEConfig(latent_size=4, widths=(16,))).eval()
+    elbo, iwae = evaluate(vae, train, metrics=["elbo", "iwae"], n=40, importance_samples=20, split="train")
+    assert iwae.value < elbo.value
+    assert (elbo.samples, elbo.extractor) == (40, None)
+    assert elbo.detail == "bound on −log p(x) in nats, dynamic binarisation"
+    assert iwae.detail == "bound on −log p(x) in nats, dynamic binarisation, k = 20"
+    assert elbo.value == pytest.approx(784 * 0.6931, rel=0.1)  # an untrained decoder: a coin a pixel
+
+
+# Neighbours
+
+
+def test_the_nearest_neighbour_of_a_training_picture_is_itself(train):
+    rows = torch.tensor([3, 400, 511])
+    found = nearest(train.samples[rows], train, 3)
+    assert found[:, 0].tolist() == rows.tolist()
+    distances = (train.samples[3].double() - train.samples.double()).square().flatten(1).sum(1)
+    assert found[0].tolist() == distances.topk(3, largest=False).indices.tolist()
+
+
+def test_neighbours_are_drawn_to_the_right_of_the_sample(train):
+    picture = neighbours_picture(train.samples[:2], train, 4)
+    assert picture.shape == (2 * 30 + 2, 5 * 30 + 2, 1)
+    sample = train.samples[0, 0].numpy()
+    assert (picture[2:30, 2:30, 0] == sample).all()
+    assert (picture[2:30, 32:60, 0] == sample).all()
+
+
+# Several processes
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_does(tmp_path):
+    options = ["eval", "vae-mnist", "--data", str(MNIST), "--metric", "fid,kid,prdc,elbo,iwae", "-n", "100"]
+    options += ["--importance-samples", "5", "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ZOO_CACHE": str(tmp_path)}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    commands = ([*launcher, "-m", "zoo_core", *options], [sys.executable, "-m", "zoo_core", *options])
+    found = []
+    for number, command in enumerate(commands):
+        environment["ZOO_CACHE"] = str(tmp_path / str(number))
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append({figure["metric"]: figure["value"] for figure in json.loads(done.stdout)})
+    assert len(found[0]) == 9
+    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-6)

@@ -1,0 +1,241 @@
+"""Feature extractors: the two of the core, those of plugins, and files that are none."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from zoo_core.errors import MetricError, PluginError
+from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
+from zoo_core.metrics import inception
+from zoo_core.metrics.extractors import find_extractor, open_extractor
+from zoo_core.plugins import PluginManager
+from zoo_core.training.data import open_images
+
+MNIST = Path(__file__).parent / "data" / "mnist"
+
+
+def grey(count=4, size=28):
+    return torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+# digits
+
+
+def test_digits_tells_digits_that_it_has_not_seen():
+    data = open_images(MNIST, split="test").decode(1, 28)
+    network = open_extractor("digits").network
+    told = network.logits(data.samples).argmax(1)
+    assert (told == data.labels).double().mean() > 0.98
+
+
+def test_features_do_not_depend_on_what_else_is_in_the_batch():
+    extractor, pictures = open_extractor("digits"), grey(10)
+    parts = torch.cat([extractor(pictures[:3]), extractor(pictures[3:])])
+    torch.testing.assert_close(parts, extractor(pictures), rtol=1e-4, atol=1e-4)
+    assert parts.shape == (10, 64)
+
+
+def test_digits_of_32_pixels_have_nearly_the_features_of_28():
+    images = open_images(MNIST, split="test")
+    extractor = open_extractor("digits")
+    small, large = (extractor(images.decode(1, size).samples) for size in (28, 32))
+    assert (small - large).norm() < 0.2 * small.norm()
+
+
+def test_digits_refuses_colour_and_takes_no_file(tmp_path):
+    with pytest.raises(MetricError, match="digits takes grey pictures, not colour ones"):
+        open_extractor("digits").check(3)
+    with pytest.raises(MetricError, match="brings its own weights"):
+        open_extractor("digits", weights=tmp_path / "mine.safetensors")
+
+
+# inception-v3
+
+
+def weights():
+    """Random ones, the same everywhere, of a size that keeps activations in bounds."""
+    random = np.random.default_rng(0)
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in inception.FIDInception().state_dict().items()}
+    found = {}
+    for name in sorted(name for name in shapes if not name.endswith("num_batches_tracked")):
+        drawn = random.standard_normal(shapes[name], dtype=np.float32)
+        if name.endswith("conv.weight"):
+            drawn *= math.sqrt(2 / math.prod(shapes[name][1:]))
+        elif name.endswith(("running_var", "weight")):
+            drawn = 1 + np.abs(drawn) * 0.1
+        else:
+            drawn *= 0.1
+        found[name] = torch.from_numpy(np.asarray(drawn, np.float32))
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The same weights as safetensors and, with the classifier that the real file has, as .pth."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_file(weights(), folder / "inception.safetensors")
+    torch.save(
+        weights() | {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}, folder / "inception.pth"
+    )
+    return folder
+
+
+# What torch-fidelity 0.4.0 computes with these weights: features 0, 256, 512, … of two pictures of 40 x 52 in colour.
+FIDELITY = [
+    [0.0, 0.0, 0.4235658645629883, 0.33029890060424805, 0.2140946388244629, 0.5638269186019897, 0.0, 0.12074142694473267],
+    [0.0, 0.0, 0.4444783329963684, 0.3427117168903351, 0.14470897614955902, 0.5076180696487427, 0.0, 0.12297995388507843],
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_inception_computes_what_torch_fidelity_does(suffix, files):
+    pictures = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 3, 40, 52), dtype=np.uint8))
+    features = open_extractor("inception-v3", weights=files / f"inception.{suffix}")(pictures)
+    assert features.shape == (2, 2048)
+    torch.testing.assert_close(features[:, ::256], torch.tensor(FIDELITY), rtol=1e-3, atol=1e-4)
+    assert features.mean().item() == pytest.approx(1.1916143894195557, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_grey_pictures_are_three_equal_channels(files, monkeypatch):
+    monkeypatch.setenv("ZOO_INCEPTION_WEIGHTS", str(files / "inception.safetensors"))
+    extractor = open_extractor("inception-v3")
+    torch.testing.assert_close(extractor(grey(1)), extractor(grey(1).expand(-1, 3, -1, -1)), rtol=1e-5, atol=1e-5)
+
+
+def test_tensorflows_resizing_keeps_the_first_pixel_and_repeats_the_last():
+    """Pixel i of the result lies at i · 3 / 6 of the picture: 0, 0.5, 1, 1.5, 2, and 2.5 beyond the last."""
+    row = torch.tensor([[[[0.0, 2.0, 6.0]] * 3]])
+    assert inception.resize_as_tensorflow_1(row, 6)[0, 0, 0].tolist() == [0, 1, 2, 4, 6, 6]
+
+
+def test_without_a_file_inception_says_what_is_needed(monkeypatch):
+    monkeypatch.delenv("ZOO_INCEPTION_WEIGHTS", raising=False)
+    with pytest.raises(
+        MetricError, match=r"pt_inception-2015-12-05-6726825d\.pth.*--extractor-weights or ZOO_INCEPTION"
+    ):
+        open_extractor("inception-v3")
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("unpickled",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "there is no file"),
+        (b"thesis", "holds no weights"),
+        ([torch.zeros(2)], "no mapping of names to tensors"),
+        ({"weight": torch.zeros(2)}, "does not hold the weights of FID's Inception"),
+        ({"weight": Harmful()}, "holds no weights"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_nothing_in_it_is_run(content, reason, tmp_path, capsys):
+    file = tmp_path / "mine.pth"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        torch.save(content, file)
+    with pytest.raises(MetricError, match=reason):
+        open_extractor("inception-v3", weights=file)
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_a_tensor_of_another_shape_is_named(tmp_path):
+    save_file(weights() | {"Mixed_7c.branch1x1.bn.bias": torch.zeros(7)}, tmp_path / "mine.safetensors")
+    with pytest.raises(MetricError, match=r"1 tensors are missing, .*Mixed_7c\.branch1x1\.bn\.bias"):
+        open_extractor("inception-v3", weights=tmp_path / "mine.safetensors")
+
+
+# Names, and those of plugins
+
+
+def test_an_unknown_name_gives_close_ones():
+    with pytest.raises(MetricError, match="no feature extractor 'digit'; did you mean digits"):
+        find_extractor("digit")
+    assert find_extractor("Inception_V3").name == "inception-v3"
+
+
+PLUGIN = """
+    from zoo_core import hookimpl
+    from zoo_core.extractor import FeatureExtractor
+
+    @hookimpl
+    def zoo_metrics():
+        return [FeatureExtractor(name="{name}", version=2, summary="x", network="{module}.network:build",
+                                 dimensions=3, channels=(1, 3), resizing="none")]
+"""
+
+
+def plugins(site, *added):
+    for distribution, name in added:
+        site.add(distribution, PLUGIN.format(name=name, module=distribution.replace("-", "_")))
+    return {info.distribution: info for info in PluginManager(site.entry_points().values(), disabled=[]).plugins}
+
+
+def test_a_plugin_provides_an_extractor(site):
+    info = plugins(site, ("zoo-ring", "means"))["zoo-ring"]
+    assert (info.status, [extractor.title for extractor in info.extractors]) == ("ok", ["means version 2"])
+
+
+def test_a_core_extractor_cannot_be_taken_and_of_two_plugins_neither_has_the_name(site):
+    found = plugins(site, ("zoo-thief", "digits"), ("zoo-a", "means"), ("zoo-b", "Means".lower()))
+    assert found["zoo-thief"].problem == "the feature extractor 'digits' belongs to zoo-core"
+    for name in ("zoo-a", "zoo-b"):
+        assert "the feature extractor 'means' is registered by a of zoo-a and b of zoo-b" in found[name].problem
+
+
+@pytest.mark.parametrize("returned", ["'fid'", "['fid']", "3"])
+def test_a_hook_that_returns_something_else_costs_the_plugin_itself(returned, site):
+    hook = f"""
+        from zoo_core import hookimpl
+
+        @hookimpl
+        def zoo_metrics():
+            return {returned}
+    """
+    site.add("zoo-odd", hook)
+    (info,) = PluginManager(site.entry_points().values(), disabled=[]).plugins
+    assert info.status == "left out"
+    assert info.problem.startswith("zoo_metrics must return FeatureExtractors, not ")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "A b"},
+        {"version": 0},
+        {"version": True},
+        {"network": "nowhere"},
+        {"channels": (4,)},
+        {"dimensions": -1},
+    ],
+)
+def test_a_descriptor_of_another_form_is_refused(wrong):
+    facts = {
+        "name": "a",
+        "version": 1,
+        "summary": "",
+        "network": "a:b",
+        "dimensions": 2,
+        "channels": (1,),
+        "resizing": "",
+    }
+    FeatureExtractor(**facts)
+    with pytest.raises(PluginError, match=r"extractor"):
+        FeatureExtractor(**facts | wrong)
+
+
+@pytest.mark.parametrize("extractor", CORE_EXTRACTORS, ids=lambda extractor: extractor.name)
+def test_the_cores_extractors_say_what_they_are(extractor):
+    assert extractor.resizing
+    assert extractor.summary
+    assert (extractor.weights_variable is None) == (extractor.weights_source is None)

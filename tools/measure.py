@@ -1,0 +1,66 @@
+"""Measure bundled models, and write golden samples and figures beside their weights.
+
+    python tools/measure.py --data path/to/mnist [NAME...]
+    python tools/measure.py --cards [NAME...]
+
+The figures go into the model's card and the plugin's registry.yaml, with the digests of the files that are new by it.
+Without names, all bundled models are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+
+import msgspec
+from pluginregistry import folder_of, read_fields, write_card, write_fields
+
+import zoo_core as zoo
+from zoo_core.metrics import Figure, evaluate
+from zoo_core.metrics.golden import write_golden
+from zoo_core.registries import Metric, ModelEntry, core_index
+
+REPEATS = 5
+IWAE_PICTURES = 1000  # with k = 50 draws of each
+
+
+def measure(generator: zoo.Generator, data: str) -> list[Figure]:
+    """Features of 10,000 samples beside the train split; likelihood bounds of the test split, where there are any."""
+    figures = evaluate(generator, data, repeats=REPEATS)
+    if isinstance(generator, zoo.Encoder):
+        figures += evaluate(generator, data, metrics=["elbo"], split="test", repeats=REPEATS)
+        figures += evaluate(generator, data, metrics=["iwae"], split="test", repeats=REPEATS, n=IWAE_PICTURES)
+    return figures
+
+
+def enter(entry: ModelEntry, metrics: Mapping[str, Metric]) -> None:
+    """Put figures into the card and the registry."""
+    write_card(entry, metrics)
+    fields = read_fields(entry)
+    where = {key: fields.pop(key) for key in ("bundled", "files") if key in fields}  # last, as bundle.py has them
+    fields.pop("metrics", None)
+    write_fields(entry, fields | {"metrics": msgspec.to_builtins(metrics)} | where)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a bundled model")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--data", help="as `zoo eval` takes it, with a train and a test split")
+    given.add_argument("--cards", action="store_true", help="make the cards anew from the figures that are stated")
+    arguments = parser.parse_args()
+    for name in arguments.names or zoo.list_models():
+        entry = core_index()[name]
+        if arguments.cards:
+            enter(entry, zoo.registry()[name].metrics)
+            continue
+        generator = zoo.load(folder_of(entry), device="cpu")
+        write_golden(generator, folder_of(entry))
+        figures = measure(generator, arguments.data)
+        enter(entry, {figure.metric: figure.to_metric() for figure in figures})
+        print(name, *(f"{figure.metric} {figure.value:.4g}" for figure in figures), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""A plugin's registry.yaml and the cards of its models, as the tools of zoo-core write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import zoo_core as zoo
+from zoo_core.card import model_card
+from zoo_core.hub.cards import model_index
+from zoo_core.modelfolder import CARD, PREVIEW, TRAINING, file_sha256
+from zoo_core.plugins import manager
+from zoo_core.registries import Metric, ModelEntry
+
+HEADER = "# The bundled models of this plugin; written by the tools of zoo-core.\n"
+
+
+def registry_of(entry: ModelEntry) -> Path:
+    """The registry file of the plugin that provides the model."""
+    file = manager().owner(entry.architecture).registry_file
+    if file is None:
+        raise SystemExit(f"the plugin of {entry.name} ships no registry")
+    return file
+
+
+def folder_of(entry: ModelEntry) -> Path:
+    """Where the model lies, or is to lie, in the plugin's package."""
+    return registry_of(entry).parent / "weights" / entry.name
+
+
+def read_fields(entry: ModelEntry) -> dict[str, Any]:
+    """What the plugin's registry says of the model; nothing where it does not have it yet."""
+    content = yaml.safe_load(registry_of(entry).read_text(encoding="utf-8"))
+    found: dict[str, Any] = content["models"].get(entry.name, {})
+    return found
+
+
+def write_fields(entry: ModelEntry, fields: dict[str, Any]) -> None:
+    """Put the fields in the place of the model's own, with the digests of the files that lie in its folder now."""
+    file = registry_of(entry)
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    paths = sorted(folder_of(entry).iterdir())
+    files = {path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in paths}
+    content["models"][entry.name] = fields | {"files": files}
+    content["models"] = dict(sorted(content["models"].items()))
+    text = HEADER + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def write_card(entry: ModelEntry, metrics: Mapping[str, Metric]) -> None:
+    """Make the model's card anew from what its folder, the core's index and these figures say."""
+    folder = folder_of(entry)
+    settings = yaml.safe_load((folder / TRAINING).read_text(encoding="utf-8"))
+    settings.pop("model", None)  # the card has the configuration in full
+    card = model_card(
+        zoo.load(folder, device="cpu"),
+        manager().architecture(entry.architecture),
+        name=entry.name,
+        settings=settings,
+        dataset=entry.dataset,
+        license=entry.license,
+        summary=entry.summary,
+        tags=entry.tags,
+        metrics=metrics,
+        model_index=model_index(entry.name, metrics, entry.dataset),
+        plugin=entry.plugin,
+        preview=(folder / PREVIEW).is_file(),
+    )
+    (folder / CARD).write_bytes(card.encode())

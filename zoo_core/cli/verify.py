@@ -1,0 +1,57 @@
+"""`zoo verify`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.completion import ModelName
+from zoo_core.cli.messages import report_problems
+from zoo_core.errors import ZooError, printable
+
+if TYPE_CHECKING:
+    from zoo_core.metrics.verification import Verified
+
+
+@click.command("verify")
+@click.argument("name", type=ModelName(), required=False)
+@click.option("--all", "everything", is_flag=True, help="Every model that is bundled here.")
+@click.option("--metrics", "measure", is_flag=True, help="Measure the stated figures again; needs --data.")
+@click.option("--data", help="What the figures were measured on.")
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+def command(name: str | None, everything: bool, measure: bool, data: str | None, device: str) -> None:
+    """Check that the model NAME is what its registry states: digests, loading, golden samples, figures.
+
+    One line a model, on stdout where it is right and on stderr where it is not. The exit code is 1 where one is not.
+    """
+    if (name is None) == (not everything):
+        raise click.UsageError("give the NAME of a model, or --all")
+    if measure != (data is not None):
+        raise click.UsageError("--metrics and --data go together")
+    from zoo_core.models import registry
+
+    report_problems(*registry().problems)
+    names = [name] if name is not None else [entry.name for entry in registry().values() if entry.folder is not None]
+    failed = [one for one in names if not _verified(one, data, device)]
+    sys.exit(1 if failed else 0)
+
+
+def _verified(name: str, data: str | None, device: str) -> bool:
+    from zoo_core.metrics.verification import verify
+
+    try:
+        found = verify(name, data=data, device=device)
+    except ZooError as error:
+        click.echo(f"zoo: {printable(error, 2000)}", err=True)
+        return False
+    click.echo(f"{printable(name)}  {_summary(found)}")
+    return True
+
+
+def _summary(found: Verified) -> str:
+    parts = [f"{found.files} files", "loads", f"{found.golden} golden samples", f"{found.stated} figures"]
+    if found.measured:
+        parts.append(f"{found.measured} measured again")
+    return ", ".join(parts)

@@ -1,0 +1,90 @@
+"""FeatureExtractor, what a plugin registers for measuring samples, and those of the core. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo_core.architecture import ARCHITECTURE_NAME
+from zoo_core.errors import PluginError
+from zoo_core.importstrings import is_import_string
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureExtractor:
+    """A network that turns pictures into features, in which FID and its kin are measured.
+
+    Figures of different extractors, or of different versions of one, cannot be compared: whatever changes a feature
+    (weights, size, resizer, normalisation) is a new version.
+
+    Args:
+        name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
+        version: a whole number from 1.
+        summary: one line.
+        network: `package.module:function`, called once as `function(weights)` with the path of a file, or None where
+            none is given. It returns a torch.nn.Module in eval mode that maps pictures (N, C, H, W), uint8 from 0 to
+            255 and of any size, to features (N, dimensions), float32.
+        dimensions: how many features a picture has.
+        channels: of the pictures that the network takes, C: 1 for grey, 3 for colour.
+        resizing: how pictures come to the network's size, in a few words.
+        weights_variable: the environment variable that names the file of weights, for an extractor that does not bring
+            its own; None for one that does.
+        weights_source: where such a file comes from, as the end of a sentence.
+        paper: the address of the paper.
+
+    Raises:
+        PluginError: for a value of another form.
+    """
+
+    name: str
+    version: int
+    summary: str
+    network: str
+    dimensions: int
+    channels: tuple[int, ...]
+    resizing: str
+    weights_variable: str | None = None
+    weights_source: str | None = None
+    paper: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not ARCHITECTURE_NAME.fullmatch(self.name):
+            raise PluginError(f"extractor name {self.name!r} is not of the form {ARCHITECTURE_NAME.pattern}")
+        for field in ("version", "dimensions"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise PluginError(f"extractor {self.name}: {field} must be a whole number from 1, not {value!r}")
+        if not is_import_string(self.network):
+            raise PluginError(f"extractor {self.name}: network must be 'package.module:function', not {self.network!r}")
+        if not self.channels or not set(self.channels) <= {1, 3}:
+            raise PluginError(f"extractor {self.name}: channels must be of 1 and 3, not {self.channels!r}")
+
+    @property
+    def title(self) -> str:
+        """Name and version, as a message shows them."""
+        return f"{self.name} version {self.version}"
+
+
+CORE_EXTRACTORS = (
+    FeatureExtractor(
+        name="digits",
+        version=1,
+        summary="A small classifier of MNIST for grey digits, bundled",
+        network="zoo_core.metrics.digits:load",
+        dimensions=64,
+        channels=(1,),
+        resizing="antialiased bilinear to 28 x 28",
+    ),
+    FeatureExtractor(
+        name="inception-v3",
+        version=1,
+        summary="The Inception of FID, with the weights of 2015-12-05, from a file of yours",
+        network="zoo_core.metrics.inception:load",
+        dimensions=2048,
+        channels=(1, 3),
+        resizing="bilinear of TensorFlow 1 to 299 x 299, grey as three equal channels",
+        weights_variable="ZOO_INCEPTION_WEIGHTS",
+        weights_source="the file pt_inception-2015-12-05-6726825d.pth of pytorch-fid or "
+        "weights-inception-2015-12-05-6726825d.pth of torch-fidelity, or the same tensors in safetensors",
+        paper="https://arxiv.org/abs/1706.08500",
+    ),
+)

@@ -1,0 +1,61 @@
+"""Features of handwritten digits: a small classifier of MNIST, bundled, so that evaluation works without a network.
+
+Trained by tools/train_digits.py. What it computes decides every figure that names it, so that other weights, another
+size or another resizer are another version.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_core.errors import MetricError
+
+SIZE = 28  # pixels; pictures of other sizes are resized
+DIMENSIONS = 64
+WEIGHTS = Path(__file__).with_name("weights") / "digits-1.safetensors"
+
+
+def _convolution(width_in: int, width: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(width_in, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+
+
+class DigitNetwork(nn.Module):
+    """Four convolutions and two linear layers; its features are what the first linear layer gives, normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            *_convolution(1, 24, 1), *_convolution(24, 24, 2), *_convolution(24, 48, 1), *_convolution(48, 48, 2)
+        )
+        self.embedding = nn.Linear(48 * (SIZE // 4) ** 2, DIMENSIONS, bias=False)
+        self.norm = nn.BatchNorm1d(DIMENSIONS)
+        self.classifier = nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Linear(DIMENSIONS, 10))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Features (N, 64), float32, of grey pictures (N, 1, H, W), uint8; others than 28 x 28 are resized to it."""
+        x = pictures.float() / 255
+        if x.shape[2:] != (SIZE, SIZE):
+            x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
+        features: Tensor = self.norm(self.embedding(self.convolutions(x).flatten(1)))
+        return features
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Of the ten digits, (N, 10), for pictures as `forward` takes them."""
+        scores: Tensor = self.classifier(self(pictures))
+        return scores
+
+
+def load(weights: Path | None = None) -> DigitNetwork:
+    """The bundled network, or one from a file of the same tensors, in eval mode. Raises MetricError."""
+    file = weights or WEIGHTS
+    network = DigitNetwork()
+    try:
+        network.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise MetricError(f"{file} does not hold the weights of digits: {error}; install zoo-core again") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,62 @@
+"""Golden samples: a few pictures stored beside a model's weights, that it must make again.
+
+They tell what no digest can: that the code around the weights still computes what it did when they were published.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from zoo_core.atomic import write_bytes
+from zoo_core.errors import VerificationError, printable
+from zoo_core.images import to_uint8
+from zoo_core.interfaces import Generator
+from zoo_core.modelfolder import GOLDEN
+
+COUNT, SEED = 16, 0
+TOLERANCE = 1  # 8-bit steps between machines, whose arithmetic rounds otherwise
+
+
+def write_golden(generator: Generator, folder: Path) -> Path:
+    """Store samples 0 … COUNT − 1 of seed SEED as `samples`, (N, C, H, W) uint8. Raises OutputError."""
+    path = folder / GOLDEN
+    write_bytes(path, save({"samples": _pictures(generator, COUNT)}))
+    return path
+
+
+def check_golden(generator: Generator, folder: Path) -> int:
+    """How many golden samples the folder holds, all of which the model has made again, within one 8-bit step.
+
+    0 where it holds none.
+
+    Raises:
+        VerificationError: where they differ; says which, and by how much.
+    """
+    path = folder / GOLDEN
+    if not path.is_file():
+        return 0
+    try:
+        stored = load_file(path)["samples"]
+    except (OSError, SafetensorError, LookupError) as error:
+        raise VerificationError(f"{printable(path)} holds no samples: {printable(error, 120)}") from error
+    expected = (tuple(stored.shape[1:]), stored.dtype)
+    if len(stored) == 0 or expected != (tuple(generator.sample_shape), torch.uint8):
+        raise VerificationError(f"{printable(path)} holds {stored.dtype} samples of {expected[0]}, not the model's")
+    steps = (_pictures(generator, len(stored)).int() - stored.int()).abs().flatten(1).amax(1)
+    worst = int(steps.argmax())
+    if steps[worst] > TOLERANCE:
+        wrong = int((steps > TOLERANCE).sum())
+        raise VerificationError(
+            f"{printable(folder)}: {wrong} of {len(stored)} golden samples are not made again: "
+            f"sample {worst} of seed {SEED} differs by {int(steps[worst])} 8-bit steps, and {TOLERANCE} is allowed"
+        )
+    return len(stored)
+
+
+def _pictures(generator: Generator, count: int) -> Tensor:
+    return torch.from_numpy(to_uint8(generator.sample(count, seed=SEED))).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,71 @@
+"""What is measured and what with: a generator of pictures, and data that is like its samples in form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from zoo_core.environment import own_device
+from zoo_core.errors import MetricError, printable
+from zoo_core.interfaces import Generator
+from zoo_core.models import load
+from zoo_core.training.data import open_images
+from zoo_core.training.trainingdata import TrainingData
+
+
+def load_generator(model: str | Path | Generator, device: str) -> Generator:
+    """The model itself, or the one of that name or folder."""
+    if isinstance(model, Generator):
+        return model
+    return load(model, device=own_device(device))
+
+
+def picture_shape(generator: Generator) -> tuple[int, int, int]:
+    """(channels, size, size). Raises MetricError for a model that makes something else."""
+    shape = tuple(generator.sample_shape)
+    if generator.kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
+        raise MetricError(f"{type(generator).__qualname__} makes samples of {shape}, not square pictures")
+    return shape[0], shape[1], shape[2]
+
+
+def open_data(
+    data: str | Path | TrainingData,
+    shape: tuple[int, int, int],
+    split: str = "train",
+    tell: Callable[[str], object] = lambda line: None,
+) -> TrainingData | Path:
+    """The data as pictures of a model's shape, or the path of a file of statistics.
+
+    Raises:
+        DataError: where it cannot be read. MetricError: where it is in colour and the model grey, or the reverse.
+    """
+    if not isinstance(data, TrainingData):
+        if Path(data).suffix == ".safetensors":
+            return Path(data).expanduser()
+        images = open_images(data, split=split)
+        _check_channels(images.name, images.shape[0], shape[0])
+        data = images.decode(shape[0], shape[1])
+        for note in data.notes:
+            tell(note)
+    _check_channels(data.name, data.sample_shape[0], shape[0])
+    if data.sample_shape != shape or data.samples.dtype != torch.uint8:
+        raise MetricError(f"{printable(data.name)} has samples of {data.sample_shape}, not 8-bit pictures of {shape}")
+    return data
+
+
+def _check_channels(name: str, of_data: int, of_model: int) -> None:
+    if of_data != of_model:
+        kind = {1: "grey", 3: "in colour"}
+        raise MetricError(
+            f"{printable(name)} is {kind[of_data]} and the model's pictures are {kind[of_model]}: "
+            "a distance between them would measure that alone"
+        )
+
+
+def require_pictures(source: TrainingData | Path, metric: str) -> TrainingData:
+    """The data, where it is no file of statistics. Raises MetricError."""
+    if isinstance(source, Path):
+        raise MetricError(f"{metric} needs the pictures of the data, and {printable(source)} is a file of statistics")
+    return source
