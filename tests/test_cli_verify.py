@@ -65,7 +65,7 @@ def enter(folder, metrics):
         path.name: {"sha256": file_sha256(path), "size": path.stat().st_size} for path in (folder / "mine").iterdir()
     }
     entry = {
-        "architecture": "vanilla_gan", "bundled": "mine", "files": files, "metrics": msgspec.to_builtins(metrics),
+        "dataset": "mnist", "architecture": "vanilla_gan", "bundled": "mine", "files": files, "metrics": msgspec.to_builtins(metrics),
     }  # fmt: skip
     (folder / "registry.yaml").write_text(yaml.safe_dump({"version": 1, "models": {"mine": entry}}))
 
@@ -92,6 +92,14 @@ def test_its_figures_are_measured_again(mine):
     result = run("mine", "--metrics", "--data", MNIST)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == "mine  4 files, loads, 16 golden samples, 3 figures, 3 measured again\n"
+
+
+def test_data_is_named_by_its_data_set(mine):
+    assert (
+        "3 measured again" in run("mine", "--metrics", "--data", f"mnist={MNIST}", "--data", "emoji=./nowhere").stdout
+    )
+    assert "3 measured again" in run("mine", "--metrics", "--data", "emoji=./nowhere", "--data", MNIST).stdout
+    fails(run("mine", "--metrics", "--data", f"emoji={MNIST}"), "its figures are of mnist; --data mnist=PATH")
 
 
 @pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", GOLDEN])

@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import report_problems
-from zoo_core.errors import ZooError, printable
+from zoo_core.errors import MetricError, ZooError, printable
 
 if TYPE_CHECKING:
     from zoo_core.metrics.verification import Verified
@@ -19,35 +19,52 @@ if TYPE_CHECKING:
 @click.argument("name", type=ModelName(), required=False)
 @click.option("--all", "everything", is_flag=True, help="Every model that is bundled here.")
 @click.option("--metrics", "measure", is_flag=True, help="Measure the stated figures again; needs --data.")
-@click.option("--data", help="What the figures were measured on.")
+@click.option(
+    "--data", "sources", metavar="[DATASET=]DATA", multiple=True, help="What the figures of a data set, or all, are of."
+)
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def command(name: str | None, everything: bool, measure: bool, data: str | None, device: str) -> None:
+def command(name: str | None, everything: bool, measure: bool, sources: tuple[str, ...], device: str) -> None:
     """Check that the model NAME is what its registry states: digests, loading, golden samples, figures.
 
     One line a model, on stdout where it is right and on stderr where it is not. The exit code is 1 where one is not.
     """
     if (name is None) == (not everything):
         raise click.UsageError("give the NAME of a model, or --all")
-    if measure != (data is not None):
+    if measure != bool(sources):
         raise click.UsageError("--metrics and --data go together")
     from zoo_core.models import registry
 
     report_problems(*registry().problems)
     names = [name] if name is not None else [entry.name for entry in registry().values() if entry.folder is not None]
-    failed = [one for one in names if not _verified(one, data, device)]
+    failed = [one for one in names if not _verified(one, sources, device)]
     sys.exit(1 if failed else 0)
 
 
-def _verified(name: str, data: str | None, device: str) -> bool:
+def _verified(name: str, sources: tuple[str, ...], device: str) -> bool:
     from zoo_core.metrics.verification import verify
 
     try:
-        found = verify(name, data=data, device=device)
+        found = verify(name, data=_data_for(name, sources), device=device)
     except ZooError as error:
         click.echo(f"zoo: {printable(error, 2000)}", err=True)
         return False
     click.echo(f"{printable(name)}  {_summary(found)}")
     return True
+
+
+def _data_for(name: str, sources: tuple[str, ...]) -> str | None:
+    """The data that is named for the model's data set, or for all. Raises MetricError where there is none for it."""
+    from zoo_core.models import registry
+
+    named = dict(source.split("=", 1) for source in sources if "=" in source)
+    plain = [source for source in sources if "=" not in source]
+    entry = registry().get(name)
+    if entry is not None and entry.dataset in named:
+        return named[entry.dataset]
+    if sources and not plain and entry is not None and entry.metrics:
+        dataset = printable(entry.dataset or "DATASET", 80)
+        raise MetricError(f"{entry.name}: its figures are of {dataset}; --data {dataset}=PATH says where that lies")
+    return plain[-1] if plain else None
 
 
 def _summary(found: Verified) -> str:
