@@ -72,7 +72,7 @@ def test_the_tables_of_settings_are_the_settings_with_their_defaults(heading, se
 @pytest.fixture
 def guide(site):
     """The guide's plugin, installed: the environment of a process that sees it, and its remaining blocks."""
-    hooks, model, trainer, tests, rings, rings_trained = blocks(ROOT / "docs" / "plugins.md", "python")
+    hooks, model, trainer, tests, rings, rings_trained, *_ = blocks(ROOT / "docs" / "plugins.md", "python")
     site.add("zoo-ring", hooks, model=model, trainer=trainer, rings=rings)
     return site.environment(), tests, rings_trained
 

@@ -28,7 +28,7 @@ from zoo_core.registries import core_index
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-NAMES = {"config.json", "model.safetensors", "README.md", "samples.png", "training.yaml"}
+NAMES = {"config.json", "model.safetensors", "README.md", "samples.png", "training.yaml", "golden.safetensors"}
 
 
 def files_of(hub: Hub, repo: str = REPO, revision: str = "main") -> dict[str, bytes]:
