@@ -234,6 +234,17 @@ def test_the_bounds_of_a_model_are_in_order_and_say_what_they_are(train):
     assert elbo.value == pytest.approx(784 * 0.6931, rel=0.1)  # an untrained decoder: a coin a pixel
 
 
+def test_a_conditional_model_is_told_the_classes_of_the_data(train):
+    torch.manual_seed(0)
+    vae = VAE(VAEConfig(latent_size=4, widths=(16,), conditional=True)).eval()
+    (told,) = evaluate(vae, train, metrics=["iwae"], n=30, importance_samples=5)
+    others = TrainingData.from_tensors(train.samples, (train.labels + 1) % 10)
+    (mistold,) = evaluate(vae, others, metrics=["iwae"], n=30, importance_samples=5)
+    assert told.value != mistold.value
+    with pytest.raises(MetricError, match="has no labels"):
+        evaluate(vae, TrainingData.from_tensors(train.samples), metrics=["elbo"], n=30)
+
+
 # Neighbours
 
 
