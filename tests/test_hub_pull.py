@@ -557,9 +557,9 @@ def test_offline_the_cache_is_used_and_no_socket_opened(hub: Hub, pinned, comman
 
 
 def test_offline_what_is_not_there_is_one_line(hub: Hub, pinned, tmp_path):
-    missing = "config.json, model.safetensors, README.md, samples.png, training.yaml are not in the cache"
-    fails(offline("pull", "digits"), "not in the cache", "HF_HUB_OFFLINE keeps the network out")
-    assert missing.split(",")[0] in offline("pull", "digits").stderr
+    fails(
+        offline("pull", "digits"), "model.safetensors", "are not in the cache, and HF_HUB_OFFLINE keeps the network out"
+    )
     fails(offline("pull", f"hf://{REPO}"), "it is not in the cache as a whole, and HF_HUB_OFFLINE")
     fails(offline("push", BUNDLED, "alice/new"), "HF_HUB_OFFLINE")
     fails(offline("search", "x"), "HF_HUB_OFFLINE")
