@@ -26,10 +26,11 @@ def latents(generator: Generator) -> Tensor:
     return generator.latents(0, 0, COUNT)
 
 
-def forward(generator: Generator, labels: Tensor | None = None) -> Tensor:
-    """Samples (COUNT, *sample_shape) of the first latents, in the model's range; every class in turn by default."""
+def forward(generator: Generator, labels: Tensor | None = None, *, z: Tensor | None = None) -> Tensor:
+    """Samples (COUNT, *sample_shape) in the model's range, by default of the first latents and every class in turn."""
+    z = latents(generator) if z is None else z
     with torch.no_grad():
-        x: Tensor = generator(latents(generator), labels if labels is not None else labels_for(generator, COUNT))
+        x: Tensor = generator(z, labels if labels is not None else labels_for(generator, COUNT))
     return x
 
 
@@ -49,7 +50,8 @@ def demand_sound_samples(generator: Generator) -> None:
 
 def is_deterministic(generator: Generator) -> bool:
     """Whether two forwards of the same latents in eval mode give the same."""
-    return torch.equal(forward(generator), forward(generator))
+    z = latents(generator)
+    return torch.equal(forward(generator, z=z), forward(generator, z=z))
 
 
 def highest_logit(discriminator: Discriminator | None, x: Tensor, labels: Tensor | None, sign: int) -> float:
