@@ -9,6 +9,7 @@ and exits with 1.
     ├── RegistryError                        a registry.yaml is wrong: file, line, field
     ├── PluginError                          a plugin, or what it gave, is wrong
     ├── InterfaceError (TypeError)           a Generator, Trainer, … does not keep its contract
+    │   └── ContractError (AssertionError)   … or behaves against it: what zoo_core.testing found
     ├── ModelFolderError                     a folder is not a model that can be trusted
     │   └── DigestError                      a file's sha256 is not the one that is stated
     ├── HubError                             the Hub refused, lacks it, or does not answer
@@ -93,6 +94,10 @@ class PluginError(ZooError):
 
 class InterfaceError(ZooError, TypeError):
     """A class of a plugin does not keep the contract of its interface."""
+
+
+class ContractError(InterfaceError, AssertionError):
+    """An architecture behaves against its interfaces; an AssertionError, so that pytest shows it as a failure."""
 
 
 class ModelFolderError(ZooError):

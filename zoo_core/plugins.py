@@ -45,7 +45,7 @@ class PluginInfo:
     """An installed plugin and what became of it.
 
     Attributes:
-        entry_point: its name. distribution, version: of the package it came in. origin: the module it names.
+        entry_point: its name. distribution, version: of the package it came in. module: the one that it names.
         status: whether it is used. problem: why not, in one line. traceback: the whole story, where there is one.
         architectures, extractors: what it provides. registry_file: of the models that it ships, or None.
     """
@@ -53,7 +53,7 @@ class PluginInfo:
     entry_point: str
     distribution: str
     version: str
-    origin: str
+    module: str
     status: Literal["ok", "disabled", "left out"] = "ok"
     problem: str | None = None
     traceback: str | None = None
@@ -97,7 +97,7 @@ class PluginManager:
         self.command_problems: list[str] = []
         loaded = [self._load(entry_point) for entry_point in entry_points]
         found = self._settle_names(loaded) + unreadable
-        self.plugins = sorted(found, key=lambda info: (info.distribution, info.entry_point, info.origin))
+        self.plugins = sorted(found, key=lambda info: (info.distribution, info.entry_point, info.module))
         self.architectures = {
             same_name(architecture.name): (architecture, info)
             for info in self.plugins
@@ -192,7 +192,7 @@ class PluginManager:
     def _load(self, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
         distribution, version = _name_and_version(entry_point.dist)
         info = PluginInfo(
-            entry_point=entry_point.name, distribution=distribution, version=version, origin=entry_point.value
+            entry_point=entry_point.name, distribution=distribution, version=version, module=entry_point.value
         )
         if self._disabled & {"all", same_name(info.entry_point), same_name(info.distribution)}:
             return replace(info, status="disabled", problem=f"{DISABLE_VARIABLE} leaves it out")
@@ -288,7 +288,7 @@ def _installed_entry_points() -> tuple[list[importlib.metadata.EntryPoint], list
                 found.setdefault(name, [point for point in distribution.entry_points if point.group == group])
             except Exception as error:  # the very one, perhaps of a package that is no plugin
                 if f"[{group}]" in (distribution.read_text("entry_points.txt") or ""):
-                    info = PluginInfo(entry_point="unknown", distribution=name, version=version, origin="unknown")
+                    info = PluginInfo(entry_point="unknown", distribution=name, version=version, module="unknown")
                     unreadable.append(_left_out(info, PluginError(f"its entry_points.txt cannot be read: {error}")))
         return list(itertools.chain.from_iterable(found.values())), unreadable
 

@@ -30,7 +30,7 @@ def list_plugins(verbose: bool, as_json: bool) -> None:
                     "entry_point": info.entry_point,
                     "distribution": info.distribution,
                     "version": info.version,
-                    "origin": info.origin,
+                    "module": info.module,
                     "status": info.status,
                     "problem": info.problem,
                     "architectures": [architecture.name for architecture in info.architectures],
@@ -50,7 +50,7 @@ def list_plugins(verbose: bool, as_json: bool) -> None:
         names = [architecture.name for architecture in info.architectures]
         provides = ", ".join(names + [extractor.name for extractor in info.extractors])
         remark = provides if info.status == "ok" else info.problem or ""
-        rows.append((info.entry_point, f"{info.distribution} {info.version}", info.origin, info.status, remark))
+        rows.append((info.entry_point, f"{info.distribution} {info.version}", info.module, info.status, remark))
     echo_columns(rows)
     if commands:
         click.echo(f"commands of plugins: {', '.join(sorted(map(printable, commands)))}")

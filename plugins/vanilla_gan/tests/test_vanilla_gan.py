@@ -1,13 +1,20 @@
-"""The MLP GAN: shapes, widths, activations, and a step of training on any device."""
+"""The MLP GAN: the contract, shapes, widths and activations."""
 
 import pytest
 import torch
 from torch import nn
 from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANDiscriminator, VanillaGANGenerator
-from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
-from zoo_core import Batch, GANSettings
-from zoo_core.training.loop import prepare
+from zoo_core.testing import ArchitectureContract
+
+
+class TestVanillaGAN(ArchitectureContract):
+    architecture = "vanilla_gan"
+    config = {"size": 8, "latent_size": 4, "generator_widths": (16,), "discriminator_widths": (16,)}
+
+
+class TestConditionalVanillaGAN(TestVanillaGAN):
+    config = TestVanillaGAN.config | {"conditional": True, "num_classes": 3}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -37,11 +44,3 @@ def test_every_activation_runs(activation):
 def test_what_cannot_be_built_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         VanillaGANConfig(**wrong)
-
-
-def test_a_training_step_runs_on_the_meta_device():
-    trainer = VanillaGANTrainer(VanillaGANConfig(), GANSettings(batch_size=4), (1, 28, 28))
-    trainer.device = torch.device("meta")
-    prepare(trainer)
-    figures = trainer.training_step(Batch(torch.empty(4, 1, 28, 28, device="meta")))
-    assert {value.device.type for value in figures.values()} == {"meta"}

@@ -1,0 +1,448 @@
+"""The contract tests can fail: small broken plugins, each caught by the one test that names what is wrong with it.
+
+A sound plugin is written down once for a GAN and once for a VAE. A mutation changes a line or two of it; all mutants
+are installed side by side, and pytest runs the whole contract on each in one process.
+"""
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.conftest import Site
+
+HOOKS = '''
+    """A plugin for the contract's own tests."""
+    from zoo_core import Architecture, hookimpl
+
+    @hookimpl
+    def zoo_architectures():
+        return [Architecture(name="NAME", summary="Pictures of two kinds", config="MODULE.model:Config",
+                             generator="MODULE.model:Model", DISCRIMINATOR trainer="MODULE.model:ModelTrainer")]
+'''
+CONFIG = '''
+    from typing import Annotated
+
+    import msgspec
+    import torch
+    from msgspec import Meta
+    from torch import nn
+
+    from zoo_core import Batch, Discriminator, Encoder, GANTrainer, Generator, ModelConfig, Settings, Trainer
+    from zoo_core.conditioning import append_one_hot
+    from zoo_core.losses import bernoulli_negative_log_likelihood, kl_divergence, negative_elbo
+
+
+    class Config(ModelConfig, frozen=True):
+        """A configuration.
+
+        Args:
+            width: of the hidden layer.
+            num_classes: of the labels; 0: none.
+        """
+
+        width: Annotated[int, Meta(ge=1, le=64)] = 16
+        num_classes: Annotated[int, Meta(ge=0, le=10)] = 0
+'''
+GAN = '''
+    class Model(Generator):
+        """z (N, 4) to pictures (N, 1, 8, 8) in [-1, 1]."""
+
+        latent_shape = (4,)
+        sample_shape = (1, 8, 8)
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.num_classes = config.num_classes or None
+            self.layers = nn.Sequential(
+                nn.Linear(4 + config.num_classes, config.width), nn.LeakyReLU(0.2), nn.Linear(config.width, 64), nn.Tanh()
+            )
+
+        def forward(self, z, labels=None):
+            z = append_one_hot(z, labels, self.num_classes)
+            return self.layers(z).unflatten(1, (1, 8, 8))
+
+
+    class Judge(Discriminator):
+        """Pictures (N, 1, 8, 8) to logits (N,)."""
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.num_classes = config.num_classes or None
+            self.layers = nn.Sequential(
+                nn.Linear(64 + config.num_classes, config.width), nn.LeakyReLU(0.2), nn.Linear(config.width, 1)
+            )
+
+        def forward(self, x, labels=None):
+            x = append_one_hot(x.flatten(1), labels, self.num_classes)
+            return self.layers(x).squeeze(1)
+
+
+    class ModelTrainer(GANTrainer):
+        """The shared GAN step."""
+
+        def build(self):
+            self.set_networks(Model(self.config), Judge(self.config))
+'''
+VAE = '''
+    class Model(Generator, Encoder):
+        """z (N, 4) to pictures (N, 1, 8, 8) in [0, 1]."""
+
+        latent_shape = (4,)
+        sample_shape = (1, 8, 8)
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, config.width), nn.ReLU(), nn.Linear(config.width, 8))
+            self.decoder = nn.Sequential(nn.Linear(4, config.width), nn.ReLU(), nn.Linear(config.width, 64))
+
+        def decode(self, z):
+            return self.decoder(z).unflatten(1, (1, 8, 8))
+
+        def posterior(self, x):
+            return self.encoder(x).chunk(2, dim=1)
+
+        def forward(self, z, labels=None):
+            return torch.sigmoid(self.decode(z))
+
+        def encode(self, x):
+            return self.posterior(x)
+
+        def to_unit(self, x):
+            return x
+
+        def from_unit(self, x):
+            return x
+
+
+    class ModelTrainer(Trainer):
+        """One step of Adam on -ELBO."""
+
+        def build(self):
+            vae = Model(self.config)
+            self.modules = {"generator": vae}
+            self.optimizers = {"generator": self.adam(vae)}
+
+        def training_step(self, batch):
+            vae, x = self.modules["generator"], batch.samples
+            mean, logvar = vae.posterior(x)
+            z = mean + self.draw(torch.randn, len(x), 4) * torch.exp(logvar / 2)
+            reconstruction = bernoulli_negative_log_likelihood(vae.decode(z), x)
+            loss = negative_elbo(reconstruction, kl_divergence(mean, logvar))
+            self.update("generator", loss)
+            return {"loss": loss.detach()}
+'''
+
+
+@dataclass
+class Mutant:
+    """A change to a sound plugin, and the contract's test that must catch it with these words."""
+
+    test: str
+    words: str
+    changes: dict[str, str] = field(default_factory=dict)
+    base: str = GAN
+    config: dict[str, object] = field(default_factory=dict)
+
+    def source(self):
+        """Of the model's module."""
+        return self._changed(CONFIG + self.base)
+
+    def hooks(self, name):
+        text = HOOKS.replace("DISCRIMINATOR", 'discriminator="MODULE.model:Judge",' if self.base is GAN else "")
+        return self._changed(text).replace("NAME", name).replace("MODULE", f"zoo_{name}")
+
+    def _changed(self, text):
+        for old, new in self.changes.items():
+            text = text.replace(old, new)
+        return text
+
+
+FORWARD = "return self.layers(z).unflatten(1, (1, 8, 8))"
+JUDGE = "return self.layers(x).squeeze(1)"
+SIGMOID = "return torch.sigmoid(self.decode(z))"
+UPDATE = 'self.update("generator", loss)\n'
+BUILD = "self.set_networks(Model(self.config), Judge(self.config))\n"
+FIELD = "width: Annotated[int, Meta(ge=1, le=64)] = 16\n"
+MUTANTS = {
+    "no_docstring": Mutant(
+        "test_names_and_documentation_are_present",
+        "the generator Model has a docstring of its own",
+        {'"""z (N, 4) to pictures (N, 1, 8, 8) in [-1, 1]."""': ""},
+    ),
+    "no_summary": Mutant(
+        "test_names_and_documentation_are_present",
+        "a summary of one line",
+        {'summary="Pictures of two kinds"': 'summary=""'},
+    ),
+    "field_unexplained": Mutant(
+        "test_names_and_documentation_are_present",
+        "explains `width:`, because users set it by `--set model.width=…`",
+        {"width: of the hidden layer.\n": "\n"},
+    ),
+    "imports_torch": Mutant(
+        "test_importing_the_plugin_leaves_torch_out",
+        "leaves torch out of sys.modules",
+        {
+            "from zoo_core import Architecture, hookimpl\n": "import torch\n    from zoo_core import Architecture, hookimpl\n"
+        },
+    ),
+    "accepts_nonsense": Mutant(
+        "test_every_field_of_the_configuration_is_bounded",
+        "`width` of Config has a lower and an upper bound",
+        {FIELD: "width: int = 16\n"},
+    ),
+    "bounds_not_enforced": Mutant(
+        "test_every_field_of_the_configuration_is_bounded",
+        "Config refuses width=",
+        {
+            "class Config(ModelConfig, frozen=True)": "class Lax:\n        def __post_init__(self):\n            pass\n\n\n"
+            "    class Config(Lax, ModelConfig, frozen=True)"
+        },
+    ),
+    "changes_in_json": Mutant(
+        "test_the_configuration_survives_json",
+        "equal to itself after a round trip through JSON",
+        {
+            FIELD: FIELD
+            + "\n        def __post_init__(self):\n            msgspec.structs.force_setattr(self, 'width', self.width + 1)\n"
+        },
+    ),
+    "reads_values_when_built": Mutant(
+        "test_the_networks_are_built_on_the_meta_device",
+        "can be built on the meta device",
+        {
+            "self.layers = nn.Sequential(\n                nn.Linear(4": "self.gain = float(torch.rand(1))\n            self.layers = nn.Sequential(\n                nn.Linear(4"
+        },
+    ),
+    "hard_coded_device": Mutant(
+        "test_no_device_is_hard_coded",
+        "Model.forward makes every tensor on the device of its inputs",
+        {FORWARD: FORWARD + ' + torch.zeros(64, dtype=z.dtype, device="cpu").unflatten(0, (1, 8, 8))'},
+    ),
+    "trainer_on_the_cpu": Mutant(
+        "test_no_device_is_hard_coded",
+        "ModelTrainer.training_step makes every tensor on the device",
+        {"self.draw(torch.randn, len(x), 4)": "torch.randn(len(x), 4)"},
+        VAE,
+    ),
+    "wrong_sample_shape": Mutant(
+        "test_samples_have_the_stated_shape_range_and_dtype",
+        "forward(z) is (N, *sample_shape), here (16, 1, 16, 16)",
+        {"sample_shape = (1, 8, 8)": "sample_shape = (1, 16, 16)"},
+    ),
+    "double_precision": Mutant(
+        "test_samples_have_the_stated_shape_range_and_dtype", "is float32 for float32", {FORWARD: FORWARD + ".double()"}
+    ),
+    "range_of_bytes": Mutant(
+        "test_samples_have_the_stated_shape_range_and_dtype",
+        "takes what forward returns to [0, 1]",
+        {FORWARD: FORWARD + " * 100"},
+    ),
+    "ignores_z": Mutant(
+        "test_the_latents_are_used",
+        "gives another sample for another z",
+        {
+            "def forward(self, z, labels=None):\n": "def forward(self, z, labels=None):\n            z = torch.ones_like(z)\n"
+        },
+    ),
+    "global_latents": Mutant(
+        "test_latents_depend_on_seed_and_index_alone",
+        "depends on (seed, i) alone",
+        {
+            "def forward(self, z, labels=None):\n": "def latents(self, seed, start, count):\n            return torch.randn(count, 4)\n\n        def forward(self, z, labels=None):\n"
+        },
+    ),
+    "dropout_for_ever": Mutant(
+        "test_sampling_is_deterministic",
+        "in eval mode gives the same for the same z",
+        {FORWARD: FORWARD.replace("self.layers(z)", "torch.dropout(self.layers(z), 0.3, True)")},
+    ),
+    "depends_on_the_batch": Mutant(
+        "test_a_sample_does_not_depend_on_its_batch",
+        "is the same in any batch",
+        {FORWARD: "x = self.layers(z)\n            return (x - x.mean(0)).unflatten(1, (1, 8, 8)) / 2"},
+    ),
+    "ignores_labels": Mutant(
+        "test_labels_choose_what_is_made",
+        "Model makes another sample for another label",
+        {
+            "z = append_one_hot(z, labels, self.num_classes)": "z = append_one_hot(z, torch.zeros_like(labels), self.num_classes) + 1"
+        },
+        config={"num_classes": 3},
+    ),
+    "judge_ignores_labels": Mutant(
+        "test_labels_choose_what_is_made",
+        "Judge judges by the label too",
+        {
+            "append_one_hot(x.flatten(1), labels, self.num_classes)": "append_one_hot(x.flatten(1), torch.zeros_like(labels), self.num_classes) + 1"
+        },
+        config={"num_classes": 3},
+    ),
+    "column_of_logits": Mutant(
+        "test_the_discriminator_returns_logits",
+        "Judge returns logits (N,), here (16,)",
+        {JUDGE: "return self.layers(x)"},
+    ),
+    "probabilities": Mutant(
+        "test_the_discriminator_returns_logits",
+        "Judge returns logits, which have no bound",
+        {JUDGE: "return self.layers(x).squeeze(1).sigmoid()"},
+    ),
+    "encodes_a_mean_alone": Mutant(
+        "test_what_is_encoded_is_decoded",
+        "encode returns (mean, logvar or None)",
+        {
+            "def encode(self, x):\n            return self.posterior(x)": "def encode(self, x):\n            return self.posterior(x)[0]"
+        },
+        VAE,
+    ),
+    "encodes_a_draw": Mutant(
+        "test_what_is_encoded_is_decoded",
+        "it returns a distribution, and draws nothing",
+        {
+            "def encode(self, x):\n            return self.posterior(x)": "def encode(self, x):\n            mean, logvar = self.posterior(x)\n            return mean + torch.randn_like(mean), logvar"
+        },
+        VAE,
+    ),
+    "buffer_not_saved": Mutant(
+        "test_what_is_saved_is_loaded",
+        "makes the same samples after it was saved and loaded",
+        {
+            "self.layers = nn.Sequential(\n                nn.Linear(4": "self.register_buffer('gain', torch.rand(1, 8, 8), persistent=False)\n            self.layers = nn.Sequential(\n                nn.Linear(4",
+            FORWARD: FORWARD + " * self.gain",
+        },
+    ),
+    "takes_unknown_fields": Mutant(
+        "test_a_folder_that_does_not_fit_is_refused",
+        "a model folder with a field that no configuration has is refused",
+        {
+            "class Config(ModelConfig, frozen=True)": "class Config(ModelConfig, frozen=True, forbid_unknown_fields=False)"
+        },
+    ),
+    "widens_bfloat16": Mutant(
+        "test_bfloat16_stays_bfloat16",
+        "computes in bfloat16",
+        {FORWARD: FORWARD + " + torch.zeros(8, device=z.device)"},
+    ),
+    "remembers_an_address": Mutant(
+        "test_the_generator_can_be_exported",
+        "torch.export.export takes Model",
+        {FORWARD: "self.last = z.data_ptr()\n            return self.layers(z).unflatten(1, (1, 8, 8))"},
+    ),
+    "forgets_the_discriminator": Mutant(
+        "test_training_touches_every_parameter",
+        "unchanged: discriminator.layers.0.weight",
+        {
+            BUILD: BUILD
+            + "\n        def _update_discriminator(self, part, fakes):\n            return self._discriminator_loss(part, fakes)[1]\n"
+        },
+    ),
+    "parameter_that_nothing_uses": Mutant(
+        "test_training_touches_every_parameter",
+        "unchanged: generator.spare",
+        {"self.decoder =": "self.spare = nn.Parameter(torch.zeros(3))\n            self.decoder ="},
+        VAE,
+    ),
+    "climbs": Mutant(
+        "test_training_lowers_a_loss",
+        "lower a figure whose name starts with `loss`",
+        {UPDATE: 'self.update("generator", -loss)\n'},
+        VAE,
+    ),
+    "nothing_to_log": Mutant(
+        "test_training_lowers_a_loss", "found: figures none", {'return {"loss": loss.detach()}': "return {}"}, VAE
+    ),
+    "state_that_is_lost": Mutant(
+        "test_a_resumed_run_ends_with_the_same_bytes",
+        "stopped and resumed ends with the same bytes",
+        {
+            UPDATE: 'self.seen = getattr(self, "seen", 0) + 1\n            self.update("generator", loss / self.seen)\n',
+            'return {"loss"': "self.modules['generator'].decoder[2].bias.data.mul_(1 - 0.01 * self.seen)\n            return {\"loss\"",
+        },
+        VAE,
+    ),
+}
+SOUND = {
+    "sound_gan": Mutant("", ""),
+    "sound_conditional_gan": Mutant("", "", config={"num_classes": 3}),
+    "sound_vae": Mutant("", "", base=VAE),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """For every plugin what failed, test by message, as pytest reports it; and what was skipped."""
+    folder = tmp_path_factory.mktemp("mutants")
+    site = Site(folder / "site")
+    site.folder.mkdir()
+    tests = ["from zoo_core.testing import ArchitectureContract\n"]
+    for name, mutant in {**SOUND, **MUTANTS}.items():
+        site.add(f"zoo-{name}", mutant.hooks(name), model=mutant.source())
+        tests.append(
+            f"class Test_{name}(ArchitectureContract):\n    architecture = {name!r}\n    config = {mutant.config}\n"
+        )
+    (folder / "test_plugins.py").write_text("\n\n".join(tests))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--junit-xml=report.xml",
+        "test_plugins.py",
+    ]
+    done = subprocess.run(
+        command, cwd=folder, env=site.environment(ZOO_CACHE=str(folder)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed, ran = {}, {}
+    for case in ElementTree.parse(folder / "report.xml").iter("testcase"):
+        name = case.get("classname").rpartition("Test_")[2]
+        problem = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if problem is not None:
+            failed.setdefault(name, {})[case.get("name")] = problem.get("message")
+        elif case.find("skipped") is None:
+            ran.setdefault(name, set()).add(case.get("name"))
+    return failed, ran
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_plugin_is_caught_by_the_test_that_names_it(name, verdicts):
+    failed, _ = verdicts
+    assert list(failed.get(name, {})) == [MUTANTS[name].test]
+    assert MUTANTS[name].words in failed[name][MUTANTS[name].test]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_plugin_passes(name, verdicts):
+    assert name not in verdicts[0]
+
+
+@pytest.mark.slow
+def test_every_test_of_the_contract_applies_to_a_sound_plugin_and_catches_a_broken_one(verdicts):
+    from zoo_core.testing import ArchitectureContract
+
+    asked = {name for name in vars(ArchitectureContract) if name.startswith("test_")}
+    assert asked == set().union(*(verdicts[1][name] for name in SOUND))
+    assert asked == {mutant.test for mutant in MUTANTS.values()}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutation_changes_the_plugin(name):
+    sound = Mutant("", "", base=MUTANTS[name].base)
+    for old in MUTANTS[name].changes:
+        assert old in CONFIG + sound.base + HOOKS
+    assert (MUTANTS[name].source(), MUTANTS[name].hooks(name)) != (sound.source(), sound.hooks(name))
+
+
+def test_importing_the_core_imports_no_pytest():
+    program = "import sys, zoo_core, zoo_core.testing; print('pytest' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
