@@ -27,7 +27,7 @@ COMMANDS = {
     "cache": ("cache", "Look after the models that were pulled."),
     "sample": ("sample", "Draw samples from a model."),
     "train": ("train", "Train a model on your own data."),
-    "plugins": ("plugins", "Show the installed plugins."),
+    "plugins": ("plugins", "Show, check, write, install and remove plugins."),
     "registry": ("registry", "Work with registry files."),
     "doctor": ("doctor", "Check this installation and say how to mend it."),
     "completion": ("completion", "Print the script that completes names in a shell."),
