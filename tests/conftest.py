@@ -75,11 +75,16 @@ class Site:
         (package / "__init__.py").write_text(textwrap.dedent(source))
         for name, text in files.items():
             (package / f"{name}.py").write_text(textwrap.dedent(text))
+        self.register(distribution)
+        return self.entry_points()[distribution]
+
+    def register(self, distribution: str) -> None:
+        """What an installer writes down of a distribution whose module lies here."""
+        module = distribution.replace("-", "_")
         metadata = self.folder / f"{module}-1.0.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(f"[zoo.plugins]\n{distribution.removeprefix('zoo-')} = {module}\n")
-        return self.entry_points()[distribution]
 
     def entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         """By distribution, in the order of their names."""

@@ -46,6 +46,10 @@ CONFIG = '''
 
         width: Annotated[int, Meta(ge=1, le=64)] = 16
         num_classes: Annotated[int, Meta(ge=0, le=10)] = 0
+
+        def __post_init__(self):
+            if self.width % 2:
+                raise ValueError(f"width must be even, not {self.width}")
 '''
 GAN = '''
     class Model(Generator):
@@ -146,6 +150,7 @@ class Mutant:
     changes: dict[str, str] = field(default_factory=dict)
     base: str = GAN
     config: dict[str, object] = field(default_factory=dict)
+    refused: tuple[dict[str, object], ...] = ({"width": 7},)
 
     def source(self):
         """Of the model's module."""
@@ -200,15 +205,26 @@ MUTANTS = {
         "Config refuses width=",
         {
             "class Config(ModelConfig, frozen=True)": "class Lax:\n        def __post_init__(self):\n            pass\n\n\n"
-            "    class Config(Lax, ModelConfig, frozen=True)"
+            "    class Config(Lax, ModelConfig, frozen=True)",
+            "def __post_init__(self):\n            if self.width": "def evenness(self):\n            if self.width",
         },
+        refused=(),
+    ),
+    "accepts_an_odd_width": Mutant(
+        "test_what_cannot_be_built_is_refused",
+        "Config refuses width=7 with a ValueError that names the field",
+        {"if self.width % 2:": "if self.width % 1:"},
+    ),
+    "does_not_name_the_field": Mutant(
+        "test_what_cannot_be_built_is_refused",
+        "found: no",
+        {'raise ValueError(f"width must be even, not {self.width}")': 'raise ValueError("no")'},
     ),
     "changes_in_json": Mutant(
         "test_the_configuration_survives_json",
         "equal to itself after a round trip through JSON",
         {
-            FIELD: FIELD
-            + "\n        def __post_init__(self):\n            msgspec.structs.force_setattr(self, 'width', self.width + 1)\n"
+            "if self.width % 2:": "msgspec.structs.force_setattr(self, 'width', self.width + 2)\n            if self.width % 2:"
         },
     ),
     "reads_values_when_built": Mutant(
@@ -383,7 +399,7 @@ def verdicts(tmp_path_factory):
     for name, mutant in {**SOUND, **MUTANTS}.items():
         site.add(f"zoo-{name}", mutant.hooks(name), model=mutant.source())
         tests.append(
-            f"class Test_{name}(ArchitectureContract):\n    architecture = {name!r}\n    config = {mutant.config}\n"
+            f"class Test_{name}(ArchitectureContract):\n    architecture = {name!r}\n    config = {mutant.config}\n    refused = {mutant.refused}\n"
         )
     (folder / "test_plugins.py").write_text("\n\n".join(tests))
     command = [

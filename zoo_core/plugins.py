@@ -131,6 +131,11 @@ class PluginManager:
         self.architecture(name)
         return self.architectures[same_name(name)][1]
 
+    def owner_of_name(self, name: str) -> str | None:
+        """The distribution that the architecture name belongs to, by the core's index or by being installed."""
+        installed = self.architectures.get(same_name(name))
+        return self._owners.get(same_name(name)) or (installed[1].distribution if installed else None)
+
     def architecture_of(self, generator_class: type[Generator]) -> tuple[Architecture, PluginInfo]:
         """The architecture that registers this generator class, and its plugin.
 

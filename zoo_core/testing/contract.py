@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import SkipTest
@@ -43,6 +43,7 @@ class ArchitectureContract:
     Attributes:
         architecture: its name, as the installed plugin registers it.
         config: values of configuration fields; small ones keep the tests fast.
+        refused: configurations that must be refused, each with one wrong field that the error names.
         settings: values of training settings, where the defaults would not learn within 30 steps.
 
     A test that does not apply (no trainer, no labels) is skipped with its reason. Where the shapes are wrong already,
@@ -51,6 +52,7 @@ class ArchitectureContract:
 
     architecture: ClassVar[str]
     config: ClassVar[Mapping[str, Any]] = {}
+    refused: ClassVar[Sequence[Mapping[str, Any]]] = ()
     settings: ClassVar[Mapping[str, Any]] = {}
 
     def samples(self, generator: Generator, count: int) -> Tensor:
@@ -68,6 +70,12 @@ class ArchitectureContract:
 
     def test_every_field_of_the_configuration_is_bounded(self) -> None:
         static.configuration_bounds(self._subject())
+
+    def test_what_cannot_be_built_is_refused(self) -> None:
+        _require(bool(self.refused), "the test lists no configuration in `refused`")
+        subject = self._subject()
+        for values in self.refused:
+            static.demand_refusal(subject, values)
 
     def test_the_configuration_survives_json(self) -> None:
         static.configuration_json(self._subject())

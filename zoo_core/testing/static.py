@@ -10,7 +10,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
@@ -94,14 +94,28 @@ def configuration_bounds(subject: Subject) -> None:
         for part in _parts(annotated):
             missing = _missing_bound(part)
             demand(missing is None, f"`{name}` of {config_class.__qualname__} has {missing}", reason)
-    known = msgspec.structs.asdict(subject.config)
     for name, annotated in _fields(config_class):
         for beyond in _beyond(annotated):
-            try:
-                config_class(**known | {name: beyond})
-            except ValueError:
-                continue
-            demand(False, f"{config_class.__qualname__} refuses {name}={beyond!r} with a ValueError", reason)
+            demand_refusal(subject, {name: beyond})
+
+
+def demand_refusal(subject: Subject, values: Mapping[str, object]) -> None:
+    """Raise ContractError unless the configuration with these values raises a ValueError that names one of them."""
+    config_class = subject.architecture.config_class()
+    given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    problem = "nothing was raised"
+    try:
+        config_class(**msgspec.structs.asdict(subject.config) | dict(values))
+    except ValueError as error:
+        if any(name in str(error) for name in values):
+            return
+        problem = str(error)
+    demand(
+        False,
+        f"{config_class.__qualname__} refuses {given} with a ValueError that names the field",
+        "what cannot be built must be told before minutes go into reading data",
+        problem,
+    )
 
 
 def _fields(config_class: type[ModelConfig]) -> list[tuple[str, types.Type]]:

@@ -1,4 +1,4 @@
-"""`zoo plugins`."""
+"""`zoo plugins list`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from zoo_core.cli.messages import echo_columns, echo_json
 from zoo_core.errors import printable
 
 
-@click.group("plugins")
-def command() -> None:
-    """Show the installed plugins."""
-
-
-@command.command("list")
+@click.command("list")
 @click.option("--verbose", is_flag=True, help="Also the traceback of a plugin that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
-def list_plugins(verbose: bool, as_json: bool) -> None:
+def command(verbose: bool, as_json: bool) -> None:
     """List every installed plugin: entry point, package, state, what it provides, and why it is left out."""
     from zoo_core.cli import COMMANDS
     from zoo_core.plugins import manager

@@ -1,0 +1,221 @@
+"""`zoo plugins new` writes a plugin that passes its own tests, whole or not at all, in the shape of plugins/dcgan."""
+
+import ast
+import os
+import pty
+import re
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Site
+from tests.test_cli import fails_in_one_line
+from zoo_core.cli.plugins import scaffolding
+from zoo_core.errors import PluginError
+from zoo_core.scaffold import KINDS, LICENSES, Scaffold, write
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).parent.parent
+VARIANTS = {f"my-{kind}{'' if image else '-points'}": (kind, image) for kind in KINDS for image in (True, False)}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """One folder with a plugin of every kind, and the environment of a process that has them installed."""
+    folder = tmp_path_factory.mktemp("scaffold")
+    paths = []
+    for name, (kind, image) in VARIANTS.items():
+        target = write(Scaffold(name=name, kind=kind, image=image), folder)
+        Site(target).register(name)
+        paths.append(str(target))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "ZOO_CACHE": str(folder / "cache")}
+    return folder, environment
+
+
+@pytest.mark.slow
+def test_every_kind_of_plugin_passes_its_own_tests_and_zoo_plugins_check(written):
+    folder, environment = written
+    options = {"cwd": folder, "env": environment, "capture_output": True, "text": True, "check": False}
+    tested = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "."], **options)
+    assert tested.returncode == 0, tested.stdout
+    for name in VARIANTS:
+        assert f"PASSED {name}/tests/test_{name.replace('-', '_')}.py" in tested.stdout
+    checked = subprocess.run([sys.executable, "-m", "zoo_core", "plugins", "check"], **options)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_python_of_its_readme_runs(written, name, tmp_path):
+    code = "\n".join(
+        re.findall(r"^```python\n(.*?)^```", (written[0] / name / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    )
+    code = code.replace("steps=200", "steps=2")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=written[1], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert bool(list(tmp_path.rglob("model.safetensors"))) == bool(code)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_is_written_is_formatted_and_without_a_finding(written, name):
+    for arguments in (["format", "--check"], ["check"]):
+        command = ["ruff", *arguments, "--no-cache", "."]
+        done = subprocess.run(command, cwd=written[0] / name, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_plugin_has_the_shape_of_dcgan():
+    """The files, the packaging, the hooks and the trainer of plugins/dcgan, weights and its second model apart."""
+    files = Scaffold(name="zoo-dcgan").files()
+    dcgan = ROOT / "plugins" / "dcgan"
+    listed = subprocess.run(["git", "ls-files"], cwd=dcgan, capture_output=True, text=True, check=True).stdout.split()
+    own = {"zoo_dcgan/registry.yaml", "zoo_dcgan/cnn_gan.py"}
+    shared = {name for name in listed if "/weights/" not in name} - own
+    assert files.keys() == shared | {".gitignore", ".github/workflows/ci.yml"}
+    of_scaffold, of_dcgan = (
+        tomllib.loads(files["pyproject.toml"]),
+        tomllib.loads((dcgan / "pyproject.toml").read_text()),
+    )
+    assert of_scaffold["project"].pop("description")
+    assert of_dcgan["project"].pop("description")
+    assert of_scaffold == of_dcgan
+    assert files["LICENSE"] == (dcgan / "LICENSE").read_text()
+    for name in ("zoo_dcgan/__init__.py", "zoo_dcgan/trainer.py", "zoo_dcgan/model.py"):
+        missing = outline(files[name]) - outline((dcgan / name).read_text())
+        assert not missing, f"{name} of the scaffold has {missing}, and plugins/dcgan has not"
+
+
+def outline(source):
+    """Classes with their bases and methods, functions with their decorators, and the keywords of an Architecture."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            found.add((role(node.name), *(role(ast.unparse(base)) for base in node.bases)))
+            found |= {(role(node.name), part.name) for part in node.body if isinstance(part, ast.FunctionDef)}
+        elif isinstance(node, ast.FunctionDef):
+            found.add((node.name, *map(ast.unparse, node.decorator_list)))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Architecture":
+            found |= {("Architecture", keyword.arg) for keyword in node.keywords}
+    return found
+
+
+def role(name):
+    """DCGANGenerator and MyGANGenerator have one role."""
+    return next(
+        (role for role in ("Config", "Generator", "Discriminator", "GANTrainer", "Trainer") if name.endswith(role)),
+        name,
+    )
+
+
+def test_nothing_is_asked_where_there_is_no_terminal(zoo, tmp_path):
+    result = zoo("plugins", "new", "my-gan", stdin=subprocess.DEVNULL)
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'my-gan'}\n")
+    assert result.stderr == "zoo: next: pip install -e ./my-gan pytest && python -m pytest ./my-gan\n"
+    assert (tmp_path / "my-gan" / "pyproject.toml").is_file()
+    assert "class MyGANDiscriminator" in (tmp_path / "my-gan" / "my_gan" / "model.py").read_text()
+
+
+def test_on_a_terminal_what_was_not_given_is_asked(tmp_path):
+    ours, theirs = pty.openpty()
+    os.write(ours, b"vae\nn\n")
+    command = [sys.executable, "-m", "zoo_core", "plugins", "new", "my-vae", "--license", "mit"]
+    done = subprocess.run(command, cwd=tmp_path, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout.decode()) == (0, f"{tmp_path / 'my-vae'}\n")
+    model = (tmp_path / "my-vae" / "my_vae" / "model.py").read_text()
+    assert "(Generator, Encoder)" in model
+    assert 'kind = "tensor"' in model
+    assert (tmp_path / "my-vae" / "LICENSE").read_text().startswith("MIT License")
+
+
+def test_a_leading_zoo_is_not_part_of_the_architectures_name():
+    files = Scaffold(name="zoo-real_nvp").files()
+    assert 'name="real-nvp"' in files["zoo_real_nvp/__init__.py"]
+    assert "class RealNVPGenerator" in files["zoo_real_nvp/model.py"]
+    assert 'real-nvp = "zoo_real_nvp"' in files["pyproject.toml"]
+
+
+@pytest.mark.parametrize("license", LICENSES)
+def test_the_licence_is_the_one_that_was_chosen(license):
+    files = Scaffold(name="my-gan", license=license).files()
+    assert tomllib.loads(files["pyproject.toml"])["project"]["license"] == license
+    assert {"Apache-2.0": "Apache License", "MIT": "MIT License", "BSD-3-Clause": "BSD 3-Clause"}[license] in files[
+        "LICENSE"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["My-gan", "my gan", "../gan", "gan/", "1gan", "my--gan", "gan-", "", "gän", "x" * 65, "class"]
+)
+def test_a_bad_name_is_refused(name):
+    with pytest.raises(PluginError, match="is no name for a plugin"):
+        Scaffold(name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("json", "'json' is an installed module"),
+        ("zoo-vae", "'zoo_vae' is an installed module"),
+        ("zoo-core", "'zoo_core' is an installed module"),
+        ("dcgan", "the architecture 'dcgan' belongs to zoo-dcgan"),
+        ("My Gan", "is no name for a plugin"),
+    ],
+)
+def test_what_cannot_be_a_plugin_is_one_line_and_leaves_nothing(zoo, tmp_path, name, words):
+    assert fails_in_one_line(zoo("plugins", "new", name), words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_is_there_already_is_left_alone(zoo, tmp_path, make):
+    make(tmp_path / "my-gan")
+    before = os.lstat(tmp_path / "my-gan")
+    assert fails_in_one_line(zoo("plugins", "new", "my-gan"), "is there already; choose another name")
+    assert os.lstat(tmp_path / "my-gan") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["my-gan"]
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path):
+    program = """
+        import resource, sys
+        from zoo_core.cli import main
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))  # a licence is longer
+        main(["plugins", "new", "my-gan"], prog_name="zoo")
+    """
+    command = [sys.executable, "-B", "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert fails_in_one_line(done, "my-gan cannot be written: File too large")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_a_plugin_imports_no_torch(tmp_path):
+    program = "import sys; from zoo_core.cli import main; main(['plugins', 'new', 'my-gan'], standalone_mode=False); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_the_commands_choices_are_those_of_the_scaffold():
+    assert scaffolding.KINDS == KINDS
+    assert scaffolding.LICENSES == LICENSES
+    fields = Scaffold(name="my-gan")
+    assert {"kind": fields.kind, "image": fields.image, "license": fields.license} == scaffolding.DEFAULTS
+
+
+def test_the_templates_are_in_the_wheel(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    templates = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "zoo_core" / "scaffold" / "templates").rglob("*.jinja")
+    }
+    assert templates
+    assert templates <= set(zipfile.ZipFile(wheel).namelist())

@@ -1,0 +1,47 @@
+"""`zoo plugins new`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo_core.cli.messages import echo_path
+
+# As zoo_core.scaffold has them, without importing it for `--help`; a test holds the two together.
+KINDS = ("gan", "vae", "generator")
+LICENSES = ("Apache-2.0", "BSD-3-Clause", "MIT")
+DEFAULTS: dict[str, Any] = {"kind": "gan", "image": True, "license": "Apache-2.0"}
+
+
+@click.command("new")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), help="Two networks, an encoder too, or no trainer.  [default: gan]")
+@click.option("--image/--no-image", default=None, help="Samples are pictures, or points.  [default: image]")
+@click.option("--license", type=click.Choice(LICENSES, case_sensitive=False), help="[default: Apache-2.0]")
+def command(name: str, kind: str | None, image: bool | None, license: str | None) -> None:
+    """Write a new plugin into ./NAME: a whole distribution that passes its own tests.
+
+    On a terminal, asks for what was not given; elsewhere takes the defaults.
+    """
+    from zoo_core.scaffold import Scaffold, write
+
+    Scaffold(name=name)  # a bad name is told before a question is asked
+    given = {"kind": kind, "image": image, "license": license}
+    chosen: dict[str, Any] = {option: _ask(option) if value is None else value for option, value in given.items()}
+    folder = write(Scaffold(name=name, **chosen), Path.cwd())
+    echo_path(folder)
+    click.echo(f"zoo: next: pip install -e ./{name} pytest && python -m pytest ./{name}", err=True)
+
+
+def _ask(option: str) -> Any:
+    """The default, unless there is somebody to ask."""
+    default = DEFAULTS[option]
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return default
+    if option == "image":
+        return click.confirm("Are samples pictures?", default=default, err=True)
+    choices = click.Choice(KINDS if option == "kind" else LICENSES)
+    return click.prompt(option.capitalize(), type=choices, default=default, err=True)
