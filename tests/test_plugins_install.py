@@ -1,17 +1,13 @@
 """`zoo plugins install` and `uninstall` in real virtual environments, from folders, wheels and git, without a network."""
 
-import json
-import os
 import shutil
-import site as site_packages
 import subprocess
 import sys
 import textwrap
-import venv
-from pathlib import Path
 
 import pytest
 
+from tests.environments import Environment
 from tests.test_cli import fails_in_one_line
 from zoo_core.distributions import origin_of
 
@@ -39,36 +35,6 @@ HOOKS = """
     def zoo_commands(cli):
         cli.add_command(click.Command("circumference"))
 """
-
-
-class Environment:
-    """A virtual environment that sees the packages of this one, and has a site-packages of its own."""
-
-    def __init__(self, folder):
-        venv.create(folder, with_pip=False)
-        self.folder, self.work = folder, folder.parent
-        (own,) = folder.glob("lib/python*/site-packages")
-        parents = [path for path in site_packages.getsitepackages() if Path(path).is_dir()]
-        self.own = own
-        (own / "parents.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in parents))
-        # Neither an index nor an environment of their own for builds: what is here must do.
-        offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "UV_OFFLINE": "1", "UV_NO_BUILD_ISOLATION": "1"}
-        self.variables = os.environ | offline | {"PIP_NO_CACHE_DIR": "1", "UV_CACHE_DIR": str(self.work / "uv")}
-
-    def zoo(self, *arguments, **variables):
-        command = [str(self.folder / "bin" / "python"), "-m", "zoo_core", *map(str, arguments)]
-        return subprocess.run(
-            command,
-            cwd=self.work,
-            env=self.variables | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def plugins(self):
-        return {facts["distribution"]: facts for facts in json.loads(self.zoo("plugins", "list", "--json").stdout)}
 
 
 @pytest.fixture
