@@ -146,15 +146,26 @@ def test_uv_serves_where_there_is_no_pip(environment, ring):
 
 
 @pytest.mark.parametrize(
-    ("marker", "words"),
+    ("marker", "install", "uninstall"),
     [
-        ("pipx_metadata.json", "pipx keeps the environment of this zoo: pipx inject venv zoo-ring"),
-        ("uv-receipt.toml", "uv tool keeps the environment of this zoo: uv tool install zoo-core --with zoo-ring"),
+        (
+            "pipx_metadata.json",
+            "pipx keeps the environment of this zoo: pipx inject venv zoo-ring",
+            "pipx uninject venv zoo-vae",
+        ),
+        (
+            "uv-receipt.toml",
+            "uv tool install zoo-core --with zoo-ring",
+            "uv tool install --force zoo-core, without --with zoo-vae",
+        ),
     ],
 )
-def test_an_environment_that_another_program_keeps_is_left_to_it(environment, marker, words):
+def test_an_environment_that_another_program_keeps_is_left_to_it(environment, marker, install, uninstall):
     (environment.folder / marker).touch()
-    assert fails_in_one_line(environment.zoo("plugins", "install", "zoo-ring"), words)
+    assert fails_in_one_line(environment.zoo("plugins", "install", "zoo-ring"), install)
+    refused = environment.zoo("plugins", "uninstall", "vae")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert uninstall in refused.stderr
 
 
 def test_an_environment_that_the_operating_system_keeps_is_left_to_it(environment):

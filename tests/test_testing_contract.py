@@ -369,6 +369,14 @@ MUTANTS = {
         {UPDATE: 'self.update("generator", -loss)\n'},
         VAE,
     ),
+    "discriminator_climbs": Mutant(
+        "test_the_discriminator_learns_to_tell_samples_apart",
+        "raise the logits of data above those of samples",
+        {
+            BUILD: BUILD
+            + "\n        def _discriminator_loss(self, part, fakes):\n            loss, figures = super()._discriminator_loss(part, fakes)\n            return -loss, figures\n"
+        },
+    ),
     "nothing_to_log": Mutant(
         "test_training_lowers_a_loss", "found: figures none", {'return {"loss": loss.detach()}': "return {}"}, VAE
     ),

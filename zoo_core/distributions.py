@@ -197,8 +197,10 @@ def _refuse_kept_environment(action: Literal["install", "uninstall"], what: str)
         command = f"pipx {'inject' if action == 'install' else 'uninject'} {prefix.name} {shown}"
         raise InstallationError(f"pipx keeps the environment of this zoo: {command}")
     if (prefix / "uv-receipt.toml").exists():
-        change = f"--with {shown}" if action == "install" else f"without --with {shown}"
-        raise InstallationError(f"uv tool keeps the environment of this zoo: uv tool install zoo-core {change}")
+        change = f"uv tool install zoo-core --with {shown}"
+        if action == "uninstall":
+            change = f"uv tool install --force zoo-core, without --with {shown}"
+        raise InstallationError(f"uv tool keeps the environment of this zoo: {change}")
     marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
     if sys.prefix == sys.base_prefix and marker.exists() and not os.environ.get("PIP_BREAK_SYSTEM_PACKAGES"):
         raise InstallationError(
