@@ -200,16 +200,6 @@ MUTANTS = {
         "`width` of Config has a lower and an upper bound",
         {FIELD: "width: int = 16\n"},
     ),
-    "bounds_not_enforced": Mutant(
-        "test_every_field_of_the_configuration_is_bounded",
-        "Config refuses width=",
-        {
-            "class Config(ModelConfig, frozen=True)": "class Lax:\n        def __post_init__(self):\n            pass\n\n\n"
-            "    class Config(Lax, ModelConfig, frozen=True)",
-            "def __post_init__(self):\n            if self.width": "def evenness(self):\n            if self.width",
-        },
-        refused=(),
-    ),
     "accepts_an_odd_width": Mutant(
         "test_what_cannot_be_built_is_refused",
         "Config refuses width=7 with a ValueError that names the field",
