@@ -34,6 +34,16 @@ class Even(ModelConfig, frozen=True):
             raise ValueError("size must be even")
 
 
+class OddLater:
+    def __post_init__(self) -> None:
+        if self.size % 2 == 0:
+            raise ValueError("size must be odd")
+
+
+class Odd(OddLater, ModelConfig, frozen=True):
+    size: Annotated[int, Meta(ge=1)] = 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -71,6 +81,14 @@ def test_a_subclass_is_keyword_only_without_saying_so():
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(AttributeError):
         Config().width = 3
+
+
+def test_a_mixin_does_not_take_the_place_of_the_checks():
+    with pytest.raises(ValueError, match=r">= 1 - at `\$.size`"):
+        Odd(size=-1)
+    with pytest.raises(ValueError, match="size must be odd"):
+        Odd(size=2)
+    assert Odd(size=3).size == 3
 
 
 def test_bounds_are_checked_before_the_subclass_compares_its_fields():

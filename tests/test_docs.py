@@ -1,6 +1,7 @@
 """What README and docs say is true: their Python runs, their plugin works, their links lead somewhere."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.environments import Environment
 from zoo_core import GANSettings, Settings
 from zoo_core.plugins import manager
 
@@ -99,3 +101,47 @@ def test_the_conditional_model_of_the_guide_learns_its_classes(guide, tmp_path):
     assert done.returncode == 0, done.stderr
     small, large = map(float, done.stdout.split())
     assert small < 1.5 < large
+
+
+def test_the_guide_lists_every_test_of_the_contract():
+    from zoo_core.testing import ArchitectureContract
+
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(test_\w+)` \|", page, re.MULTILINE)
+    assert listed == [name for name in vars(ArchitectureContract) if name.startswith("test_")]
+
+
+@pytest.mark.slow
+def test_the_first_plugin_is_written_tested_trained_and_sampled_as_the_page_says(tmp_path):
+    page = ROOT / "docs" / "first-plugin.md"
+    environment = Environment(tmp_path / "venv")
+    shutil.copytree(ROOT / "tests" / "data" / "mnist", tmp_path / "pictures")
+    *commands, last = "".join(blocks(page, "sh")).splitlines()
+    assert commands[0] == "zoo plugins new my-gan"
+    assert last == "zoo plugins uninstall my-gan"
+    for command in commands:
+        done = environment.shell(command)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "first.png").stat().st_size > 0
+    (layout,) = re.findall(r"^```\nmy-gan/\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    names = [
+        name
+        for line in layout.splitlines()
+        for name in re.split(r" {2,}", line.strip())
+        if "." in name or name == "LICENSE"
+    ]
+    assert names
+    for name in names:
+        assert (tmp_path / "my-gan" / name.split()[0]).exists(), name
+
+    tests = (tmp_path / "my-gan" / "tests" / "test_my_gan.py").read_text()
+    assert blocks(page, "python")[0] in tests
+
+    (old, new) = (line[1:] for line in blocks(page, "diff")[0].splitlines())
+    model = tmp_path / "my-gan" / "my_gan" / "model.py"
+    assert model.read_text().count(old + "\n") == 1
+    model.write_text(model.read_text().replace(old + "\n", new + "\n"))
+    broken = environment.shell("python -m pytest my-gan")
+    assert broken.returncode == 1
+    assert blocks(page, "text")[0].strip() in broken.stdout
+    assert environment.shell(last).returncode == 0

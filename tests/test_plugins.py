@@ -374,6 +374,27 @@ def test_commands_that_are_asked_for_twice_are_reported_once(site):
     assert manager.problems == ["command sample of plugin two is refused: zoo has it"]
 
 
+def test_the_list_as_json_gives_each_plugin_its_commands_and_problems(site, zoo):
+    for distribution, name in (
+        ("zoo-one", "hello"),
+        ("zoo-two", "sample"),
+        ("zoo-three", "twice"),
+        ("zoo-four", "twice"),
+    ):
+        site.add(distribution, COMMAND.format(name=name))
+    found = {
+        one["entry_point"]: one for one in json.loads(zoo("plugins", "list", "--json", env=site.environment()).stdout)
+    }
+    assert {name: found[name]["commands"] for name in ("one", "two", "three")} == {
+        "one": ["hello"],
+        "two": [],
+        "three": [],
+    }
+    assert found["one"]["problems"] == []
+    assert found["two"]["problems"] == ["command sample of plugin two is refused: zoo has it"]
+    assert found["three"]["problems"] == found["four"]["problems"] != []
+
+
 def test_nothing_that_a_plugin_does_breaks_the_list_or_its_json(site, zoo):
     for number, (source, _) in enumerate(BROKEN.values()):
         site.add(f"zoo-broken{number}", "print('noise')\n" + textwrap.dedent(source) if source != "def" else source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -23,8 +24,12 @@ class _ConfigMeta(msgspec.StructMeta):
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
         options.setdefault("kw_only", True)
-        own = namespace.get("__post_init__")
-        if own is not None and bases and any(isinstance(base, _ConfigMeta) for base in bases):
+        # A mixin that stands before the configuration brings one too, and would take the place of the base's.
+        mixins = itertools.takewhile(lambda base: not isinstance(base, _ConfigMeta), bases)
+        own = namespace.get("__post_init__") or next(
+            filter(None, (getattr(m, "__post_init__", None) for m in mixins)), None
+        )
+        if own is not None and any(isinstance(base, _ConfigMeta) for base in bases):
 
             def post_init(self: ModelConfig) -> None:
                 _check_fields(self)

@@ -8,6 +8,7 @@ and exits with 1.
     ├── UnknownArchitectureError (KeyError)  no installed plugin provides it; says which would
     ├── RegistryError                        a registry.yaml is wrong: file, line, field
     ├── PluginError                          a plugin, or what it gave, is wrong
+    ├── InstallationError                    a plugin cannot be installed or uninstalled here
     ├── InterfaceError (TypeError)           a Generator, Trainer, … does not keep its contract
     │   └── ContractError (AssertionError)   … or behaves against it: what zoo_core.testing found
     ├── ModelFolderError                     a folder is not a model that can be trusted
@@ -90,6 +91,10 @@ class RegistryError(ZooError):
 
 class PluginError(ZooError):
     """A plugin cannot be used."""
+
+
+class InstallationError(ZooError):
+    """A plugin cannot be installed or uninstalled in this environment."""
 
 
 class InterfaceError(ZooError, TypeError):

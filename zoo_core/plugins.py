@@ -94,7 +94,8 @@ class PluginManager:
         self._reserved = {("architecture", name): owner for name, owner in self._owners.items()}
         self._reserved |= {("feature extractor", extractor.name): "zoo-core" for extractor in CORE_EXTRACTORS}
         self._hooks: dict[str, pluggy.PluginManager] = {}
-        self.command_problems: list[str] = []
+        self.command_problems: dict[str, list[PluginInfo]] = {}
+        self.commands_of: dict[str, list[str]] = {}
         loaded = [self._load(entry_point) for entry_point in entry_points]
         found = self._settle_names(loaded) + unreadable
         self.plugins = sorted(found, key=lambda info: (info.distribution, info.entry_point, info.module))
@@ -113,7 +114,7 @@ class PluginManager:
             for info in self.plugins
             if info.status == "left out"
         ]
-        return lines + self.command_problems
+        return [*lines, *self.command_problems]
 
     def architecture(self, name: str) -> Architecture:
         """The architecture of that name, `-` and `_` being equal.
@@ -160,8 +161,12 @@ class PluginManager:
         )
 
     def commands(self, reserved: Collection[str]) -> dict[str, click.Command]:
-        """The commands that plugins add to `zoo`, by name; those that collide are refused and reported."""
+        """The commands that plugins add to `zoo`, by name; those that collide are refused and reported.
+
+        Fills `command_problems` (a line, and whose fault it is) and `commands_of` (by a plugin's key).
+        """
         self.command_problems.clear()
+        self.commands_of.clear()
         offered: dict[str, list[tuple[PluginInfo, click.Command]]] = {}
         for info in self.plugins:
             if info.status != "ok":
@@ -170,22 +175,24 @@ class PluginManager:
                 with contextlib.redirect_stdout(sys.stderr):
                     commands = _commands_of(self._hooks[info.key], info.entry_point)
             except (Exception, SystemExit) as error:  # a plugin may fail in any way
-                self.command_problems.append(f"commands of plugin {printable(info.entry_point)}: {_one_line(error)}")
+                self.command_problems[f"commands of plugin {printable(info.entry_point)}: {_one_line(error)}"] = [info]
                 continue
             for name, command in commands.items():
                 offered.setdefault(name, []).append((info, command))
         accepted: dict[str, click.Command] = {}
         for name, offers in offered.items():
-            plugins = printable(" and ".join(info.entry_point for info, _ in offers))
+            infos = [info for info, _ in offers]
+            plugins = printable(" and ".join(info.entry_point for info in infos))
             if name in reserved:
-                self.command_problems.append(f"command {printable(name)} of plugin {plugins} is refused: zoo has it")
+                self.command_problems[f"command {printable(name)} of plugin {plugins} is refused: zoo has it"] = infos
             elif len(offers) > 1:
-                self.command_problems.append(
+                self.command_problems[
                     f"command {printable(name)} is offered by plugins {plugins}: neither is used; "
                     f"{DISABLE_VARIABLE} leaves one out"
-                )
+                ] = infos
             else:
                 accepted[name] = offers[0][1]
+                self.commands_of.setdefault(infos[0].key, []).append(name)
         return accepted
 
     def unusable(self, distribution: str | None) -> PluginInfo | None:

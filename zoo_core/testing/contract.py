@@ -10,8 +10,8 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
-from zoo_core.errors import ContractError, ModelFolderError
-from zoo_core.interfaces import Batch, Encoder, Generator, Trainer
+from zoo_core.errors import ContractError, InterfaceError, ModelFolderError, printable
+from zoo_core.interfaces import Batch, Discriminator, Encoder, Generator, Trainer
 from zoo_core.modelfolder import WEIGHTS, load
 from zoo_core.testing import static
 from zoo_core.testing.probes import (
@@ -56,8 +56,10 @@ class ArchitectureContract:
     settings: ClassVar[Mapping[str, Any]] = {}
 
     def samples(self, generator: Generator, count: int) -> Tensor:
-        """Training data (count, *sample_shape) in the model's range, the same every time; override it where pictures
-        with a bright half, or normal numbers, cannot be learnt from."""
+        """Training data (count, *sample_shape) in the model's range, the same every time.
+
+        Override it where pictures with a bright half, or normal numbers around 1, cannot be learnt from.
+        """
         return example_samples(generator, count)
 
     # What computes nothing; `zoo plugins check` runs it too.
@@ -263,7 +265,7 @@ class ArchitectureContract:
         try:
             exported = torch.export.export(generator, inputs)
         except Exception as error:  # the exporter raises whatever it meets
-            problem = str(error).strip().splitlines()[:1]
+            problem = printable(str(error).strip().partition("\n")[0])
             raise ContractError(f"the contract asks that {asked}, because {reason}; found: {problem}") from error
         same = torch.allclose(exported.module()(*inputs), generator(*inputs), atol=1e-5)
         demand(same or not is_deterministic(generator), f"{asked} and makes the same samples", reason)
@@ -294,10 +296,30 @@ class ArchitectureContract:
         courses = ", ".join(f"{name} from {values[0]:.4g} to {values[-1]:.4g}" for name, values in losses.items())
         demand(any(fell), asked, reason, courses)
 
+    def test_the_discriminator_learns_to_tell_samples_apart(self) -> None:
+        trainer = self._prepared()
+        generator, discriminator = trainer.modules["generator"], trainer.modules.get("discriminator")
+        if not (isinstance(generator, Generator) and isinstance(discriminator, Discriminator)):
+            raise SkipTest("the trainer has no discriminator")
+        train(trainer, self._batch(trainer), STEPS)
+        generator.eval()
+        discriminator.eval()
+        labels = labels_for(generator, COUNT)
+        with torch.no_grad():
+            real = discriminator(self.samples(generator, COUNT), labels).mean().item()
+            fake = discriminator(forward(generator), labels).mean().item()
+        demand(
+            real > fake,
+            f"{STEPS} steps of {_name(trainer)} raise the logits of data above those of samples",
+            "a discriminator that learns the opposite leads the generator away, and its losses look well",
+            f"{real:.4g} for data, {fake:.4g} for samples",
+        )
+
     def test_a_resumed_run_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
         subject = self._sound()
         generator = subject.generator()
-        data = TrainingData.from_tensors(self.samples(generator, 2 * COUNT), labels_for(generator, 2 * COUNT))
+        count = 2 * batch_size(generator)
+        data = TrainingData.from_tensors(self.samples(generator, count), labels_for(generator, count))
         for folder, stops in (("straight", (4,)), ("resumed", (2, 4))):
             for steps in stops:
                 trainer = self._trainer(subject, generator, steps=steps)
@@ -312,6 +334,8 @@ class ArchitectureContract:
     # What the tests are made of
 
     def _subject(self) -> Subject:
+        if not hasattr(self, "architecture"):
+            raise InterfaceError(f"{_name(self)} names no architecture: set architecture = … in the class")
         return Subject.of(self.architecture, self.config)
 
     def _sound(self) -> Subject:

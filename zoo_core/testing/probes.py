@@ -71,10 +71,10 @@ def highest_logit(discriminator: Discriminator | None, x: Tensor, labels: Tensor
 
 
 def disturbed(module: _Module) -> _Module:
-    """The module with other weights than it was built with."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.mul_(0.9).add_(0.01)
+    """The module with another state than it was built with."""
+    for tensor in module.state_dict().values():  # which share their memory with the module
+        if tensor.is_floating_point():
+            tensor.mul_(0.9).add_(0.01)
     return module
 
 

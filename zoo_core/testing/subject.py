@@ -23,6 +23,7 @@ COUNT = 16  # samples in the batches that the tests make, or one of each class w
 
 def demand(kept: bool, asked: str, reason: str, found: object = None) -> None:
     """Raise ContractError, which says what the contract asks, why, and what was found, unless it is kept."""
+    __tracebackhide__ = True  # pytest shows the test, not this line
     if not kept:
         told = "" if found is None else f"; found: {found}"
         raise ContractError(f"the contract asks that {asked}, because {reason}{told}")

@@ -37,6 +37,7 @@ def trained(steps=150, config=MLP, **settings):
 class TestVAE(ArchitectureContract):
     architecture = "vae"
     config = {"size": 8, "latent_size": 3, "widths": (16,)}
+    refused = [{"size": 0}, {"widths": ()}, {"sigma": 0.0}, {"likelihood": "laplace"}]
 
 
 class TestConditionalVAE(TestVAE):

@@ -9,6 +9,8 @@ import click
 # name -> (module, one line of help)
 COMMANDS = {
     "list": ("listing", "List the installed plugins, and what is wrong with them."),
+    "install": ("installing", "Install plugins into the environment that runs zoo."),
+    "uninstall": ("uninstalling", "Uninstall plugins, and say what goes with them."),
     "new": ("scaffolding", "Write a new plugin, a distribution that passes its own tests."),
     "check": ("checking", "Hold installed plugins to the contract."),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo_core.cli.messages import echo_columns, echo_json
+from zoo_core.cli.plugins.facts import plugin_facts
 from zoo_core.errors import printable
 
 
@@ -12,50 +13,36 @@ from zoo_core.errors import printable
 @click.option("--verbose", is_flag=True, help="Also the traceback of a plugin that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
 def command(verbose: bool, as_json: bool) -> None:
-    """List every installed plugin: entry point, package, state, what it provides, and why it is left out."""
-    from zoo_core.cli import COMMANDS
+    """List every installed plugin: entry point, package, origin, state, what it provides, and why it is left out."""
+    from zoo_core.distributions import origin_of
     from zoo_core.plugins import manager
 
     found = manager()
-    commands = found.commands(reserved=COMMANDS)
+    facts = plugin_facts(found)
     if as_json:
-        echo_json(
-            [
-                {
-                    "entry_point": info.entry_point,
-                    "distribution": info.distribution,
-                    "version": info.version,
-                    "module": info.module,
-                    "status": info.status,
-                    "problem": info.problem,
-                    "architectures": [architecture.name for architecture in info.architectures],
-                    "extractors": [extractor.name for extractor in info.extractors],
-                    "registry": str(info.registry_file) if info.registry_file else None,
-                    "traceback": info.traceback,
-                }
-                for info in found.plugins
-            ]
-        )
+        echo_json(facts)
         return
-    if not found.plugins:
+    if not facts:
         click.echo("zoo: no plugin is installed; pip install zoo-dcgan, for one", err=True)
         return
     rows = []
-    for info in found.plugins:
-        names = [architecture.name for architecture in info.architectures]
-        provides = ", ".join(names + [extractor.name for extractor in info.extractors])
-        remark = provides if info.status == "ok" else info.problem or ""
-        rows.append((info.entry_point, f"{info.distribution} {info.version}", info.module, info.status, remark))
+    for one in facts:
+        commands = f"; commands {', '.join(one['commands'])}" if one["commands"] else ""
+        remark = (
+            ", ".join(one["architectures"] + one["extractors"]) + commands
+            if one["status"] == "ok"
+            else one["problem"] or ""
+        )
+        package = f"{one['distribution']} {one['version']}"
+        rows.append((one["entry_point"], package, origin_of(one["distribution"]), one["status"], remark.lstrip("; ")))
     echo_columns(rows)
-    if commands:
-        click.echo(f"commands of plugins: {', '.join(sorted(map(printable, commands)))}")
     for problem in found.command_problems:
         click.echo(printable(problem, 1000))
     if verbose:
-        for info in found.plugins:
-            if info.traceback:
-                click.echo(f"\n{printable(info.entry_point)} of {printable(info.distribution)}:")
-                _echo_traceback(info.traceback)
+        for one in facts:
+            if one["traceback"]:
+                click.echo(f"\n{printable(one['entry_point'])} of {printable(one['distribution'])}:")
+                _echo_traceback(one["traceback"])
 
 
 def _echo_traceback(traceback: str) -> None:

@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {"kind": "gan", "image": True, "license": "Apache-2.0
 
 @click.command("new")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), help="Two networks, an encoder too, or no trainer.  [default: gan]")
+@click.option("--kind", type=click.Choice(KINDS), help="vae has an encoder, generator no trainer.  [default: gan]")
 @click.option("--image/--no-image", default=None, help="Samples are pictures, or points.  [default: image]")
 @click.option("--license", type=click.Choice(LICENSES, case_sensitive=False), help="[default: Apache-2.0]")
 def command(name: str, kind: str | None, image: bool | None, license: str | None) -> None:

@@ -1,0 +1,89 @@
+"""Affine coupling layers: invertible, with a Jacobian that is read off (arXiv 1605.08803, sections 3.2 to 3.6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class CouplingNetwork(nn.Module):
+    """Two convolutional residual blocks: (N, C, H, W) to the log scale and the shift, each (N, C, H, W).
+
+    The last layer starts at zero, so that a new flow is the identity.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(width, width, 1),
+            )
+            for _ in range(2)
+        )
+        self.last = nn.Conv2d(width, 2 * channels, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.bound = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.first(x)
+        for block in self.blocks:
+            features = features + block(features)
+        log_scale, shift = self.last(torch.relu(features)).chunk(2, dim=1)
+        # The log scale is bounded by a factor that is learnt (section 4.1).
+        return self.bound * torch.tanh(log_scale), shift
+
+
+class Coupling(nn.Module):
+    """Leaves the half that `mask` marks, and scales and shifts the other by what the first half says.
+
+    Args:
+        pattern: checkerboard, or channel: the first half of the channels.
+        flipped: whether it is the other half that stays.
+    """
+
+    def __init__(self, channels: int, width: int, pattern: str, flipped: bool) -> None:
+        super().__init__()
+        self.pattern, self.flipped = pattern, flipped
+        self.network = CouplingNetwork(channels, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From data towards latents: (N, C, H, W), and log |det J| (N,)."""
+        log_scale, shift = self._terms(x)
+        return x * torch.exp(log_scale) + shift, log_scale.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """From latents towards data: (N, C, H, W)."""
+        log_scale, shift = self._terms(z)
+        return (z - shift) * torch.exp(-log_scale)
+
+    def _terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mask = self._mask(x)
+        log_scale, shift = self.network(x * mask)
+        return log_scale * (1 - mask), shift * (1 - mask)
+
+    def _mask(self, x: Tensor) -> Tensor:
+        """1 where x stays and 0 where it changes, of a shape that broadcasts."""
+        _, channels, height, width = x.shape
+        if self.pattern == "channel":
+            index = torch.arange(channels, device=x.device)[:, None, None]
+            stays = index < channels // 2
+        else:
+            rows = torch.arange(height, device=x.device)[:, None]
+            columns = torch.arange(width, device=x.device)
+            stays = ((rows + columns) % 2 == 0)[None]
+        return (stays != self.flipped).to(x.dtype)
+
+
+def squeeze(x: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, 4C, H/2, W/2): every 2 x 2 square becomes channels (section 3.6)."""
+    return nn.functional.pixel_unshuffle(x, 2)
+
+
+def unsqueeze(x: Tensor) -> Tensor:
+    """The inverse of `squeeze`."""
+    return nn.functional.pixel_shuffle(x, 2)

@@ -1,0 +1,61 @@
+"""What the commands of `zoo plugins` tell of a plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo_core.plugins import PluginInfo, PluginManager
+
+
+def plugin_facts(found: PluginManager) -> list[dict[str, Any]]:
+    """Every fact of every installed plugin, of JSON's types; `--json` prints them."""
+    from zoo_core.cli import COMMANDS
+
+    found.commands(reserved=COMMANDS)
+    return [_facts_of(info, found) for info in found.plugins]
+
+
+def _facts_of(info: PluginInfo, found: PluginManager) -> dict[str, Any]:
+    from zoo_core.distributions import origin_of
+
+    origin = origin_of(info.distribution)
+    of_commands = [problem for problem, infos in found.command_problems.items() if info in infos]
+    return {
+        "entry_point": info.entry_point,
+        "distribution": info.distribution,
+        "version": info.version,
+        "origin": origin.kind,
+        "source": {"place": origin.place, "commit": origin.commit, "editable": origin.editable},
+        "module": info.module,
+        "status": info.status,
+        "problem": info.problem,
+        "problems": [*filter(None, [info.problem]), *of_commands],
+        "architectures": [architecture.name for architecture in info.architectures],
+        "extractors": [extractor.name for extractor in info.extractors],
+        "commands": sorted(found.commands_of.get(info.key, [])),
+        "models": _models_of(info),
+        "registry": str(info.registry_file) if info.registry_file else None,
+        "traceback": info.traceback,
+    }
+
+
+def _models_of(info: PluginInfo) -> list[str]:
+    """The names in the registry that the plugin ships; none where that cannot be read, which `zoo doctor` tells."""
+    from zoo_core.errors import RegistryError
+    from zoo_core.registries import Registry
+
+    if info.registry_file is None or info.status != "ok":
+        return []
+    try:
+        return sorted(Registry.from_file(info.registry_file))
+    except RegistryError:
+        return []
+
+
+def summary_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a plugin brings, a line a kind."""
+    rows = [
+        (kind, ", ".join(facts[kind])) for kind in ("architectures", "extractors", "commands", "models") if facts[kind]
+    ]
+    return rows + [("problem", problem) for problem in facts["problems"]]

@@ -1,0 +1,48 @@
+"""`zoo plugins uninstall`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from zoo_core.architecture import same_name
+from zoo_core.cli.messages import echo_facts
+from zoo_core.cli.plugins.facts import plugin_facts, summary_rows
+from zoo_core.errors import InstallationError, printable
+
+
+@click.command("uninstall")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--verbose", is_flag=True, help="Show what the installer says.")
+def command(names: tuple[str, ...], yes: bool, verbose: bool) -> None:
+    """Uninstall plugins, and name the architectures, commands and models that go with them.
+
+    NAME is a distribution, an entry point or an architecture. On a terminal, asks first.
+    """
+    from zoo_core.distributions import uninstall
+    from zoo_core.plugins import manager
+
+    facts = plugin_facts(manager())
+    chosen = list(dict.fromkeys(_distribution(name, facts) for name in names))
+    for distribution in chosen:
+        for one in facts:
+            if one["distribution"] == distribution:
+                click.echo(printable(f"{distribution} {one['version']} goes, with"))
+                echo_facts(summary_rows(one) or [("nothing", "that is in use")], margin="  ")
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm("Uninstall?", abort=True, err=True)
+    for distribution in chosen:
+        uninstall(distribution, verbose=verbose)
+
+
+def _distribution(name: str, facts: list[dict[str, Any]]) -> str:
+    """The distribution of the plugin that a name stands for. Raises InstallationError."""
+    for one in facts:
+        known = (one["distribution"], one["entry_point"], *one["architectures"])
+        if same_name(name) in map(same_name, known):
+            distribution: str = one["distribution"]
+            return distribution
+    raise InstallationError(f"no installed plugin is called {printable(name, 80)!r}; zoo plugins list shows them")
