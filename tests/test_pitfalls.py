@@ -53,11 +53,11 @@ from zoo_core.processes import Processes
 from zoo_core.training import loop
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.data import TrainingData
-from zoo_core.training.dropout import share_dropout
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.loop import prepare
 from zoo_core.training.run import RunFolder, describe_run
 from zoo_core.training.setup import prepare_training
+from zoo_core.training.sharing import share_layers
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 CLASSES = 3
@@ -484,7 +484,7 @@ def test_14_every_process_draws_noise_and_dropout_of_its_own(kind):
         trainer = trainer_of(kind)
         trainer.processes = Processes(rank, count)
         layer = nn.Sequential(nn.Dropout(0.4), nn.Dropout2d(0.4))
-        share_dropout(layer, trainer.processes)
+        share_layers(layer, trainer.processes)
         torch.manual_seed(0)
         return trainer.draw(torch.randn, size, 3), layer(torch.ones(size, 2, 5, 5))
 

@@ -150,26 +150,14 @@ def pull(name: str) -> Path:
 
 def pull_all(names: Sequence[str], job: Job | None = None) -> list[Path]:
     """The folders of several models, as `pull` gives them, downloaded side by side. Raises the first failure."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from zoo_core.hub.fetch import Job, first_failure
+    from zoo_core.hub.fetch import Job, side_by_side
 
     for name in names:  # a name that nobody knows is told before anything is downloaded
         if not (_is_folder(name) or name.startswith(SCHEME)):
             check_plugin(registry()[name])
     job = job or Job()
-    pool = ThreadPoolExecutor(4)
-    try:
-        futures = [pool.submit(verified, name, job) for name in names]
-        failure = first_failure(futures, job)
-    except BaseException:  # Ctrl-C
-        job.abort()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    if failure is not None:
-        raise failure
-    return [future.result()[0].resolve() for future in futures]
+    found = side_by_side(lambda name: verified(name, job), names, job, workers=4)
+    return [folder.resolve() for folder, _ in found]
 
 
 def verified(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry | None]:

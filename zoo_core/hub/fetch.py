@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
 from zoo_core.hub import cache, client, stamps
@@ -21,6 +21,8 @@ from zoo_core.registries import FileFacts, ModelEntry
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
+
+_Result = TypeVar("_Result")
 
 WORKERS = 6
 _ETAG = re.compile(r"(?!\.)[A-Za-z0-9._+=-]{1,200}")
@@ -75,7 +77,7 @@ def fetch(repo: str, commit: str, files: Mapping[str, FileFacts | None], job: Jo
         with client.locked(cache.lock_file(f"{cache.repository_folder(repo)}"), f"it pulls hf://{repo}"):
             missing = _missing(folder, files)
             cache.note_pull(repo)
-            _side_by_side(lambda name: _download(repo, commit, name, files[name], job), missing, job)
+            side_by_side(lambda name: _download(repo, commit, name, files[name], job), missing, job)
     return folder
 
 
@@ -83,21 +85,25 @@ def _missing(folder: Path, files: Mapping[str, FileFacts | None]) -> list[str]:
     return [name for name, facts in files.items() if not cache.holds(folder, name, facts)]
 
 
-def _side_by_side(work: Callable[[str], None], items: Iterable[str], job: Job) -> None:
-    """Work on several items at once; the first failure, or Ctrl-C, stops the rest."""
-    pool = ThreadPoolExecutor(WORKERS)
+def side_by_side(
+    work: Callable[[str], _Result], items: Sequence[str], job: Job, workers: int = WORKERS
+) -> list[_Result]:
+    """Work on several items at once. A failure, or Ctrl-C, stops the rest and is raised once they have ended."""
+    pool = ThreadPoolExecutor(workers)
     try:
-        failure = first_failure([pool.submit(work, item) for item in items], job)
-    except BaseException:
+        futures = [pool.submit(work, item) for item in items]
+        failure = _first_failure(futures, job)
+    except BaseException:  # Ctrl-C
         job.abort()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if failure is not None:
         raise failure
+    return [future.result() for future in futures]
 
 
-def first_failure(futures: Sequence[Future[Any]], job: Job) -> BaseException | None:
+def _first_failure(futures: Sequence[Future[Any]], job: Job) -> BaseException | None:
     """Wait for all; stop the rest at the first failure, and give that one."""
     first: BaseException | None = None
     for future in as_completed(futures):

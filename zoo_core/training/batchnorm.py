@@ -12,16 +12,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zoo_core.processes import Processes, sum_over_processes
 
 
-def share_batch_statistics(module: nn.Module, processes: Processes) -> None:
-    """Let every BatchNorm in `module` use the statistics of the global batch; its state stays as it is."""
-    if processes.count == 1:
-        return
-    for layer in module.modules():
-        if type(layer) in _SHARED:
-            layer.__class__ = _SHARED[type(layer)]
-            layer.processes = processes  # type: ignore[assignment]
-
-
 class _SharedBatchNorm(_BatchNorm):
     """Statistics over the processes in training; in eval mode what BatchNorm is.
 
@@ -83,7 +73,7 @@ class _SharedBatchNorm3d(_SharedBatchNorm, nn.BatchNorm3d):
     pass
 
 
-_SHARED: dict[type[nn.Module], type[_SharedBatchNorm]] = {
+SHARED: dict[type[nn.Module], type[_SharedBatchNorm]] = {
     nn.BatchNorm1d: _SharedBatchNorm1d,
     nn.BatchNorm2d: _SharedBatchNorm2d,
     nn.BatchNorm3d: _SharedBatchNorm3d,

@@ -13,16 +13,6 @@ from torch.nn.modules.dropout import _DropoutNd
 from zoo_core.processes import Processes
 
 
-def share_dropout(module: nn.Module, processes: Processes) -> None:
-    """Let every dropout in `module` draw for the global batch and use this process's part."""
-    if processes.count == 1:
-        return
-    for layer in module.modules():
-        if type(layer) in _SHARED:
-            layer.__class__ = _SHARED[type(layer)]
-            layer.processes = processes  # type: ignore[assignment]
-
-
 class _SharedDropout(_DropoutNd):
     """Dropout of units, or of whole channels where `_DROPS_CHANNELS`; in eval mode nothing."""
 
@@ -56,7 +46,7 @@ class _SharedDropout3d(_SharedDropout, nn.Dropout3d):
     _DROPS_CHANNELS = True
 
 
-_SHARED: dict[type[nn.Module], type[_SharedDropout]] = {
+SHARED: dict[type[nn.Module], type[_SharedDropout]] = {
     nn.Dropout: _SharedDropoutOfUnits,
     nn.Dropout1d: _SharedDropout1d,
     nn.Dropout2d: _SharedDropout2d,

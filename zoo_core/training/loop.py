@@ -35,14 +35,13 @@ from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
 from zoo_core.processes import Processes, join
 from zoo_core.training.batches import BatchStream
-from zoo_core.training.batchnorm import share_batch_statistics
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.data import TrainingData, open_images
-from zoo_core.training.dropout import share_dropout
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.run import RunFolder, describe_run
+from zoo_core.training.sharing import share_layers
 
 LOG_EVERY = 50
 GRID_SAMPLES = 64
@@ -158,8 +157,7 @@ def prepare(trainer: Trainer) -> None:
         # Convolutions run fastest with the channels last in memory; it changes no value and no other layer.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
-        share_batch_statistics(module, trainer.processes)
-        share_dropout(module, trainer.processes)
+        share_layers(module, trainer.processes)
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
