@@ -42,9 +42,11 @@ def model_card(
 
     Args:
         name: what the model is called, as `zoo sample` takes it: a registry name, or hf://user/repo.
-        settings: of the run that trained it. dataset: what it was trained on.
+        settings: of the run that trained it.
+        dataset: what it was trained on.
         license: an SPDX identifier in lower case, of the weights; left out where it is not known.
-        metrics: measured figures. model_index: the same in the Hub's form, for the metadata.
+        metrics: measured figures.
+        model_index: the same in the Hub's form, for the metadata.
         plugin: the distribution that provides the architecture.
         preview: whether the folder has samples.png to show.
     """

@@ -35,7 +35,9 @@ class Origin:
     """Where a distribution was installed from, as its direct_url.json says (PEP 610).
 
     Attributes:
-        kind: index for one that has none. url: without credentials. commit: of git.
+        kind: index for one that has none.
+        url: without credentials.
+        commit: of git.
     """
 
     kind: Literal["index", "folder", "wheel", "archive", "git", "unknown"]

@@ -128,7 +128,8 @@ class HubError(ZooError):
     """What the Hub said no to, or what cannot be asked of it.
 
     Attributes:
-        status: of the HTTP answer, where there was one. missing: the Hub knows no such repository.
+        status: of the HTTP answer, where there was one.
+        missing: the Hub knows no such repository.
     """
 
     def __init__(self, message: str, *, status: int | None = None, missing: bool = False) -> None:

@@ -23,7 +23,8 @@ def write_film(frames: Sequence[Path | np.ndarray], path: Path, *, milliseconds:
 
     Args:
         frames: PNG files, or (H, W, C) uint8, grey (C = 1) or colour (C = 3); at least one.
-        milliseconds: that each is shown. last: that the last one is.
+        milliseconds: that each is shown.
+        last: that the last one is.
 
     Raises:
         OutputError: where it cannot be written.

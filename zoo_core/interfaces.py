@@ -232,7 +232,9 @@ class Trainer(ABC):
 
     Attributes:
         Settings: the settings class; a plugin may name a subclass with fields of its own.
-        config: of the model. settings: of the run. sample_shape: of the data.
+        config: of the model.
+        settings: of the run.
+        sample_shape: of the data.
         modules: networks by name; "generator" is the one that is averaged, sampled and saved.
         optimizers: by name, as `update` is called with; each trains the module of its name.
         device: where the tensors are; set before `build`.
@@ -378,7 +380,10 @@ class Trainer(ABC):
             The finished model folder.
 
         Raises:
-            DataError, TrainingError, DeviceError, OutputError.
+            DataError: where the data cannot be read, or does not fit the model.
+            TrainingError: where settings contradict each other or the run that is resumed, or a loss is not finite.
+            DeviceError: for a device that is not here.
+            OutputError: where `out` cannot be written, or holds another run.
         """
         from zoo_core.training.loop import fit
 

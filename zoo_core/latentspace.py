@@ -49,7 +49,8 @@ def interpolate(
     keeps one class a walk.
 
     Args:
-        walks: how many, side by side in every frame. through: samples on the way of each, 2 or more.
+        walks: how many, side by side in every frame.
+        through: samples on the way of each, 2 or more.
         frames: from one sample to the next.
         label: the class of all walks; by default that of each walk's first sample.
         truncation: as for `sample`.
@@ -82,7 +83,9 @@ def traverse(
     """One latent dimension after the other, from −span to span, all others as they are (β-VAE, Higgins et al., 2017).
 
     Args:
-        z: (latent_size,), from where to look. steps: values of each dimension. span: in standard deviations.
+        z: (latent_size,), from where to look.
+        steps: values of each dimension.
+        span: in standard deviations.
         label: the class, for a conditional model.
 
     Returns:
@@ -110,7 +113,8 @@ def reconstruct(generator: Generator, samples: Tensor, label: int | None = None)
     """Pictures through the latent and back, by the mean of q(z|x).
 
     Args:
-        samples: (N, *sample_shape) in [0, 1]. label: their class, for a conditional model.
+        samples: (N, *sample_shape) in [0, 1].
+        label: their class, for a conditional model.
 
     Returns:
         (N, *sample_shape), float32 on the CPU, in [0, 1].

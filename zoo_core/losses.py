@@ -42,7 +42,8 @@ def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -
     """½ E[(D(x) − 1)²] + ½ E[D(G(z))²] (LSGAN, arXiv 1611.04076, eq. 9: a = 0, b = 1). A scalar.
 
     Args:
-        real_logits: (N,). fake_logits: (M,).
+        real_logits: (N,).
+        fake_logits: (M,).
     """
     return ((real_logits.float() - 1).square().mean() + fake_logits.float().square().mean()) / 2
 
@@ -56,7 +57,8 @@ def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor
     """E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))] (arXiv 1705.02894; as in 1802.05957, eq. 16). A scalar.
 
     Args:
-        real_logits: (N,). fake_logits: (M,).
+        real_logits: (N,).
+        fake_logits: (M,).
     """
     return F.relu(1 - real_logits.float()).mean() + F.relu(1 + fake_logits.float()).mean()
 
@@ -65,7 +67,8 @@ def wasserstein_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> 
     """E[D(G(z))] − E[D(x)], the critic's loss without its penalty (arXiv 1701.07875, eq. 2). A scalar.
 
     Args:
-        real_logits: (N,). fake_logits: (M,).
+        real_logits: (N,).
+        fake_logits: (M,).
     """
     return fake_logits.float().mean() - real_logits.float().mean()
 
@@ -108,7 +111,8 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fa
 
     Args:
         discriminator: gives logits (N,). Both it and the samples must compute in float32.
-        real: (N, *sample_shape). fake: (N, *sample_shape).
+        real: (N, *sample_shape).
+        fake: (N, *sample_shape).
         mix: (N,) in [0, 1]: how far each x̂ lies from real to fake.
     """
     between = torch.lerp(real, fake, mix.reshape(-1, *[1] * (real.ndim - 1))).detach().requires_grad_()
@@ -127,7 +131,8 @@ def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mean, exp(logvar)) ‖ N(0, 1)), summed over the latent (arXiv 1312.6114, appendix B).
 
     Args:
-        mean: (N, …). logvar: (N, …), the logarithm of the variance.
+        mean: (N, …).
+        logvar: (N, …), the logarithm of the variance.
 
     Returns:
         (N,), in nats, never negative.
@@ -161,6 +166,7 @@ def negative_elbo(reconstruction: Tensor, divergence: Tensor, beta: float = 1.0)
     change the meaning of β by their number.
 
     Args:
-        reconstruction: (N,) negative log likelihoods. divergence: (N,) KL divergences.
+        reconstruction: (N,) negative log likelihoods.
+        divergence: (N,) KL divergences.
     """
     return (reconstruction + beta * divergence).mean()

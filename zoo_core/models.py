@@ -128,7 +128,12 @@ def load(name: str | Path, *, device: str = "auto", dtype: torch.dtype | None = 
         The generator in eval mode, without gradients, verified against its registry entry.
 
     Raises:
-        UnknownModelError, UnknownArchitectureError, ModelFolderError, DigestError, HubError, DeviceError.
+        UnknownModelError: for a name that no registry has.
+        UnknownArchitectureError: where the plugin is not installed.
+        ModelFolderError: for a folder that is no model, or cannot be trusted.
+        DigestError: where a file is not the one that the registry states.
+        HubError: where the Hub does not give it.
+        DeviceError: for a device that is not here.
     """
     # Digests first: they need no torch, and a damaged file should be told before two seconds of import.
     folder, _ = verified(name)
@@ -143,7 +148,7 @@ def pull(name: str) -> Path:
     A bundled model lies in its plugin; any other comes from the Hub into its cache, unless it is there already.
 
     Raises:
-        UnknownModelError, UnknownArchitectureError, ModelFolderError, DigestError, HubError.
+        UnknownModelError, UnknownArchitectureError, ModelFolderError, DigestError, HubError: as `load`.
     """
     return verified(name)[0].resolve()
 

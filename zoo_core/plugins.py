@@ -45,8 +45,11 @@ class PluginInfo:
     """An installed plugin and what became of it.
 
     Attributes:
-        entry_point: its name. distribution, version: of the package it came in. module: the one that it names.
-        status: whether it is used. problem: why not, in one line. traceback: the whole story, where there is one.
+        entry_point: its name. distribution, version: of the package it came in.
+        module: the one that it names.
+        status: whether it is used.
+        problem: why not, in one line.
+        traceback: the whole story, where there is one.
         architectures, extractors: what it provides. registry_file: of the models that it ships, or None.
     """
 

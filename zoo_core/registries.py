@@ -58,7 +58,9 @@ class Metric(_Facts, frozen=True, kw_only=True):
 
     Attributes:
         error: of the value, as one standard deviation between `repeats` draws of samples.
-        fingerprint: sha256 of the data. samples: how many were compared. split: of the data set.
+        fingerprint: sha256 of the data.
+        samples: how many were compared.
+        split: of the data set.
         extractor, version: of the features. resizing: how pictures came to the extractor's size.
         detail: what else decides the value.
     """

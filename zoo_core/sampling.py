@@ -80,7 +80,8 @@ def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
     """Each pixel drawn black or white, as likely white as it is bright; a pure function of (seed, the picture's index).
 
     Args:
-        pictures: (N, …) in [0, 1]. start: index of the first.
+        pictures: (N, …) in [0, 1].
+        start: index of the first.
 
     Returns:
         (N, …), 0 or 1, float32.

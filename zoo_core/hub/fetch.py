@@ -42,7 +42,8 @@ class Job:
     """What several downloads share.
 
     Attributes:
-        progress: told of every byte. stop: set to end all of them soon.
+        progress: told of every byte.
+        stop: set to end all of them soon.
     """
 
     progress: Progress | None = None

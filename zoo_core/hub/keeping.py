@@ -27,7 +27,8 @@ class Cached:
     """A commit of a repository with a model of ours.
 
     Attributes:
-        size: bytes on disk, shared ones counted. references: the branches and tags that stand for it.
+        size: bytes on disk, shared ones counted.
+        references: the branches and tags that stand for it.
         names: of the entries in the registry that pin it.
     """
 

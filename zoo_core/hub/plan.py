@@ -31,7 +31,8 @@ class Plan:
     """What a push would do.
 
     Attributes:
-        files: all of the model, by name. changed: those that the Hub does not have so already.
+        files: all of the model, by name.
+        changed: those that the Hub does not have so already.
         left_out: what lies in the folder and is no part of a model.
         head: the commit that the new one follows; None where there is no repository yet.
     """

@@ -35,7 +35,8 @@ def sha256_of(path: Path, folder: Path) -> str:
     """The sha256 of a file, read only where no stamp in `folder` fits it.
 
     Args:
-        path: the file itself, no link. folder: of the stamps.
+        path: the file itself, no link.
+        folder: of the stamps.
 
     Raises:
         OSError: where it cannot be read, or changes meanwhile.

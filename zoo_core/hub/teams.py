@@ -20,7 +20,8 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     """Copy the registry.yaml of a repository; the old copy stays unless the new one is a good registry.
 
     Args:
-        place: hf://user/repo[@revision]. copy: the file to write.
+        place: hf://user/repo[@revision].
+        copy: the file to write.
 
     Returns:
         The registry, and the commit that it is of.

@@ -75,17 +75,21 @@ def evaluate(
         model: a name, a folder or a generator of pictures.
         data: what `zoo train --data` takes, training data that is decoded already, or a file of statistics.
         seed: of the samples; draw r, from 0, takes seed + r.
-        extractor: of the features. extractor_weights: its file, where it does not bring its own.
+        extractor: of the features.
+        extractor_weights: its file, where it does not bring its own.
         split: of the data.
         batch_size: of the samples; changes no sample.
         repeats: how many draws; from two on, figures carry their standard deviation between draws.
         importance_samples: k of iwae.
         binarization: of the pixels for elbo and iwae; what fits the model's likelihood by default.
         save_statistics: where to write the statistics of the data, to share.
-        tell: is given lines about what is done. progress: is given what is done, how much and of how much.
+        tell: is given lines about what is done.
+        progress: is given what is done, how much and of how much.
 
     Raises:
-        MetricError, DataError, SamplingError, and what `zoo_core.load` raises.
+        MetricError: for a metric, count or extractor that cannot be used with this model and data.
+        DataError: where the data cannot be read.
+        ZooError: what `zoo_core.load` raises.
     """
     wanted = check_metrics(metrics)
     if n < 2 or repeats < 1:

@@ -14,11 +14,13 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One value of one metric.
 
     Attributes:
-        metric: its name. value: the figure.
+        metric: its name.
+        value: the figure.
         error: the standard deviation of such a value between draws of samples; None where there was one draw.
         repeats: how many draws there were; `value` is that of the first.
         dataset, split: what samples were compared with. fingerprint: sha256 over its pictures and labels.
-        samples: how many samples (or, for a likelihood, pictures of the data) went in. seed: of the first draw.
+        samples: how many samples (or, for a likelihood, pictures of the data) went in.
+        seed: of the first draw.
         extractor, version, weights: of the features, with the sha256 over their network's tensors; None for a metric
             that needs none.
         resizing: how pictures came to the extractor's size.

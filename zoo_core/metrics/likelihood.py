@@ -63,7 +63,8 @@ def upper_bound(
     """An upper bound on −log p(x) of pictures start … start + N − 1 of a data set: (N,), float64, in nats.
 
     Args:
-        pictures: (N, *sample_shape), uint8. labels: (N,), for a conditional model.
+        pictures: (N, *sample_shape), uint8.
+        labels: (N,), for a conditional model.
         binarization: dynamic draws each pixel from its grey value, by the seed; static draws it once for every seed;
             none takes the grey values.
         importance_samples: k, how many draws of z the importance-weighted bound takes, whatever the batch; None for

@@ -33,7 +33,8 @@ class FeatureStatistics:
 
     Attributes:
         count: N, of the pictures.
-        mean: (D,), float64. covariance: (D, D), float64, with N − 1 in the denominator.
+        mean: (D,), float64.
+        covariance: (D, D), float64, with N − 1 in the denominator.
         kept: (min(N, KEPT), D), float32: some of the features, in random order.
         facts: what they are of: data set, split, fingerprint, extractor, …
     """
@@ -87,7 +88,8 @@ class RunningStatistics:
     """Statistics of features that come in batches, of pictures 0 … count − 1, in this process or shared among several.
 
     Args:
-        count: of the pictures that will come, over all processes. dimensions: D.
+        count: of the pictures that will come, over all processes.
+        dimensions: D.
     """
 
     def __init__(self, count: int, dimensions: int) -> None:

@@ -27,7 +27,9 @@ class Verified:
     """What was found right.
 
     Attributes:
-        files: whose digests were compared. golden: samples that were made again. stated: figures on which registry and
+        files: whose digests were compared.
+        golden: samples that were made again.
+        stated: figures on which registry and
             card agree. measured: figures that were measured again.
     """
 

@@ -34,7 +34,8 @@ class Subject:
     """An architecture with a configuration.
 
     Args:
-        architecture: as the plugin registers it. module: the one that its entry point names.
+        architecture: as the plugin registers it.
+        module: the one that its entry point names.
         values: of the configuration's fields; the others have their defaults.
     """
 

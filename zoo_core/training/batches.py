@@ -58,7 +58,8 @@ class BatchStream:
 
     Args:
         batch_size: of all processes together.
-        rank: of this process, from 0. processes: how many train together.
+        rank: of this process, from 0.
+        processes: how many train together.
         horizontal_flip: mirror half of the pictures of each epoch, drawn anew for each epoch.
 
     Raises:

@@ -45,7 +45,8 @@ class PictureDecoder:
     Args:
         rows: a data set of `datasets`, whose image column is not decoded by it.
         name: of the data, for errors.
-        channels: 1 for grey, 3 for colour. size: of the square that is made of each picture, in pixels.
+        channels: 1 for grey, 3 for colour.
+        size: of the square that is made of each picture, in pixels.
     """
 
     def __init__(self, rows: Any, image_column: str, name: str, channels: int, size: int) -> None:
