@@ -25,13 +25,6 @@ def blocks(page, language):
     return [code for kind, code in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/theory.md"])
-def test_the_python_of_a_page_runs_from_top_to_bottom(page, run_python):
-    code = blocks(ROOT / page, "python")
-    assert code
-    run_python("\n".join(code))
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings_that_exist(page):
     for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
