@@ -13,10 +13,9 @@ from zoo_vae.model import VAE, VAEConfig
 from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
 import zoo_core as zoo
+from tests import bundled
 from zoo_core.images import to_uint8
 from zoo_core.inference import prepared
-
-BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "cnn-gan-mnist", "vae-mnist", "dcgan-mnist-conditional"]
 
 
 @pytest.fixture(autouse=True)
@@ -342,21 +341,21 @@ def test_float64_stays_with_torchs_own_layers():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", BUNDLED + FRESH)
+@pytest.mark.parametrize("name", bundled.MODELS + FRESH)
 def test_rows_do_not_depend_on_the_others_of_their_batch(name, dtype):
     generator = generator_named(name, dtype)
     function, z = prepared(generator), generator.latents(0, 0, 272).to(dtype)
-    labels = torch.arange(272) % 10 if generator.num_classes else None
+    labels = torch.arange(272) % generator.num_classes if generator.num_classes else None
     whole = function(z, labels)
     for start, count in ((0, 16), (16, 48), (32, 96), (112, 16), (128, 64), (16, 256)):
         rows = slice(start, start + count)
         assert torch.equal(function(z[rows], labels[rows] if generator.num_classes else None), whole[rows])
 
 
-@pytest.mark.parametrize("name", BUNDLED + FRESH)
+@pytest.mark.parametrize("name", bundled.MODELS + FRESH)
 def test_samples_are_those_of_the_models_own_layers_but_for_rounding(name):
     generator = generator_named(name)
-    labels = torch.arange(64) % 10 if generator.num_classes else None
+    labels = torch.arange(64) % generator.num_classes if generator.num_classes else None
     plain = generator.to_unit(generator(generator.latents(0, 0, 64), labels)).clamp(0, 1)
     samples = generator.sample(64, labels=labels)
     error = (samples - plain).abs()
@@ -367,7 +366,7 @@ def test_samples_are_those_of_the_models_own_layers_but_for_rounding(name):
     assert (steps > 0).mean() < 1e-4
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", bundled.MODELS)
 def test_bfloat16_stays_near_the_reference(name):
     """The share of pixels beyond one 8-bit step is measured in benchmarks/sampling.py; here is only a bound."""
     reference = to_uint8(zoo.load(name, device="cpu").sample(64)).astype(int)

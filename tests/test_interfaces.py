@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import zoo_core
+from tests import bundled
 from zoo_core import Encoder, Generator, ModelConfig
 from zoo_core.errors import InterfaceError
 
@@ -88,7 +89,7 @@ def test_reconstruct_uses_the_mean_and_samples_when_asked():
     assert not torch.equal(Halving().reconstruct(x, sample=True), x)
 
 
-@pytest.mark.parametrize("name", ["vanilla-gan-mnist", "dcgan-mnist", "cnn-gan-mnist", "vae-mnist"])
+@pytest.mark.parametrize("name", bundled.MODELS)
 def test_a_loaded_model_is_in_eval_mode_frozen_and_nowhere_on_meta(name):
     generator = zoo_core.load(name, device="cpu")
     assert not any(module.training for module in generator.modules())
