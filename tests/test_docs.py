@@ -1,4 +1,4 @@
-"""What README and docs say is true: their Python runs, their plugin works, their links lead somewhere."""
+"""What README and docs say is true: their plugin works, their tables are whole, their links lead somewhere."""
 
 import re
 import shutil

@@ -1,0 +1,86 @@
+"""The pictures of docs/theory.md, made anew: python tools/pictures.py --data path/to/mnist
+
+The same weights give the same pictures. Curves need matplotlib, which requirements-docs.txt has.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib import pyplot
+
+import zoo_core as zoo
+from zoo_core import images, latentspace, losses
+from zoo_core.training.data import open_images
+
+FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
+INK = "#808080"  # legible on white and on black
+WALKS, WAYPOINTS, FRAMES = 6, 3, 6
+RECONSTRUCTED = 12
+
+
+def generator_losses(file: Path) -> None:
+    """Both losses of the generator over the logit of a sample, and their gradients."""
+    logits = torch.linspace(-6, 6, 241, dtype=torch.float64, requires_grad=True)
+    figure, (values, gradients) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for name, loss, colour in (
+        ("minimax", losses.minimax_generator_loss, "#e07b39"),
+        ("non-saturating", losses.non_saturating_generator_loss, "#3f7fd0"),
+    ):
+        each = torch.stack([loss(logit[None]) for logit in logits])
+        (gradient,) = torch.autograd.grad(each.sum(), logits)
+        values.plot(logits.detach(), each.detach(), colour, label=name)
+        gradients.plot(logits.detach(), gradient, colour)
+    values.set(title="loss of G", xlabel="logit of a sample: D is winning on the left")
+    gradients.set(title="its gradient", xlabel="logit of a sample")
+    values.legend(frameon=False)
+    figure.savefig(file, transparent=True, metadata={"Date": None})
+
+
+def reconstructions(file: Path, data: str) -> None:
+    """Digits of the test split above what the VAE makes of them."""
+    vae = zoo.load("vae-mnist", device="cpu")
+    digits = open_images(data, split="test").decode(1, 28).samples[:RECONSTRUCTED].float() / 255
+    pictures = torch.cat([digits, latentspace.reconstruct(vae, digits)])
+    images.save_png(_rows(pictures, RECONSTRUCTED), file)
+
+
+def interpolation(file: Path) -> None:
+    """A walk a row."""
+    vae = zoo.load("vae-mnist", device="cpu")
+    walks = latentspace.interpolate(vae, WALKS, through=WAYPOINTS, frames=FRAMES)
+    pictures = torch.stack(list(walks)).transpose(0, 1).flatten(0, 1)
+    images.save_png(_rows(pictures, len(pictures) // WALKS), file)
+
+
+def traversal(file: Path) -> None:
+    """A dimension a row."""
+    vae = zoo.load("beta-vae-mnist", device="cpu")
+    pictures, _ = latentspace.traverse(vae, torch.zeros(vae.latent_shape), steps=13)
+    images.save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
+
+
+def _rows(pictures: torch.Tensor, columns: int) -> np.ndarray:
+    return images.grid(images.to_uint8(pictures), columns=columns)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="MNIST with a test split, as `zoo eval` takes it")
+    data: str = parser.parse_args().data
+    matplotlib.rcParams |= {"svg.hashsalt": "zoo-core", "font.size": 11}
+    for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"):
+        matplotlib.rcParams[part] = INK
+    FOLDER.mkdir(exist_ok=True)
+    generator_losses(FOLDER / "generator-losses.svg")
+    reconstructions(FOLDER / "reconstructions.png", data)
+    interpolation(FOLDER / "interpolation.png")
+    traversal(FOLDER / "traversal.png")
+
+
+if __name__ == "__main__":
+    main()
