@@ -450,6 +450,51 @@ def test_a_shell_completes_commands_models_and_architectures(zoo):
     assert completed(zoo, "sample", "./runs") == ["dir,./runs"]
 
 
+@pytest.mark.parametrize("words", [("check",), ("uninstall", "-y", "zoo-other")])
+def test_a_shell_completes_plugins_by_each_of_their_names(zoo, site, monkeypatch, words):
+    """Those that cannot be used too: they are what one checks and uninstalls."""
+    site.add("zoo-quartz", "raise RuntimeError('no luck')")
+    site.add(
+        "zoo-quarrel",
+        f"""
+        from zoo_core import Architecture, hookimpl
+
+        @hookimpl
+        def zoo_architectures():
+            names = ("quarrel", "quarrel-flow")  # one is the plugin's own name, which completes once
+            return [Architecture(name=name, generator="a:B", config="a:C", summary="{ESCAPE}") for name in names]
+    """,
+    )
+    monkeypatch.setenv("PYTHONPATH", site.environment()["PYTHONPATH"])
+    assert completed(zoo, "plugins", *words, "quar") == ["plain,quarrel", "plain,quarrel-flow", "plain,quartz"]
+    assert completed(zoo, "plugins", *words, "zoo-quar") == ["plain,zoo-quarrel", "plain,zoo-quartz"]
+    assert completed(zoo, "plugins", *words, "nosuch") == []
+
+
+def test_a_name_with_escapes_is_not_completed(zoo, site, monkeypatch):
+    site.add("zoo-quartz", "")
+    (metadata,) = site.folder.glob("*.dist-info")
+    text = f"[zoo.plugins]\nquartz = zoo_quartz\nquartz{ESCAPE} = zoo_quartz\n"
+    (metadata / "entry_points.txt").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", site.environment()["PYTHONPATH"])
+    assert completed(zoo, "plugins", "check", "quartz") == ["plain,quartz"]
+
+
+def test_completing_names_does_not_import_torch(zoo):
+    program = """
+        import os, sys
+        from zoo_core.cli import main
+        for words in ("zoo info ", "zoo train ", "zoo plugins check ", "zoo plugins uninstall "):
+            os.environ |= {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+            try:
+                main(prog_name="zoo")
+            except SystemExit:
+                print(words, "torch" in sys.modules, file=sys.stderr)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert [line.split()[-1] for line in done.stderr.splitlines()] == ["False"] * 4
+
+
 def test_completion_keeps_silent_about_problems(zoo, site, monkeypatch):
     site.add("zoo-broken", "raise RuntimeError('no luck')")
     monkeypatch.setenv("PYTHONPATH", site.environment()["PYTHONPATH"])

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import ModelCard, hf_hub_download
@@ -21,7 +22,8 @@ from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core import registryfile
 from zoo_core.cli import main
-from zoo_core.errors import HubError, ModelFolderError, RegistryError
+from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
+from zoo_core.hub import client
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.publish import publish
 from zoo_core.registries import core_index
@@ -470,6 +472,7 @@ MENDED = {
     "500 on committing": [(status(500), COMMIT | {"times": 2})],
     "a connection that ends on committing": [(refuse(), COMMIT)],
     "an answer that is lost after the commit": [(lose(), COMMIT)],
+    "an answer to the commit that is reset": [(reset(), COMMIT)],
     "a 503 in place of the commit's answer": [(lose(503), COMMIT)],
     "503 on asking what is there": [(status(503), {"path": f"/api/models/{REPO}"})],
     "503 on creating": [(status(503), {"path": "/api/repos/create"})],
@@ -491,6 +494,20 @@ def test_a_fault_that_passes_costs_time_only(hub: Hub, folder, command, case):
     assert all(hub.hits(number) for number in numbers)
     assert files_of(hub)["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert len(commits(hub)) == 2
+
+
+@pytest.mark.parametrize("kind", ["ReadError", "WriteError", "RemoteProtocolError", "ConnectError", "ReadTimeout"])
+def test_every_failure_of_the_connection_is_tried_again(impatient, kind):
+    """Which of them a connection that ends is, depends on what was on its way."""
+    asked = []
+
+    def ask() -> None:
+        asked.append(kind)
+        raise getattr(httpx2, kind)("no luck")
+
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        client.attempt(client.Subject(REPO), ask, attempts=2)
+    assert len(asked) == 2
 
 
 REFUSED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +211,19 @@ def test_refuse(hub: Hub, http: httpx2.Client, pushed: str) -> None:
         http.get(PLACES["regular"][0])
 
 
+def test_refuse_takes_the_request_before_it_ends(hub: Hub, pushed: str) -> None:
+    """Over bytes that nobody read, the connection would end in a reset instead."""
+    number = hub.fail(refuse(), method="POST", path="*/commit/*")
+    url = httpx2.URL(hub.url)
+    with socket.create_connection((url.host, url.port), timeout=5) as client:
+        client.sendall(f"POST /api/models/{REPO}/commit/main HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n".encode())
+        while not hub.hits(number):
+            pass
+        for byte in (b"a", b"b", b"c"):
+            client.sendall(byte)
+        assert client.recv(1) == b""
+
+
 @pytest.mark.parametrize("code", [None, 503])
 def test_lose_carries_out_the_commit(hub: Hub, http: httpx2.Client, pushed: str, code: int | None) -> None:
     hub.fail(lose(status=code), method="POST", path="*/commit/*")
@@ -234,7 +248,7 @@ def test_cut_upload_is_no_upload(hub: Hub, pushed: str) -> None:
         body = {"operation": "upload", "objects": [{"oid": oid, "size": 1000}]}
         token = {"Authorization": "Bearer hf_test"}
         answer = client.post(f"{hub.url}/{REPO}.git/info/lfs/objects/batch", json=body, headers=token).json()
-        with pytest.raises(httpx2.TransportError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             client.put(answer["objects"][0]["actions"]["upload"]["href"], content=content)
         again = client.post(f"{hub.url}/{REPO}.git/info/lfs/objects/batch", json=body, headers=token).json()
         assert "actions" in again["objects"][0]

@@ -5,7 +5,7 @@
 | `status(code, ...)` | this answer instead of the right one; nothing is carried out |
 | `cut(after)` | the connection ends (FIN) after so many bytes of the body |
 | `reset(after)` | the connection is reset (RST) after so many bytes of the body |
-| `refuse()` | the connection ends without an answer; nothing is carried out |
+| `refuse()` | the request is read and the connection ends (FIN) without an answer; nothing is carried out |
 | `lose(status)` | the request is carried out, and its answer is lost, or replaced by a status |
 | `hang(seconds, after)` | silence before the answer, or in the body after so many bytes; then it goes on |
 | `slow(rate)` | the body at so many bytes a second |

@@ -72,6 +72,12 @@ class Exchange:
     async def answer(self, response: Response) -> None:
         await response(self.scope, self.receive, self.send)
 
+    async def read(self) -> None:
+        """Take the whole request, once: a connection that is closed over unread bytes ends in a reset instead."""
+        message = await self.receive()
+        while message["type"] == "http.request" and message.get("more_body"):
+            message = await self.receive()
+
     async def wait(self, seconds: float) -> None:
         """Until then, or until the faults are cleared."""
         with contextlib.suppress(asyncio.TimeoutError):
@@ -130,6 +136,7 @@ def _stop(after: int, exchange: Exchange, end: Callable[[], Awaitable[None]]) ->
 
 
 async def _refuse(action: actions.refuse, exchange: Exchange) -> None:
+    await exchange.read()
     connections.close(exchange.scope)
 
 

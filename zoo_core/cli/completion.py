@@ -55,6 +55,29 @@ class ArchitectureName(click.types.StringParamType):
         ]
 
 
+class PluginName(click.types.StringParamType):
+    """The entry point, distribution or architecture of an installed plugin, which a shell can complete."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        from zoo_core.plugins import manager
+
+        helps: dict[str, str] = {}  # a plugin is often called as its architecture is: each name once
+        for info in manager().plugins:
+            helps.setdefault(info.entry_point, f"plugin of {info.distribution}")
+            helps.setdefault(info.distribution, f"distribution {info.version}")
+            for architecture in info.architectures:
+                helps.setdefault(architecture.name, f"architecture of {info.distribution}")
+        return [
+            CompletionItem(name, help=printable(text, 80))
+            for name, text in helps.items()
+            if name.startswith(incomplete) and printable(name) == name  # of a stranger's metadata
+        ]
+
+
 @click.command("completion")
 @click.argument("shell", type=click.Choice(sorted(_INSTALL)))
 def command(shell: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_columns, echo_json
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("name", required=False)
+@click.argument("name", type=PluginName(), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print every verdict as JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """Hold installed plugins, or the one called NAME, to the part of the contract that needs no training.

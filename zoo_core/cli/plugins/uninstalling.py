@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from zoo_core.architecture import same_name
+from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_facts
 from zoo_core.cli.plugins.facts import plugin_facts, summary_rows
 from zoo_core.errors import InstallationError, printable
 
 
 @click.command("uninstall")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=PluginName())
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--verbose", is_flag=True, help="Show what the installer says.")
 def command(names: tuple[str, ...], yes: bool, verbose: bool) -> None:
