@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
 import zoo_core as zoo_package
+from tests.builtin import architecture
 from zoo_core.cli import main
 
 
@@ -20,8 +20,9 @@ from zoo_core.cli import main
 def model(tmp_path, monkeypatch):
     """A small model on disk, ./mine, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    config = VanillaGANConfig(size=8, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
-    return VanillaGANGenerator(config).save(tmp_path / "mine")
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=8, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
+    return gan.generator_class()(config).save(tmp_path / "mine")
 
 
 def sample(*arguments):

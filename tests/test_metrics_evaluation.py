@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from zoo_vae.model import VAE, VAEConfig
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
+from tests.builtin import architecture
 from zoo_core import Generator
 from zoo_core.errors import DataError, MetricError
 from zoo_core.images import to_uint8
@@ -47,10 +46,16 @@ class Replay(Generator):
 
 def gan(size=28, channels=1):
     torch.manual_seed(0)
-    config = VanillaGANConfig(
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(
         size=size, channels=channels, latent_size=4, generator_widths=(8,), discriminator_widths=(8,)
     )
-    return VanillaGANGenerator(config).eval()
+    return gan.generator_class()(config).eval()
+
+
+def small_vae(**options):
+    vae = architecture("vae")
+    return vae.generator_class()(vae.config_class()(latent_size=4, widths=(16,), **options)).eval()
 
 
 def values(figures):
@@ -225,7 +230,7 @@ def test_pictures_of_another_size_are_not_compared(train):
 
 def test_the_bounds_of_a_model_are_in_order_and_say_what_they_are(train):
     torch.manual_seed(0)
-    vae = VAE(VAEConfig(latent_size=4, widths=(16,))).eval()
+    vae = small_vae()
     elbo, iwae = evaluate(vae, train, metrics=["elbo", "iwae"], n=40, importance_samples=20, split="train")
     assert iwae.value < elbo.value
     assert (elbo.samples, elbo.extractor) == (40, None)
@@ -236,7 +241,7 @@ def test_the_bounds_of_a_model_are_in_order_and_say_what_they_are(train):
 
 def test_a_conditional_model_is_told_the_classes_of_the_data(train):
     torch.manual_seed(0)
-    vae = VAE(VAEConfig(latent_size=4, widths=(16,), conditional=True)).eval()
+    vae = small_vae(conditional=True)
     (told,) = evaluate(vae, train, metrics=["iwae"], n=30, importance_samples=5)
     others = TrainingData.from_tensors(train.samples, (train.labels + 1) % 10)
     (mistold,) = evaluate(vae, others, metrics=["iwae"], n=30, importance_samples=5)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import zoo_core as zoo
+from tests.builtin import MODELS, every_bundled_model, installed
 from zoo_core import models
 from zoo_core.errors import (
     DeviceError,
@@ -20,8 +21,6 @@ from zoo_core.errors import (
     ZooError,
 )
 
-BUNDLED = ["cnn-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "vae-mnist", "vanilla-gan-mnist"]
-
 
 @pytest.fixture
 def fresh_registry():
@@ -31,12 +30,12 @@ def fresh_registry():
 
 
 def test_the_bundled_models_are_listed_in_order():
-    assert zoo.list_models("*mnist*") == BUNDLED
+    assert zoo.list_models("*mnist*") == list(MODELS)
     assert zoo.list_models("dcgan-*") == ["dcgan-mnist", "dcgan-mnist-conditional"]
     assert zoo.list_models("nothing") == []
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", every_bundled_model)
 def test_every_bundled_model_is_whole_and_is_what_its_entry_says(name):
     entry = zoo.registry()[name]
     folder = zoo.pull(name)
@@ -49,7 +48,7 @@ def test_every_bundled_model_is_whole_and_is_what_its_entry_says(name):
     assert entry.training.steps > 0
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", every_bundled_model)
 def test_bundled_samples_are_digits_not_noise(name):
     """MNIST is mostly black with bright strokes; noise, blanks and one repeated digit are none of it."""
     samples = zoo.load(name, device="cpu").sample(64)
@@ -60,7 +59,9 @@ def test_bundled_samples_are_digits_not_noise(name):
 
 
 def test_bundled_weights_fit_the_budget():
-    total = sum(path.stat().st_size for name in BUNDLED for path in zoo.pull(name).iterdir())
+    total = sum(
+        path.stat().st_size for name, plugin in MODELS.items() if installed(plugin) for path in zoo.pull(name).iterdir()
+    )
     assert total < 15_000_000
 
 

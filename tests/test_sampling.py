@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zoo_core
+from tests.builtin import every_bundled_model
 from zoo_core import Generator
 from zoo_core.errors import SamplingError
 from zoo_core.images import to_uint8
 from zoo_core.sampling import default_batch_size, draw_labels, latents
-
-BUNDLED = ["vanilla-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "cnn-gan-mnist", "vae-mnist"]
 
 
 class Identity(Generator):
@@ -85,7 +84,7 @@ def test_labels_are_uniform_and_depend_on_seed_and_index_alone():
     assert (counts - 5000).abs().max() < 5 * 5000**0.5
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", every_bundled_model)
 def test_the_same_8_bit_pictures_come_for_every_batch_size_and_again(name):
     generator = zoo_core.load(name, device="cpu")
     reference = to_uint8(generator.sample(70, seed=5))
