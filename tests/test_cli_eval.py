@@ -87,6 +87,7 @@ def test_data_that_is_not_there_is_said(model):
     assert "there is no file or folder ./nowhere" in result.stderr
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_help_list_and_info_import_no_torch(zoo, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemError('torch was imported')")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

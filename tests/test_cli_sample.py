@@ -52,6 +52,7 @@ def test_the_default_is_a_grid_of_64_under_the_models_name(model):
     assert Image.open("mine.png").size == (82, 82)
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_registered_model_is_sampled_by_its_name(model):
     assert sample("vae-mnist", "-n", 1).stdout == "vae-mnist.png\n"
 
@@ -106,6 +107,7 @@ def test_what_cannot_be_done_is_one_line_and_writes_nothing(model, tmp_path, arg
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_wrong_output_is_told_before_torch_is_imported(zoo, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemError('torch was imported')")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -25,6 +25,7 @@ def blocks(page, language):
     return [code for kind, code in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
 
 
+@pytest.mark.plugins("zoo-dcgan", "zoo-vae")
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/theory.md"])
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, run_python):
     code = blocks(ROOT / page, "python")

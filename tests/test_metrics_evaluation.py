@@ -69,6 +69,7 @@ def test_the_training_data_itself_is_as_good_as_can_be(train):
     assert found["kid"] < 0
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_noise_is_worse_than_digits(train):
     digits = values(evaluate("vae-mnist", train, n=256))
     noise = values(evaluate(gan(), train, n=256))
@@ -154,6 +155,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing(train, tmp_pat
     assert "not kept for the next time" in told[0]
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_shared_statistics_stand_for_the_data(train, tmp_path):
     file = tmp_path / "mnist.safetensors"
     expected = evaluate(gan(), train, n=60, save_statistics=file)
@@ -273,6 +275,7 @@ def test_neighbours_are_drawn_to_the_right_of_the_sample(train):
 
 
 @pytest.mark.slow
+@pytest.mark.plugins("zoo-vae")
 def test_two_processes_find_what_one_does(tmp_path):
     options = ["eval", "vae-mnist", "--data", str(MNIST), "--metric", "fid,kid,prdc,elbo,iwae", "-n", "100"]
     options += ["--importance-samples", "5", "--json"]

@@ -65,6 +65,7 @@ def test_bundled_weights_fit_the_budget():
     assert total < 15_000_000
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_folder_is_named_by_a_path(tmp_path, monkeypatch):
     shutil.copytree(zoo.pull("vae-mnist"), tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
@@ -93,6 +94,7 @@ def test_what_cannot_be_a_path_is_said(name):
         models.resolve(name)
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_an_unknown_device_is_said():
     with pytest.raises(DeviceError, match="there is no device 'gpu'"):
         zoo.load("dcgan-mnist", device="gpu")
@@ -104,6 +106,7 @@ def write_registry(folder, text):
     return file
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_users_registry_adds_models_and_its_files_are_verified(tmp_path, monkeypatch, fresh_registry):
     shutil.copytree(zoo.pull("vae-mnist"), tmp_path / "weights")
     files = "\n".join(
@@ -159,6 +162,7 @@ def test_a_model_that_is_nowhere_is_said(tmp_path, monkeypatch, fresh_registry):
         zoo.pull("far")
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_an_entry_of_the_index_whose_plugin_is_missing_says_what_to_install():
     script = (
         "import zoo_core as zoo\nfrom zoo_core.errors import ZooError\n"

@@ -100,6 +100,7 @@ def test_forwards_run_on_whole_blocks_bounded_by_the_batch():
     assert generator.batches == [32, 32, 16]
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_samples_are_float32_on_the_cpu_without_gradients():
     samples = zoo_core.load("dcgan-mnist", device="cpu").sample(3)
     assert (samples.dtype, samples.device.type, samples.requires_grad) == (torch.float32, "cpu", False)
