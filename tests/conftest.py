@@ -14,6 +14,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.builtin import require
+
 # A shared machine may take any time over an example; speed is measured in benchmarks/.
 hypothesis.settings.register_profile("zoo", deadline=None)
 hypothesis.settings.load_profile("zoo")
@@ -28,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `plugins` run only where those distributions are installed."""
+    for mark in item.iter_markers("plugins"):
+        require(*mark.args)
 
 
 PEAK_MEMORY = '''

@@ -1,5 +1,6 @@
 """Virtual environments of their own for tests that install things, without a network."""
 
+import importlib.metadata
 import json
 import os
 import site
@@ -8,16 +9,37 @@ import venv
 from pathlib import Path
 
 
-class Environment:
-    """A virtual environment that sees the packages of this one, and has a site-packages of its own."""
+def _links_to(packages, folder, without):
+    """A folder with a link to everything in site-packages that those distributions did not put there."""
+    gone = {
+        file.parts[0]
+        for distribution in importlib.metadata.distributions(path=[str(packages)])
+        if distribution.name in without
+        for file in distribution.files
+    }
+    folder.mkdir()
+    for path in packages.iterdir():
+        if path.name not in gone:
+            (folder / path.name).symlink_to(path)
+    return folder
 
-    def __init__(self, folder):
+
+class Environment:
+    """A virtual environment that sees the packages of this one, and has a site-packages of its own.
+
+    Those called `without` are as if uninstalled: nothing that their installer put down is seen.
+    """
+
+    def __init__(self, folder, *, without=()):
         venv.create(folder, with_pip=False)
         self.folder, self.work = folder, folder.parent
         (own,) = folder.glob("lib/python*/site-packages")
-        parents = [path for path in site.getsitepackages() if Path(path).is_dir()]
+        parents = [Path(path) for path in site.getsitepackages() if Path(path).is_dir()]
         self.own = own
-        (own / "parents.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in parents))
+        if without:
+            parents = [_links_to(path, folder / f"packages-{n}", without) for n, path in enumerate(parents)]
+        lines = [f"import site; site.addsitedir({str(path)!r})\n" for path in parents]
+        (own / "parents.pth").write_text("".join(lines))
         # Neither an index nor an environment of their own for builds: what is here must do.
         offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "UV_OFFLINE": "1", "UV_NO_BUILD_ISOLATION": "1"}
         for name in ("zoo", "pip"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests import bundled
+from tests.builtin import BUILT_IN, DIGITS, MODELS, installed
 from zoo_core import __version__
 from zoo_core.cli import COMMANDS, main
 
@@ -86,8 +86,9 @@ def test_wrong_usage_exits_with_2(run, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["list", "--json"], ["info", "dcgan-mnist"], ["plugins", "list"], ["pull", "vae-mnist"],
-     ["registry", "list"]]
+    "arguments", [["--help"], ["list"], ["list", "--json"], ["info", "dcgan-mnist"], ["registry", "list"],
+     pytest.param(["plugins", "list"], marks=pytest.mark.plugins("zoo-dcgan")),
+     pytest.param(["pull", "vae-mnist"], marks=pytest.mark.plugins("zoo-vae"))],
 )  # fmt: skip
 def test_looking_things_up_imports_nothing_heavy(arguments, tmp_path):
     program = f"""
@@ -121,8 +122,8 @@ def test_help_imports_no_command(tmp_path):
 
 def test_list_shows_each_model_on_a_line_of_its_own(run):
     lines = run("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == bundled.MODELS
-    assert lines[bundled.MODELS.index("dcgan-mnist")].split()[1:3] == ["dcgan", "1x32x32"]
+    assert [line.split()[0] for line in lines] == list(MODELS)
+    assert lines[list(MODELS).index("dcgan-mnist")].split()[1:3] == ["dcgan", "1x32x32"]
 
 
 def test_list_takes_a_glob_and_fields(run):
@@ -131,8 +132,8 @@ def test_list_takes_a_glob_and_fields(run):
 
     assert names("*gan-mnist") == ["cnn-gan-mnist", "dcgan-mnist", "vanilla-gan-mnist"]
     assert names("--architecture", "cnn_gan") == ["cnn-gan-mnist"]
-    assert names("--tag", "vae") == [name for name in bundled.MODELS if "vae" in name]
-    assert names("--dataset", "mnist", "--license", "apache-2.0") == bundled.DIGITS
+    assert names("--tag", "vae") == [name for name in MODELS if "vae" in name]
+    assert names("--dataset", "mnist", "--license", "apache-2.0") == DIGITS
 
 
 def test_a_list_of_nothing_is_no_failure_and_says_so_on_stderr(run):
@@ -144,18 +145,20 @@ def test_a_list_of_nothing_is_no_failure_and_says_so_on_stderr(run):
 
 def test_list_as_json_holds_every_fact(run):
     models = {entry["name"]: entry for entry in json.loads(run("list", "--json").stdout)}
-    assert list(models) == bundled.MODELS
+    assert list(models) == list(MODELS)
     assert models["vae-mnist"]["sample_shape"] == [1, 28, 28]
-    assert models["vae-mnist"]["installed"] is True
-    assert json.loads(run("info", "vae-mnist", "--json").stdout) == models["vae-mnist"]
+    for name, plugin in MODELS.items():
+        assert models[name]["installed"] is installed(plugin)
+        assert json.loads(run("info", name, "--json").stdout) == models[name]
 
 
 def test_a_pipe_gets_whole_lines_however_narrow_the_terminal_is(zoo):
     result = zoo("list", env=os.environ | {"COLUMNS": "20"})
-    assert len(result.stdout.splitlines()) == len(bundled.MODELS)
+    assert len(result.stdout.splitlines()) == len(MODELS)
     assert "…" not in result.stdout
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_a_model_whose_plugin_is_not_used_is_listed_and_says_why(zoo):
     result = zoo("list", "dcgan-*", env=os.environ | {"ZOO_DISABLE_PLUGINS": "dcgan"})
     assert result.returncode == 0
@@ -215,6 +218,7 @@ def test_what_a_registry_says_cannot_move_the_cursor(zoo, tmp_path):
     assert not unsafe.search(result.stderr)
 
 
+@pytest.mark.plugins("zoo-vae", "zoo-dcgan")
 def test_pull_prints_absolute_folders_in_the_order_asked(run):
     lines = run("pull", "vae-mnist", "dcgan-mnist").stdout.splitlines()
     assert [Path(line).name for line in lines] == ["vae-mnist", "dcgan-mnist"]
@@ -232,6 +236,7 @@ def bundle(run, tmp_path):
     return file, folder
 
 
+@pytest.mark.plugins("zoo-vanilla-gan")
 def test_a_changed_file_is_refused_before_torch_is_imported(zoo, bundle, tmp_path):
     file, folder = bundle
     weights = folder / "model.safetensors"
@@ -249,6 +254,7 @@ def test_a_changed_file_is_refused_before_torch_is_imported(zoo, bundle, tmp_pat
 # zoo registry check
 
 
+@pytest.mark.plugins("zoo-vanilla-gan")
 def test_a_good_registry_is_told_to_be_well(run, bundle):
     file, _ = bundle
     result = run("registry", "check", file)
@@ -264,6 +270,7 @@ def test_a_missing_registry_is_told(zoo, tmp_path):
     fails_in_one_line(zoo("registry", "check", tmp_path / "none.yaml"), "none.yaml", "No such file")
 
 
+@pytest.mark.plugins("zoo-vanilla-gan")
 def test_a_bundled_model_that_is_missing_or_damaged_is_told(zoo, bundle):
     file, folder = bundle
     picture = folder / "samples.png"
@@ -350,16 +357,18 @@ def broken(site):
 def test_a_broken_plugin_costs_one_line_on_stderr_and_nothing_else(zoo, broken):
     result = zoo("list", env=broken)
     assert result.returncode == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == bundled.MODELS
+    assert [line.split()[0] for line in result.stdout.splitlines()] == list(MODELS)
     assert result.stderr == "zoo: plugin broken of zoo-broken is left out: RuntimeError: [31mno luck\n"
     assert json.loads(zoo("list", "--json", env=broken).stdout)
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_plugins_list_shows_each_with_its_reason_and_exits_0(zoo, broken):
     result = zoo("plugins", "list", env=broken)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["broken", "dcgan", "vae", "vanilla_gan"]
+    present = [name.removeprefix("zoo-").replace("-", "_") for name in BUILT_IN if installed(name)]
+    assert [line.split()[0] for line in lines] == ["broken", *present]
     assert lines[0].endswith("left out  RuntimeError: [31mno luck")
     assert lines[1].split()[1:3] == ["zoo-dcgan", "0.1.0"]
     assert lines[1].endswith("ok        dcgan, cnn-gan")
@@ -372,6 +381,7 @@ def test_plugins_list_shows_the_traceback_when_asked_and_it_is_harmless(zoo, bro
     assert not set(output) & set(ESCAPE[0] + ESCAPE[-1])
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_plugins_list_as_json_holds_the_reason(zoo, broken):
     plugins = {info["entry_point"]: info for info in json.loads(zoo("plugins", "list", "--json", env=broken).stdout)}
     assert plugins["broken"]["status"] == "left out"
@@ -380,16 +390,18 @@ def test_plugins_list_as_json_holds_the_reason(zoo, broken):
     assert plugins["dcgan"]["architectures"] == ["dcgan", "cnn-gan"]
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_without_plugins_the_command_still_works(zoo):
     environment = os.environ | {"ZOO_DISABLE_PLUGINS": "all"}
     assert zoo("list", env=environment).returncode == 0
-    assert zoo("plugins", "list", env=environment).stdout.count("disabled") == 3
+    assert zoo("plugins", "list", env=environment).stdout.count("disabled") == sum(map(installed, BUILT_IN))
     fails_in_one_line(zoo("sample", "dcgan-mnist", env=environment), "zoo-dcgan", "disabled")
 
 
 # zoo doctor
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_doctor_finds_nothing_wrong_here(zoo):
     result = zoo("doctor")
     assert result.returncode == 0, result.stdout
@@ -397,6 +409,7 @@ def test_doctor_finds_nothing_wrong_here(zoo):
     assert "\n  dcgan-mnist              verified\n" in result.stdout
 
 
+@pytest.mark.plugins("zoo-vanilla-gan")
 def test_doctor_names_what_is_wrong_and_how_to_mend_it(zoo, broken, bundle):
     file, folder = bundle
     (folder / "model.safetensors").unlink()
@@ -410,9 +423,10 @@ def test_doctor_names_what_is_wrong_and_how_to_mend_it(zoo, broken, bundle):
     assert result.stdout.endswith("2 problems\n")
 
 
-def test_doctor_tells_of_a_registry_that_cannot_be_read(zoo, tmp_path):
+def test_doctor_tells_of_a_registry_that_cannot_be_read(zoo, site, tmp_path):
+    site.add("zoo-plugin", "")  # no plugin at all would be another problem
     file = registry_file(tmp_path, parameters="many")
-    result = zoo("doctor", "--json", env=os.environ | {"ZOO_REGISTRY": str(file)})
+    result = zoo("doctor", "--json", env=site.environment(ZOO_REGISTRY=str(file)))
     assert result.returncode == 1
     found = json.loads(result.stdout)
     assert found["registries"][str(file)] == "cannot be read"
@@ -442,9 +456,10 @@ def completed(zoo, *words, shell="bash"):
     return result.stdout.split()
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_a_shell_completes_commands_models_and_architectures(zoo):
     assert completed(zoo, "d") == ["plain,doctor"]
-    models = [name for name in bundled.MODELS if name.startswith("v")]
+    models = [name for name in MODELS if name.startswith("v")]
     assert completed(zoo, "info", "v") == [f"plain,{name}" for name in models]
     assert completed(zoo, "train", "cn") == ["plain,cnn-gan"]
     assert completed(zoo, "sample", "./runs") == ["dir,./runs"]
@@ -553,6 +568,6 @@ def test_a_terminal_gets_lines_cut_to_its_width(tmp_path):
     os.close(writer)
     lines = os.read(reader, 65536).decode().splitlines()
     os.close(reader)
-    assert [line.split()[0] for line in lines] == bundled.MODELS
+    assert [line.split()[0] for line in lines] == list(MODELS)
     assert {len(line) for line in lines} == {40}
     assert all(line.endswith("…") for line in lines)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
+from tests.builtin import architecture
 from zoo_core.cli import main
 
 MNIST = Path(__file__).parent / "data" / "mnist"
@@ -18,8 +18,9 @@ MNIST = Path(__file__).parent / "data" / "mnist"
 def model(tmp_path, monkeypatch):
     """A small model of 28 x 28 on disk, ./mine, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    config = VanillaGANConfig(size=28, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
-    return VanillaGANGenerator(config).save(tmp_path / "mine")
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=28, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
+    return gan.generator_class()(config).save(tmp_path / "mine")
 
 
 def run(*arguments, data=MNIST):
@@ -86,6 +87,7 @@ def test_data_that_is_not_there_is_said(model):
     assert "there is no file or folder ./nowhere" in result.stderr
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_help_list_and_info_import_no_torch(zoo, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemError('torch was imported')")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

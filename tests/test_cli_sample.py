@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
 import zoo_core as zoo_package
+from tests.builtin import architecture
 from zoo_core.cli import main
 
 
@@ -20,8 +20,9 @@ from zoo_core.cli import main
 def model(tmp_path, monkeypatch):
     """A small model on disk, ./mine, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    config = VanillaGANConfig(size=8, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
-    return VanillaGANGenerator(config).save(tmp_path / "mine")
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=8, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
+    return gan.generator_class()(config).save(tmp_path / "mine")
 
 
 def sample(*arguments):
@@ -51,6 +52,7 @@ def test_the_default_is_a_grid_of_64_under_the_models_name(model):
     assert Image.open("mine.png").size == (82, 82)
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_registered_model_is_sampled_by_its_name(model):
     assert sample("vae-mnist", "-n", 1).stdout == "vae-mnist.png\n"
 
@@ -105,6 +107,7 @@ def test_what_cannot_be_done_is_one_line_and_writes_nothing(model, tmp_path, arg
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_wrong_output_is_told_before_torch_is_imported(zoo, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemError('torch was imported')")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

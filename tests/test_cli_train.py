@@ -16,6 +16,8 @@ from zoo_core.cli import main
 from zoo_core.errors import DataError, RegistryError, SettingsError, TrainingError, UnknownArchitectureError
 from zoo_core.training.setup import prepare_training
 
+pytestmark = pytest.mark.plugins("zoo-vanilla-gan")
+
 MNIST = Path(__file__).parent / "data" / "mnist"
 TINY = {"generator_widths": "8", "discriminator_widths": "8,4", "latent_size": "4"}
 TINY_SETS = [part for key, value in TINY.items() for part in ("--set", f"model.{key}={value}")]
@@ -51,6 +53,7 @@ def test_defaults_are_the_classes_own_and_the_shape_is_the_datas():
     assert trainer.sample_shape == data.sample_shape == (1, 28, 28)
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_dcgan_takes_the_next_power_of_two_and_the_data_follows():
     trainer, data = prepare_training("dcgan", MNIST)
     assert trainer.config.size == 32
@@ -245,6 +248,7 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(zoo, tmp_path):
     assert zoo(*arguments, "--steps", steps, "--set", "checkpoint_every=0", "--resume").stdout == "run\n"
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_settings_of_a_plugin_can_be_set():
     trainer = prepare("beta=4", architecture="vae")
     assert msgspec.structs.asdict(trainer.settings)["beta"] == 4.0

@@ -10,9 +10,9 @@ import torch
 import yaml
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
 import zoo_core as zoo
+from tests.builtin import architecture
 from zoo_core import models
 from zoo_core.card import model_card
 from zoo_core.cli import main
@@ -49,8 +49,9 @@ def measured(tmp_path_factory):
     """A small model with a card, golden samples, figures, and a registry that states all of it."""
     folder = tmp_path_factory.mktemp("registry")
     torch.manual_seed(0)
-    config = VanillaGANConfig(size=28, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
-    generator = VanillaGANGenerator(config).eval()
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=28, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
+    generator = gan.generator_class()(config).eval()
     model = generator.save(folder / "mine")
     write_golden(generator, model)
     figures = evaluate(generator, MNIST, metrics=["fid", "kid"], n=100, repeats=2)

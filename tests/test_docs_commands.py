@@ -15,6 +15,7 @@ import pytest
 from tests.hub import Hub
 
 pytest_plugins = ["tests.hub.fixture"]
+pytestmark = pytest.mark.plugins("zoo-dcgan", "zoo-vae", "zoo-vanilla-gan")
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]

@@ -6,12 +6,9 @@ import msgspec
 import pytest
 import torch
 from torch import nn
-from zoo_dcgan.model import DCGANConfig
-from zoo_dcgan.trainer import DCGANTrainer
-from zoo_vanilla_gan.model import VanillaGANConfig
-from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
 import zoo_core as zoo
+from tests.builtin import architecture
 from zoo_core import Batch, GANSettings
 from zoo_core.errors import DataError, InterfaceError, SettingsError
 from zoo_core.losses import ADVERSARIAL_LOSSES
@@ -22,7 +19,8 @@ SHAPE = (1, 16, 16)
 
 
 def mlp(dropout=0.0, conditional=False, device="cpu", **settings):
-    config = VanillaGANConfig(
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(
         size=16,
         latent_size=4,
         generator_widths=(8,),
@@ -31,14 +29,15 @@ def mlp(dropout=0.0, conditional=False, device="cpu", **settings):
         conditional=conditional,
         num_classes=3,
     )
-    return built(VanillaGANTrainer(config, GANSettings(batch_size=8, **settings), SHAPE), device)
+    return built(gan.trainer_class()(config, GANSettings(batch_size=8, **settings), SHAPE), device)
 
 
 def dcgan(conditional=False, norm="batch", device="cpu", **settings):
-    config = DCGANConfig(
+    gan = architecture("dcgan")
+    config = gan.config_class()(
         size=16, channels=1, width=4, latent_size=4, conditional=conditional, num_classes=3, discriminator_norm=norm
     )
-    return built(DCGANTrainer(config, GANSettings(batch_size=8, **settings), SHAPE), device)
+    return built(gan.trainer_class()(config, GANSettings(batch_size=8, **settings), SHAPE), device)
 
 
 def built(trainer, device):
@@ -97,12 +96,12 @@ def test_spectral_norm_holds_every_layer_of_the_discriminator_to_one():
 def test_a_saved_discriminator_has_the_weights_of_its_class_whatever_it_was_trained_with(tmp_path):
     data = TrainingData.from_tensors(torch.randint(0, 256, (16, *SHAPE), dtype=torch.uint8))
     settings = GANSettings(steps=2, batch_size=8, spectral_norm=True, sample_every=0)
-    trainer = DCGANTrainer(DCGANConfig(size=16, channels=1, width=4), settings, SHAPE)
+    gan = architecture("dcgan")
+    trainer = gan.trainer_class()(gan.config_class()(size=16, channels=1, width=4), settings, SHAPE)
     folder = trainer.fit(data, out=tmp_path / "run")
     from safetensors.torch import load_file
-    from zoo_dcgan.model import DCGANDiscriminator
 
-    plain = DCGANDiscriminator(trainer.config)
+    plain = gan.discriminator_class()(trainer.config)
     plain.load_state_dict(load_file(folder / "discriminator.safetensors"))
     x = batch().samples
     torch.testing.assert_close(plain.eval()(x), trainer.modules["discriminator"].eval()(x))
@@ -262,9 +261,10 @@ def test_a_conditional_gan_learns_to_draw_the_class_it_is_asked_for(tmp_path):
     shades = torch.where(labels == 0, 40, 215)[:, None, None, None]
     noise = torch.randint(-20, 20, (128, *SHAPE), generator=torch.Generator().manual_seed(0))
     data = TrainingData.from_tensors((shades + noise).to(torch.uint8), labels)
-    config = DCGANConfig(size=16, channels=1, width=8, latent_size=8, conditional=True, num_classes=2)
+    gan = architecture("dcgan")
+    config = gan.config_class()(size=16, channels=1, width=8, latent_size=8, conditional=True, num_classes=2)
     settings = GANSettings(steps=400, batch_size=32, sample_every=0, ema_decay=0.9, learning_rate=1e-3)
-    generator = zoo.load(DCGANTrainer(config, settings, SHAPE).fit(data, out=tmp_path / "run"))
+    generator = zoo.load(gan.trainer_class()(config, settings, SHAPE).fit(data, out=tmp_path / "run"))
     dark, bright = (generator.sample(16, labels=label).mean().item() for label in (0, 1))
     assert dark < 0.35
     assert bright > 0.65

@@ -18,6 +18,9 @@ from zoo_core.errors import DigestError, ModelFolderError, ZooError
 from zoo_core.registries import FileFacts
 from zoo_core.weightfile import MAX_HEADER_BYTES, read_header
 
+pytestmark = pytest.mark.plugins("zoo-vae")
+
+
 # A real model: a copy of one that the plugins bundle.
 MODEL = "vae-mnist"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builtin import architecture
 from tests.hub import Hub
 from tests.hub_models import BUNDLED, blobs, entry_of, put, read, start, use
 from zoo_core.hub import keeping
@@ -23,10 +24,9 @@ KILLS = 20
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of 200 MB."""
-    from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
-
+    gan = architecture("vanilla_gan")
     folder = tmp_path_factory.mktemp("large") / "large"
-    VanillaGANGenerator(VanillaGANConfig(generator_widths=(4096, 10_000))).save(folder)
+    gan.generator_class()(gan.config_class()(generator_widths=(4096, 10_000))).save(folder)
     assert (folder / "model.safetensors").stat().st_size > 190e6
     return folder
 

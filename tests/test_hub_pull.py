@@ -37,7 +37,7 @@ from zoo_core.errors import DigestError, HubError, ModelFolderError, Unreachable
 from zoo_core.hub import client, stamps
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
 
 WEIGHTS = (BUNDLED / "model.safetensors").stat().st_size
 DIGEST = hashlib.sha256((BUNDLED / "model.safetensors").read_bytes()).hexdigest()

@@ -29,7 +29,7 @@ from zoo_core.hub.publish import publish
 from zoo_core.registries import core_index
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
 NAMES = {"config.json", "model.safetensors", "README.md", "samples.png", "training.yaml", "golden.safetensors"}
 
 

@@ -8,12 +8,9 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from zoo_dcgan.model import DCGANConfig, DCGANGenerator
-from zoo_vae.model import VAE, VAEConfig
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
 import zoo_core as zoo
-from tests import bundled
+from tests.builtin import architecture, every_bundled_model
 from zoo_core.images import to_uint8
 from zoo_core.inference import prepared
 
@@ -62,25 +59,31 @@ class Upsampling(zoo.Generator):
         return pictures.view(-1, *self.sample_shape)
 
 
-def fresh():
-    """Untrained generators, whose BatchNorm layers have seen something: the kinds that the bundled ones are not."""
+# Untrained generators of the kinds that the bundled ones are not: an architecture, or a class, and its configuration.
+FRESH = {
+    "mlp, conditional": ("vanilla_gan", {"conditional": True}),
+    "dcgan, 64": ("dcgan", {"width": 16}),
+    "dcgan, conditional": ("dcgan", {"size": 32, "width": 16, "conditional": True}),
+    "vae, conditional": ("vae", {"conditional": True}),
+    "vae, convolutional": (
+        "vae", {"size": 32, "network": "convolutional", "widths": (16, 32), "likelihood": "gaussian"},
+    ),
+    "upsampling": (Upsampling, {}),
+}  # fmt: skip
+
+
+def fresh(name):
+    """An untrained generator, whose BatchNorm layers have seen something."""
+    kind, options = FRESH[name]
     torch.manual_seed(0)
-    models = {
-        "mlp, conditional": VanillaGANGenerator(VanillaGANConfig(conditional=True)),
-        "dcgan, 64": DCGANGenerator(DCGANConfig(width=16)),
-        "dcgan, conditional": DCGANGenerator(DCGANConfig(size=32, width=16, conditional=True)),
-        "vae, conditional": VAE(VAEConfig(conditional=True)),
-        "vae, convolutional": VAE(VAEConfig(size=32, network="convolutional", widths=(16, 32), likelihood="gaussian")),
-        "upsampling": Upsampling(),
-    }
-    return {name: with_statistics(model) for name, model in models.items()}
-
-
-FRESH = list(fresh())
+    if isinstance(kind, str):
+        of_plugin = architecture(kind)
+        return with_statistics(of_plugin.generator_class()(of_plugin.config_class()(**options)))
+    return with_statistics(kind())
 
 
 def generator_named(name, dtype=None):
-    return fresh()[name].to(dtype or torch.float32) if name in FRESH else zoo.load(name, device="cpu", dtype=dtype)
+    return fresh(name).to(dtype or torch.float32) if name in FRESH else zoo.load(name, device="cpu", dtype=dtype)
 
 
 class Calls(TorchDispatchMode):
@@ -341,7 +344,7 @@ def test_float64_stays_with_torchs_own_layers():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", bundled.MODELS + FRESH)
+@pytest.mark.parametrize("name", [*every_bundled_model, *FRESH])
 def test_rows_do_not_depend_on_the_others_of_their_batch(name, dtype):
     generator = generator_named(name, dtype)
     function, z = prepared(generator), generator.latents(0, 0, 272).to(dtype)
@@ -352,7 +355,7 @@ def test_rows_do_not_depend_on_the_others_of_their_batch(name, dtype):
         assert torch.equal(function(z[rows], labels[rows] if generator.num_classes else None), whole[rows])
 
 
-@pytest.mark.parametrize("name", bundled.MODELS + FRESH)
+@pytest.mark.parametrize("name", [*every_bundled_model, *FRESH])
 def test_samples_are_those_of_the_models_own_layers_but_for_rounding(name):
     generator = generator_named(name)
     labels = torch.arange(64) % generator.num_classes if generator.num_classes else None
@@ -366,7 +369,7 @@ def test_samples_are_those_of_the_models_own_layers_but_for_rounding(name):
     assert (steps > 0).mean() < 1e-4
 
 
-@pytest.mark.parametrize("name", bundled.MODELS)
+@pytest.mark.parametrize("name", every_bundled_model)
 def test_bfloat16_stays_near_the_reference(name):
     """The share of pixels beyond one 8-bit step is measured in benchmarks/sampling.py; here is only a bound."""
     reference = to_uint8(zoo.load(name, device="cpu").sample(64)).astype(int)

@@ -9,9 +9,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from zoo_vae.model import VAE, VAEConfig
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
+from tests.builtin import architecture
 from zoo_core import Generator
 from zoo_core.cli import main
 from zoo_core.errors import SamplingError
@@ -22,14 +21,16 @@ SIZE = 8
 
 
 def gan(**options):
-    config = VanillaGANConfig(size=SIZE, latent_size=4, generator_widths=(8,), discriminator_widths=(8,), **options)
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=SIZE, latent_size=4, generator_widths=(8,), discriminator_widths=(8,), **options)
     torch.manual_seed(0)
-    return VanillaGANGenerator(config).eval()
+    return gan.generator_class()(config).eval()
 
 
 def vae(**options):
+    vae = architecture("vae")
     torch.manual_seed(0)
-    return VAE(VAEConfig(size=SIZE, latent_size=3, widths=(16,), **options)).eval()
+    return vae.generator_class()(vae.config_class()(size=SIZE, latent_size=3, widths=(16,), **options)).eval()
 
 
 class Identity(Generator):

@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from zoo_vae.model import VAE, VAEConfig
-from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
+from tests.builtin import architecture
 from zoo_core import Generator
 from zoo_core.errors import DataError, MetricError
 from zoo_core.images import to_uint8
@@ -47,10 +46,16 @@ class Replay(Generator):
 
 def gan(size=28, channels=1):
     torch.manual_seed(0)
-    config = VanillaGANConfig(
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(
         size=size, channels=channels, latent_size=4, generator_widths=(8,), discriminator_widths=(8,)
     )
-    return VanillaGANGenerator(config).eval()
+    return gan.generator_class()(config).eval()
+
+
+def small_vae(**options):
+    vae = architecture("vae")
+    return vae.generator_class()(vae.config_class()(latent_size=4, widths=(16,), **options)).eval()
 
 
 def values(figures):
@@ -64,6 +69,7 @@ def test_the_training_data_itself_is_as_good_as_can_be(train):
     assert found["kid"] < 0
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_noise_is_worse_than_digits(train):
     digits = values(evaluate("vae-mnist", train, n=256))
     noise = values(evaluate(gan(), train, n=256))
@@ -149,6 +155,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing(train, tmp_pat
     assert "not kept for the next time" in told[0]
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_shared_statistics_stand_for_the_data(train, tmp_path):
     file = tmp_path / "mnist.safetensors"
     expected = evaluate(gan(), train, n=60, save_statistics=file)
@@ -225,7 +232,7 @@ def test_pictures_of_another_size_are_not_compared(train):
 
 def test_the_bounds_of_a_model_are_in_order_and_say_what_they_are(train):
     torch.manual_seed(0)
-    vae = VAE(VAEConfig(latent_size=4, widths=(16,))).eval()
+    vae = small_vae()
     elbo, iwae = evaluate(vae, train, metrics=["elbo", "iwae"], n=40, importance_samples=20, split="train")
     assert iwae.value < elbo.value
     assert (elbo.samples, elbo.extractor) == (40, None)
@@ -236,7 +243,7 @@ def test_the_bounds_of_a_model_are_in_order_and_say_what_they_are(train):
 
 def test_a_conditional_model_is_told_the_classes_of_the_data(train):
     torch.manual_seed(0)
-    vae = VAE(VAEConfig(latent_size=4, widths=(16,), conditional=True)).eval()
+    vae = small_vae(conditional=True)
     (told,) = evaluate(vae, train, metrics=["iwae"], n=30, importance_samples=5)
     others = TrainingData.from_tensors(train.samples, (train.labels + 1) % 10)
     (mistold,) = evaluate(vae, others, metrics=["iwae"], n=30, importance_samples=5)
@@ -268,6 +275,7 @@ def test_neighbours_are_drawn_to_the_right_of_the_sample(train):
 
 
 @pytest.mark.slow
+@pytest.mark.plugins("zoo-vae")
 def test_two_processes_find_what_one_does(tmp_path):
     options = ["eval", "vae-mnist", "--data", str(MNIST), "--metric", "fid,kid,prdc,elbo,iwae", "-n", "100"]
     options += ["--importance-samples", "5", "--json"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import zoo_core as zoo
-from tests import bundled
+from tests.builtin import DIGITS, MODELS, every_bundled_model, every_model_of_digits, installed
 from zoo_core import models
 from zoo_core.errors import (
     DeviceError,
@@ -30,13 +30,13 @@ def fresh_registry():
 
 
 def test_the_bundled_models_are_listed_in_order():
-    assert zoo.list_models() == sorted(bundled.MODELS)
-    assert zoo.list_models("*mnist*") == bundled.DIGITS
+    assert zoo.list_models() == sorted(MODELS)
+    assert zoo.list_models("*mnist*") == DIGITS
     assert zoo.list_models("dcgan-*") == ["dcgan-emoji-64", "dcgan-mnist", "dcgan-mnist-conditional"]
     assert zoo.list_models("nothing") == []
 
 
-@pytest.mark.parametrize("name", bundled.MODELS)
+@pytest.mark.parametrize("name", every_bundled_model)
 def test_every_bundled_model_is_whole_and_is_what_its_entry_says(name):
     entry = zoo.registry()[name]
     folder = zoo.pull(name)
@@ -49,7 +49,7 @@ def test_every_bundled_model_is_whole_and_is_what_its_entry_says(name):
     assert entry.training.steps > 0
 
 
-@pytest.mark.parametrize("name", bundled.DIGITS)
+@pytest.mark.parametrize("name", every_model_of_digits)
 def test_bundled_samples_are_digits_not_noise(name):
     """MNIST is mostly black with bright strokes; noise, blanks and one repeated digit are none of it."""
     samples = zoo.load(name, device="cpu").sample(64)
@@ -60,10 +60,13 @@ def test_bundled_samples_are_digits_not_noise(name):
 
 
 def test_bundled_weights_fit_the_budget():
-    total = sum(path.stat().st_size for name in bundled.MODELS for path in zoo.pull(name).iterdir())
+    total = sum(
+        path.stat().st_size for name, plugin in MODELS.items() if installed(plugin) for path in zoo.pull(name).iterdir()
+    )
     assert total < 30_000_000
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_folder_is_named_by_a_path(tmp_path, monkeypatch):
     shutil.copytree(zoo.pull("vae-mnist"), tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
@@ -92,6 +95,7 @@ def test_what_cannot_be_a_path_is_said(name):
         models.resolve(name)
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_an_unknown_device_is_said():
     with pytest.raises(DeviceError, match="there is no device 'gpu'"):
         zoo.load("dcgan-mnist", device="gpu")
@@ -103,6 +107,7 @@ def write_registry(folder, text):
     return file
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_users_registry_adds_models_and_its_files_are_verified(tmp_path, monkeypatch, fresh_registry):
     shutil.copytree(zoo.pull("vae-mnist"), tmp_path / "weights")
     files = "\n".join(
@@ -158,6 +163,7 @@ def test_a_model_that_is_nowhere_is_said(tmp_path, monkeypatch, fresh_registry):
         zoo.pull("far")
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_an_entry_of_the_index_whose_plugin_is_missing_says_what_to_install():
     script = (
         "import zoo_core as zoo\nfrom zoo_core.errors import ZooError\n"

@@ -6,12 +6,14 @@ import pytest
 
 from tests.test_cli import fails_in_one_line
 from tests.test_testing_contract import MUTANTS, SOUND
+from zoo_core.plugins import manager
 
 
 def install(site, name, mutant):
     site.add(f"zoo-{name}", mutant.hooks(name), model=mutant.source())
 
 
+@pytest.mark.plugins("zoo-dcgan", "zoo-vae", "zoo-vanilla-gan")
 def test_the_built_in_plugins_keep_the_contract(zoo):
     result = zoo("plugins", "check", "--json")
     assert (result.returncode, result.stderr) == (0, "")
@@ -65,7 +67,7 @@ def test_one_plugin_that_is_left_out_fails_and_the_others_are_checked(zoo, site)
     lines = result.stdout.splitlines()
     assert lines[0].split()[:3] == ["broken", "-", "broken"]
     assert lines[0].endswith("RuntimeError: [31mno luck")
-    assert sum(" ok " in line for line in lines) == 4
+    assert sum(" ok " in line for line in lines) == len(manager().architectures)
 
 
 def test_a_disabled_plugin_breaks_nothing(zoo, site):

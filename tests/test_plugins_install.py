@@ -160,6 +160,7 @@ def test_uv_serves_where_there_is_no_pip(environment, ring):
         ),
     ],
 )
+@pytest.mark.plugins("zoo-vae")
 def test_an_environment_that_another_program_keeps_is_left_to_it(environment, marker, install, uninstall):
     (environment.folder / marker).touch()
     assert fails_in_one_line(environment.zoo("plugins", "install", "zoo-ring"), install)
@@ -214,6 +215,7 @@ def test_what_is_no_plugin_is_not_uninstalled(environment):
         )
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_what_lies_outside_of_the_environment_is_not_said_to_be_gone(environment):
     result = environment.zoo("plugins", "uninstall", "zoo-vae")
     assert result.returncode == 1

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zoo_core
-from tests import bundled
+from tests.builtin import every_bundled_model
 from zoo_core import Generator
 from zoo_core.errors import SamplingError
 from zoo_core.images import to_uint8
@@ -84,7 +84,7 @@ def test_labels_are_uniform_and_depend_on_seed_and_index_alone():
     assert (counts - 5000).abs().max() < 5 * 5000**0.5
 
 
-@pytest.mark.parametrize("name", bundled.MODELS)
+@pytest.mark.parametrize("name", every_bundled_model)
 def test_the_same_8_bit_pictures_come_for_every_batch_size_and_again(name):
     generator = zoo_core.load(name, device="cpu")
     reference = to_uint8(generator.sample(70, seed=5))
@@ -100,6 +100,7 @@ def test_forwards_run_on_whole_blocks_bounded_by_the_batch():
     assert generator.batches == [32, 32, 16]
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_samples_are_float32_on_the_cpu_without_gradients():
     samples = zoo_core.load("dcgan-mnist", device="cpu").sample(3)
     assert (samples.dtype, samples.device.type, samples.requires_grad) == (torch.float32, "cpu", False)

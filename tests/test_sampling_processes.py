@@ -44,6 +44,7 @@ def alone(tmp_path, *arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.plugins("zoo-dcgan")
 def test_a_folder_of_two_processes_is_that_of_one_file_by_file(tmp_path):
     done = together(tmp_path, "dcgan-mnist", "-n", 75, "-o", "two", "--seed", 3)
     assert (done.returncode, done.stdout) == (0, "two\n"), done.stderr[-2000:]
@@ -56,6 +57,7 @@ def test_a_folder_of_two_processes_is_that_of_one_file_by_file(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["npz", "png"])
+@pytest.mark.plugins("zoo-vae")
 def test_a_file_of_three_processes_is_that_of_one(suffix, tmp_path):
     """Three processes for twenty samples: the blocks are fewer than the processes."""
     done = together(tmp_path, "vae-mnist", "-n", 20, "-o", f"three.{suffix}", processes=3)
@@ -68,6 +70,7 @@ def test_a_file_of_three_processes_is_that_of_one(suffix, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.plugins("zoo-vae")
 def test_what_cannot_be_written_is_told_and_nothing_stays(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("words")
@@ -120,6 +123,7 @@ def test_a_process_that_dies_ends_them_all_and_nothing_half_written_stays(out, t
 
 
 @pytest.mark.slow
+@pytest.mark.plugins("zoo-dcgan")
 def test_classes_and_bfloat16_are_shared_out_as_well(tmp_path):
     arguments = ["dcgan-mnist-conditional", "-n", 75, "--label", 7, "--precision", "bf16"]
     done = together(tmp_path, *arguments, "-o", "two.npz")

@@ -164,7 +164,7 @@ def test_a_bad_name_is_refused(name):
     ("name", "words"),
     [
         ("json", "'json' is an installed module"),
-        ("zoo-vae", "'zoo_vae' is an installed module"),
+        pytest.param("zoo-vae", "'zoo_vae' is an installed module", marks=pytest.mark.plugins("zoo-vae")),
         ("zoo-core", "'zoo_core' is an installed module"),
         ("dcgan", "the architecture 'dcgan' belongs to zoo-dcgan"),
         ("My Gan", "is no name for a plugin"),

@@ -10,14 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from zoo_dcgan.model import DCGANConfig
-from zoo_dcgan.trainer import DCGANTrainer
-from zoo_vae.model import VAEConfig
-from zoo_vae.trainer import VAESettings, VAETrainer
-from zoo_vanilla_gan.model import VanillaGANConfig
-from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
 import zoo_core as zoo
+from tests.builtin import architecture
 from zoo_core import Batch, GANSettings
 from zoo_core.errors import DataError, DeviceError, InterfaceError, PluginError, TrainingError
 from zoo_core.training.data import TrainingData
@@ -35,18 +30,23 @@ def pictures(size=16, count=64):
 
 def dcgan(**settings):
     settings = {"steps": 6, "batch_size": 16, "sample_every": 0, "checkpoint_every": 2} | settings
-    return DCGANTrainer(DCGANConfig(size=16, channels=1, width=4, latent_size=4), GANSettings(**settings), (1, 16, 16))
+    gan = architecture("dcgan")
+    config = gan.config_class()(size=16, channels=1, width=4, latent_size=4)
+    return gan.trainer_class()(config, GANSettings(**settings), (1, 16, 16))
 
 
 def mlp(**settings):
     settings = {"steps": 6, "batch_size": 16, "sample_every": 0, "checkpoint_every": 2} | settings
-    config = VanillaGANConfig(size=16, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
-    return VanillaGANTrainer(config, GANSettings(**settings), (1, 16, 16))
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=16, latent_size=4, generator_widths=(8,), discriminator_widths=(8,))
+    return gan.trainer_class()(config, GANSettings(**settings), (1, 16, 16))
 
 
 def vae(**settings):
     settings = {"steps": 6, "batch_size": 16, "sample_every": 0, "checkpoint_every": 2} | settings
-    return VAETrainer(VAEConfig(size=16, latent_size=4, widths=(8,)), VAESettings(**settings), (1, 16, 16))
+    vae = architecture("vae")
+    trainer = vae.trainer_class()
+    return trainer(vae.config_class()(size=16, latent_size=4, widths=(8,)), trainer.Settings(**settings), (1, 16, 16))
 
 
 def finished_bytes(folder):
@@ -147,7 +147,7 @@ def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_that_resumes(tmp_path):
 
 
 def test_nan_is_noticed_and_said(tmp_path):
-    class Exploding(VanillaGANTrainer):
+    class Exploding(architecture("vanilla_gan").trainer_class()):
         def training_step(self, batch):
             return {name: value * float("nan") for name, value in super().training_step(batch).items()}
 
@@ -172,7 +172,7 @@ def test_a_generator_that_no_plugin_registers_is_refused_before_training(tmp_pat
     class Stranger(type(mlp_networks()["generator"])):
         pass
 
-    class StrangerTrainer(VanillaGANTrainer):
+    class StrangerTrainer(architecture("vanilla_gan").trainer_class()):
         def build(self):
             super().build()
             self.modules["generator"] = Stranger(self.config)
@@ -182,7 +182,7 @@ def test_a_generator_that_no_plugin_registers_is_refused_before_training(tmp_pat
 
 
 def test_a_build_that_forgets_the_generator_is_named(tmp_path):
-    class Forgetful(VanillaGANTrainer):
+    class Forgetful(architecture("vanilla_gan").trainer_class()):
         def build(self):
             self.modules, self.optimizers = {}, {}
 

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from zoo_dcgan.model import DCGANConfig
-from zoo_dcgan.trainer import DCGANTrainer
-from zoo_vanilla_gan.model import VanillaGANConfig
-from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
+from tests.builtin import architecture
 from zoo_core import GANSettings
 from zoo_core.errors import SettingsError, TrainingError
 from zoo_core.film import evenly
@@ -27,12 +24,14 @@ def pictures(count=64):
     return TrainingData.from_tensors(samples, torch.arange(count) % 3)
 
 
-def mlp(kind=VanillaGANTrainer, conditional=False, **settings):
+def mlp(kind=None, conditional=False, **settings):
+    """The trainer of small MLPs, or another `kind` of it."""
+    gan = architecture("vanilla_gan")
     settings = {"steps": 6, "batch_size": 16, "sample_every": 0, "checkpoint_every": 2} | settings
-    config = VanillaGANConfig(
+    config = gan.config_class()(
         size=16, latent_size=4, generator_widths=(8,), discriminator_widths=(8,), conditional=conditional, num_classes=3
     )
-    return kind(config, GANSettings(**settings), SHAPE)
+    return (kind or gan.trainer_class())(config, GANSettings(**settings), SHAPE)
 
 
 def kept(folder):
@@ -47,7 +46,7 @@ def test_as_many_checkpoints_stay_as_were_asked_for(keep, expected, tmp_path):
 def test_the_best_checkpoint_by_a_figure_stays(tmp_path):
     best_at = 100
 
-    class Scored(VanillaGANTrainer):
+    class Scored(architecture("vanilla_gan").trainer_class()):
         def training_step(self, batch):
             score = abs(self.step + 1 - best_at) / 1.0
             return super().training_step(batch) | {"score": torch.tensor(score)}
@@ -102,7 +101,7 @@ def test_a_tracker_that_nobody_knows_is_refused(tmp_path):
 
 
 def test_collapse_is_noticed_and_said_once(tmp_path, capfd):
-    class Collapsed(VanillaGANTrainer):
+    class Collapsed(architecture("vanilla_gan").trainer_class()):
         def training_step(self, batch):
             figures = super().training_step(batch)
             with torch.no_grad():
@@ -114,7 +113,7 @@ def test_collapse_is_noticed_and_said_once(tmp_path, capfd):
 
 
 def test_a_discriminator_that_has_won_is_noticed_and_said(tmp_path, capfd):
-    class Won(VanillaGANTrainer):
+    class Won(architecture("vanilla_gan").trainer_class()):
         def training_step(self, batch):
             return super().training_step(batch) | {"loss_d": torch.tensor(1e-6)}
 
@@ -155,11 +154,12 @@ def test_compiling_is_off_on_a_cpu_unless_it_is_asked_for(setting, expected):
 @pytest.mark.slow
 def test_a_compiled_run_is_the_eager_one_within_rounding_and_resumes_bit_for_bit(tmp_path):
     def dcgan(steps, compile):
-        config = DCGANConfig(size=16, channels=1, width=4, latent_size=4, discriminator_norm="none")
+        gan = architecture("dcgan")
+        config = gan.config_class()(size=16, channels=1, width=4, latent_size=4, discriminator_norm="none")
         settings = GANSettings(
             steps=steps, batch_size=16, sample_every=0, compile=compile, r1_gamma=1.0, r1_every=2, device="cpu"
         )
-        return DCGANTrainer(config, settings, SHAPE)
+        return gan.trainer_class()(config, settings, SHAPE)
 
     figures = {}
     for choice in ("off", "on"):

@@ -13,19 +13,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from zoo_dcgan.model import DCGANConfig
-from zoo_dcgan.trainer import DCGANTrainer
-from zoo_vae.model import VAEConfig
-from zoo_vae.trainer import VAESettings, VAETrainer
-from zoo_vanilla_gan.model import VanillaGANConfig
-from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
+from tests.builtin import architecture
 from zoo_core import GANSettings
 from zoo_core.errors import DataError, TrainingError
 from zoo_core.training.data import TrainingData
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parent.parent
 SHAPE = (1, 16, 16)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 COMMON = {"batch_size": 16, "sample_every": 0, "checkpoint_every": 3, "device": "cpu", "ema_decay": 0.9}
@@ -38,18 +34,21 @@ def pictures():
 
 
 def dcgan(steps=6, **settings):
-    config = DCGANConfig(size=16, channels=1, width=4, latent_size=4, conditional=True, num_classes=3)
-    return DCGANTrainer(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
+    gan = architecture("dcgan")
+    config = gan.config_class()(size=16, channels=1, width=4, latent_size=4, conditional=True, num_classes=3)
+    return gan.trainer_class()(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
 
 
 def mlp(steps=6, **settings):
-    config = VanillaGANConfig(size=16, latent_size=4, generator_widths=(8,), discriminator_widths=(8,), dropout=0.3)
-    return VanillaGANTrainer(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
+    gan = architecture("vanilla_gan")
+    config = gan.config_class()(size=16, latent_size=4, generator_widths=(8,), discriminator_widths=(8,), dropout=0.3)
+    return gan.trainer_class()(config, GANSettings(steps=steps, **COMMON | settings), SHAPE)
 
 
 def vae(steps=6, **settings):
-    config = VAEConfig(size=16, latent_size=4, widths=(8,))
-    return VAETrainer(config, VAESettings(steps=steps, **COMMON | settings), SHAPE)
+    vae = architecture("vae")
+    config, trainer = vae.config_class()(size=16, latent_size=4, widths=(8,)), vae.trainer_class()
+    return trainer(config, trainer.Settings(steps=steps, **COMMON | settings), SHAPE)
 
 
 RUNS = {
@@ -64,9 +63,9 @@ RUNS = {
 
 SCRIPT = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from test_training_processes import RUNS, pictures
+from tests.test_training_processes import RUNS, pictures
 root = Path(sys.argv[1])
 for name, run in RUNS.items():
     run().fit(pictures(), out=root / name)
@@ -90,6 +89,7 @@ def two_processes(tmp_path_factory):
     return root
 
 
+@pytest.mark.plugins("zoo-dcgan", "zoo-vae", "zoo-vanilla-gan")
 @pytest.mark.parametrize("name", RUNS)
 def test_06_14_18_two_processes_train_as_one_does_at_the_same_global_batch(name, two_processes, tmp_path):
     """Data order, noise, augmentation, dropout, BatchNorm over the global batch, gradients: all have a place in the losses."""
@@ -104,12 +104,14 @@ def test_06_14_18_two_processes_train_as_one_does_at_the_same_global_batch(name,
         torch.testing.assert_close(value, expected[key], rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.plugins("zoo-dcgan", "zoo-vae", "zoo-vanilla-gan")
 def test_14_two_processes_resume_bit_for_bit(two_processes):
     assert (two_processes / "dcgan" / "model.safetensors").read_bytes() == (
         two_processes / "resumed" / "model.safetensors"
     ).read_bytes()
 
 
+@pytest.mark.plugins("zoo-dcgan", "zoo-vae", "zoo-vanilla-gan")
 def test_another_number_of_processes_is_refused_on_resume(two_processes):
     with pytest.raises(TrainingError, match="processes was 2 and is now 1"):
         RUNS["dcgan"](12).fit(pictures(), out=two_processes / "dcgan", resume=True)
@@ -124,9 +126,9 @@ def test_a_batch_that_processes_cannot_share_is_refused():
 
 ENDLESS = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from test_training_processes import dcgan, pictures
+from tests.test_training_processes import dcgan, pictures
 from zoo_core.errors import TrainingError
 root, steps = Path(sys.argv[1]), int(sys.argv[2])
 (root / f"pid-{{os.environ['RANK']}}").write_text(str(os.getpid()))
@@ -138,6 +140,7 @@ except TrainingError as error:
 """
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_killing_one_process_ends_the_run_with_a_line_and_a_checkpoint_that_resumes(tmp_path):
     (tmp_path / "script.py").write_text(ENDLESS)
     command = [*TORCHRUN, str(tmp_path / "script.py"), str(tmp_path)]
@@ -185,6 +188,7 @@ def decoded_by(folder, rank):
     return sum(map(int, file.read_text().split())) if file.exists() else 0
 
 
+@pytest.mark.plugins("zoo-vanilla-gan")
 def test_the_first_process_decodes_into_the_cache_and_the_others_find_it_there(tmp_path):
     done = train_by_two_processes(tmp_path / "cached", MNIST, 0)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -198,6 +202,7 @@ def test_the_first_process_decodes_into_the_cache_and_the_others_find_it_there(t
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+@pytest.mark.plugins("zoo-vanilla-gan")
 def test_a_picture_that_the_first_process_cannot_decode_ends_the_others_too(tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(16):
@@ -221,9 +226,9 @@ def wait_for(condition, process, seconds=120):
 # Children are forked from a process that has imported everything, so that twenty of them start in no time.
 KILLING = f"""
 import os, signal, sys, time, random
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from test_training_processes import pictures, vae
+from tests.test_training_processes import pictures, vae
 root, moments = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
 def newest():
     return max((int(path.name[5:]) for path in checkpoints.glob("step-*")), default=0)
@@ -247,6 +252,7 @@ print(newest())
 """
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_14_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
     """2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
     (tmp_path / "script.py").write_text(KILLING)
