@@ -16,6 +16,10 @@ import pytest
 
 from tests.builtin import require
 
+# Workers of pytest-xdist share the cores: threads of theirs would wait for each other. Before torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shared machine may take any time over an example; speed is measured in benchmarks/.
 hypothesis.settings.register_profile("zoo", deadline=None)
 hypothesis.settings.load_profile("zoo")

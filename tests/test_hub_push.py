@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_push_publishes_the_model_and_prints_its_entry(hub: Hub, folder, command
         "vae",
         "zoo-vae",
         (1, 28, 28),
-        220385,
+        zoo.registry()["vae-mnist"].parameters,
     )
     monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "team.yaml"))
     pulled = Path(succeeds(command("pull", "digits"))[0])
@@ -112,7 +113,7 @@ def test_a_push_from_python_gives_the_entry(hub: Hub, folder, tmp_path):
 def test_a_large_file_goes_in_parts(hub: Hub, folder, command):
     hub.settings(multipart_above=100_000, part=200_000)
     succeeds(command("push", folder, REPO))
-    assert len(hub.requests("PUT", "/part/*", "cdn")) == 5
+    assert len(hub.requests("PUT", "/part/*", "cdn")) == -(-(folder / "model.safetensors").stat().st_size // 200_000)
     assert files_of(hub)["model.safetensors"] == (folder / "model.safetensors").read_bytes()
 
 
@@ -231,7 +232,7 @@ def test_a_folder_that_would_not_load_is_refused_before_the_hub_is_asked(hub: Hu
         fails(command("push", folder, REPO), reason)
     weights.write_bytes(content)
     config = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(config.replace('"latent_size": 16', '"latent_size": 17'))
+    (folder / "config.json").write_text(re.sub(r'"latent_size": \d+', '"latent_size": 17', config))
     fails(command("push", folder, REPO), "the weights do not fit the configuration")
     fails(command("push", tmp_path / "nowhere", REPO), "nowhere")
     assert hub.requests() == []
@@ -279,7 +280,7 @@ def test_the_card_has_all_facts_and_passes_the_hubs_checks(hub: Hub, folder, com
     assert facts.datasets == ["mnist"]
     assert {"zoo-core", "vae"} <= set(facts.tags)
     assert facts["zoo"] == {"architecture": "vae", "plugin": "zoo-vae"}
-    for part in ("## Sample", f"zoo sample hf://{REPO}", f'zoo.load("hf://{REPO}")', "![Samples](samples.png)", "| steps | 15000 |",
+    for part in ("## Sample", f"zoo sample hf://{REPO}", f'zoo.load("hf://{REPO}")', "![Samples](samples.png)", "| steps | 40000 |",
                  "## Limits and intended use", "under `apache-2.0`", "## Citation", "arxiv.org/abs/1312.6114"):  # fmt: skip
         assert part in card.text
     assert hub.requests("POST", "/api/validate-yaml")[-1].status == 200

@@ -362,7 +362,7 @@ def test_samples_are_those_of_the_models_own_layers_but_for_rounding(name):
     plain = generator.to_unit(generator(generator.latents(0, 0, 64), labels)).clamp(0, 1)
     samples = generator.sample(64, labels=labels)
     error = (samples - plain).abs()
-    assert error.max() <= 5e-6  # float32 itself is up to 3e-6 from float64 here
+    assert error.max() <= 8e-6  # each is up to 4.6e-6 from float64 here
     assert error.mean() <= 2e-7
     steps = abs(to_uint8(samples).astype(int) - to_uint8(plain).astype(int))
     assert steps.max() <= 1
