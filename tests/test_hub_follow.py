@@ -52,6 +52,7 @@ DATA = {"method": "GET", "side": "cdn"}
 
 
 @pytest.mark.parametrize("fault", [None, cut(25_000_000), cut(12_345_678), reset(25_000_000), status(503)], ids=str)
+@pytest.mark.plugins("zoo-vae")
 def test_no_byte_is_read_twice(hub: Hub, large, files, command, never_read_again, fault):
     if fault is not None:
         hub.fail(fault, **DATA)
@@ -60,6 +61,7 @@ def test_no_byte_is_read_twice(hub: Hub, large, files, command, never_read_again
 
 
 @pytest.mark.parametrize("at", [0, 5_000_000, 10_485_760, 25_000_000, SIZE - 1])
+@pytest.mark.plugins("zoo-vae")
 def test_a_flipped_bit_is_seen_wherever_it_is(hub: Hub, large, files, command, at):
     hub.fail(flip(at), **DATA)
     fails(command("pull", "digits"), "sha256 is", large.files["model.safetensors"].sha256)

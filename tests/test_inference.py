@@ -378,6 +378,7 @@ def test_bfloat16_stays_near_the_reference(name):
     assert steps.max() <= 32
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_preparing_imports_no_compiler(run_python):
     code = """
 import sys

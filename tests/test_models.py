@@ -139,6 +139,7 @@ def test_an_entry_without_its_plugin_says_so_and_only_the_core_suggests_an_insta
     assert models.suggested_installation(zoo.registry()["strange"]) is None
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_bundled_folder_that_is_missing_is_said(tmp_path, monkeypatch, fresh_registry):
     monkeypatch.setenv(
         "ZOO_REGISTRY", str(write_registry(tmp_path, "  mine:\n    architecture: vae\n    bundled: x\n"))
@@ -148,6 +149,7 @@ def test_a_bundled_folder_that_is_missing_is_said(tmp_path, monkeypatch, fresh_r
             function("mine")
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_model_on_the_hub_without_digests_is_not_pulled(tmp_path, monkeypatch, fresh_registry):
     hub = f"  far:\n    architecture: vae\n    hub: {{repo: user/far, revision: {'0' * 40}}}\n"
     monkeypatch.setenv("ZOO_REGISTRY", str(write_registry(tmp_path, hub)))
@@ -155,6 +157,7 @@ def test_a_model_on_the_hub_without_digests_is_not_pulled(tmp_path, monkeypatch,
         zoo.pull("far")
 
 
+@pytest.mark.plugins("zoo-vae")
 def test_a_model_that_is_nowhere_is_said(tmp_path, monkeypatch, fresh_registry):
     monkeypatch.setenv("ZOO_REGISTRY", str(write_registry(tmp_path, "  far:\n    architecture: vae\n")))
     with pytest.raises(

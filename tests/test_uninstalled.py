@@ -13,14 +13,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not all(map(installed, BUILT_IN)), reason="a built-in plugin is already missing"),
 ]
-# A few that list, load, sample, train and check, in seconds: the rest is run when a plugin's place in the tests changes.
-REPRESENTATIVE = [
-    "test_models.py",
-    "test_interfaces.py",
-    "test_architecture.py",
-    "test_plugins_check.py",
-    "test_latentspace.py",
-]
+# What is quick and lists, loads, samples and walks: all of tests/ takes minutes.
+REPRESENTATIVE = ["test_models.py", "test_interfaces.py", "test_architecture.py", "test_latentspace.py"]
 
 
 @pytest.fixture(scope="module", params=[*([name] for name in BUILT_IN), BUILT_IN], ids="+".join)
