@@ -29,6 +29,11 @@ def installed(distribution: str) -> bool:
     return True
 
 
+def bundled_here() -> list[str]:
+    """The models that installed plugins bundle, in order."""
+    return [name for name, plugin in MODELS.items() if installed(plugin)]
+
+
 def require(*distributions: str) -> None:
     """Skip this test where one of them is not installed; one that is there and broken fails its tests."""
     missing = [name for name in distributions if not installed(name)]

@@ -17,7 +17,11 @@ from zoo_core.hub import keeping
 from zoo_core.models import registry
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = [
+    pytest.mark.plugins("zoo-vae", "zoo-vanilla-gan"),
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+]
 KILLS = 20
 
 

@@ -217,6 +217,7 @@ def test_a_hostile_repository_is_refused_in_one_line(hub: Hub, without_xet, comm
     fails(command("pull", f"hf://{REPO}"), reason)
 
 
+@pytest.mark.plugins("zoo-dcgan")
 def test_a_configuration_for_another_architecture_is_refused_when_loaded(hub: Hub, without_xet):
     put(hub, read(BUNDLED) | {"config.json": CONFIG.replace(b'"vae"', b'"dcgan"')})
     with pytest.raises(ZooError, match="the configuration is not one of a dcgan"):

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from huggingface_hub import ModelCard, hf_hub_download
 
 import zoo_core as zoo
+from tests.builtin import bundled_here
 from tests.hub import ALICE, Hub, cut, flip, lie, lose, refuse, reset, slow, status
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
@@ -27,7 +28,6 @@ from zoo_core.errors import HubError, ModelFolderError, RegistryError, Unreachab
 from zoo_core.hub import client
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.publish import publish
-from zoo_core.registries import core_index
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
@@ -628,7 +628,7 @@ def test_every_bundled_model_comes_back_bit_for_bit(hub: Hub, hub_home, command,
     """Publish all, forget all, pull and sample; then again with the Hub stopped."""
     done = command("push", "--all", "--namespace", "guild", "--register", tmp_path / "all.yaml")
     succeeds(done)
-    names = sorted(core_index())
+    names = bundled_here()
     assert list(zoo.Registry.from_file(tmp_path / "all.yaml")) == names
     text = (tmp_path / "all.yaml").read_text()
     for name in names:

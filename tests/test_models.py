@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import zoo_core as zoo
-from tests.builtin import DIGITS, MODELS, every_bundled_model, every_model_of_digits, installed
+from tests.builtin import DIGITS, MODELS, bundled_here, every_bundled_model, every_model_of_digits
 from zoo_core import models
 from zoo_core.errors import (
     DeviceError,
@@ -60,9 +60,7 @@ def test_bundled_samples_are_digits_not_noise(name):
 
 
 def test_bundled_weights_fit_the_budget():
-    total = sum(
-        path.stat().st_size for name, plugin in MODELS.items() if installed(plugin) for path in zoo.pull(name).iterdir()
-    )
+    total = sum(path.stat().st_size for name in bundled_here() for path in zoo.pull(name).iterdir())
     assert total < 30_000_000
 
 
