@@ -2,8 +2,9 @@
 
     python benchmarks/baselines.py --data path/to/mnist --out runs/baselines [NAME...]
 
-Trains each for as many steps and with batches as large as its bundled counterpart, measures it in the same way, and
-prints lines for the table of docs/quality.md; pictures and weights lie in the folder. A run that was stopped goes on.
+Trains each with batches as large as its bundled counterpart has, for the steps that stand below, measures it in the
+same way, and prints lines for the table of docs/quality.md; pictures and weights lie in the folder. A run that was
+stopped goes on.
 Networks, losses and optimisers are those of the tutorials (the DCGAN tutorial and the VAE example of PyTorch, the MLP
 GAN of the most copied collection of GANs), written anew; only the data comes from memory instead of a DataLoader, which
 changes no value.
@@ -111,7 +112,7 @@ class TutorialVAE(Generator):
 
 @dataclass(frozen=True)
 class Baseline:
-    """A tutorial's model. `steps` and `batch_size` are those of the bundled model beside which it stands."""
+    """A tutorial's model. `batch_size` is that of the bundled model beside which it stands."""
 
     title: str
     generator: Callable[[], Generator]
@@ -121,9 +122,11 @@ class Baseline:
 
 
 BASELINES = {
-    "mlp-gan": Baseline("tutorial MLP GAN", TutorialMLPGenerator, tutorial_mlp_discriminator, 40_000, 128),
-    "dcgan": Baseline("tutorial DCGAN", TutorialDCGANGenerator, tutorial_dcgan_discriminator, 18_000, 64),
-    "vae": Baseline("tutorial VAE", TutorialVAE, None, 15_000, 128),
+    "mlp-gan": Baseline(
+        "tutorial MLP GAN, 40,000 steps", TutorialMLPGenerator, tutorial_mlp_discriminator, 40_000, 128
+    ),
+    "dcgan": Baseline("tutorial DCGAN, 18,000 steps", TutorialDCGANGenerator, tutorial_dcgan_discriminator, 18_000, 64),
+    "vae": Baseline("tutorial VAE, 15,000 steps", TutorialVAE, None, 15_000, 128),
 }
 
 
