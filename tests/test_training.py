@@ -246,14 +246,6 @@ def test_the_minimax_game_can_be_chosen_and_differs(tmp_path):
         mlp(loss="wasserstein-squared")
 
 
-class Counter(nn.Module):
-    def __init__(self, value):
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((2,), float(value)))
-        self.register_buffer("mean", torch.full((2,), float(value)))
-        self.register_buffer("count", torch.tensor(int(value)))
-
-
 def test_07_the_averaged_weights_are_what_is_saved(tmp_path):
     averaged = mlp(ema_decay=0.9).fit(pictures(), out=tmp_path / "a")
     plain = mlp(ema_decay=0.0).fit(pictures(), out=tmp_path / "b")

@@ -25,7 +25,7 @@ RECONSTRUCTED = 12
 
 def generator_losses(file: Path) -> None:
     """Both losses of the generator over the logit of a sample, and their gradients."""
-    logits = torch.linspace(-6, 6, 241, dtype=torch.float64, requires_grad=True)
+    logits = torch.linspace(-6, 6, 61, dtype=torch.float64, requires_grad=True)
     figure, (values, gradients) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for name, loss, colour in (
         ("minimax", losses.minimax_generator_loss, "#e07b39"),
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="MNIST with a test split, as `zoo eval` takes it")
     data: str = parser.parse_args().data
-    matplotlib.rcParams |= {"svg.hashsalt": "zoo-core", "font.size": 11}
+    matplotlib.rcParams |= {"svg.hashsalt": "zoo-core", "svg.fonttype": "none", "font.size": 11}
     for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"):
         matplotlib.rcParams[part] = INK
     FOLDER.mkdir(exist_ok=True)
