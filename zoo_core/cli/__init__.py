@@ -32,7 +32,7 @@ COMMANDS = {
     "train": ("train", "Train a model on your own data."),
     "eval": ("evaluate", "Measure how good a model is: FID, KID and others."),
     "verify": ("verify", "Check that models are what their registry states."),
-    "plugins": ("plugins", "Show, check and write plugins."),
+    "plugins": ("plugins", "Show, install, check and write plugins."),
     "registry": ("registry", "Work with registry files."),
     "doctor": ("doctor", "Check this installation and say how to mend it."),
     "completion": ("completion", "Print the script that completes names in a shell."),

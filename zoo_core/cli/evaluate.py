@@ -117,10 +117,9 @@ def _check(wanted: list[str], out: Path | None) -> None:
     if out is not None and NEIGHBOURS not in wanted:
         raise MetricError(f"-o is for the metric neighbours: --metric {','.join([*wanted, NEIGHBOURS])}")
     if out is not None:
-        from zoo_core.images import check_output
+        from zoo_core.images import check_picture
 
-        if check_output(out, "image", 1) != "png":
-            raise MetricError(f"{printable(out)}: the neighbours are one picture; use a name in .png")
+        check_picture(out, (".png",))
 
 
 def _tell(line: str) -> None:

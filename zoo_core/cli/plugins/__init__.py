@@ -35,4 +35,4 @@ class PluginsGroup(click.Group):
 
 @click.group("plugins", cls=PluginsGroup)
 def command() -> None:
-    """Show, check and write plugins."""
+    """Show, install, check and write plugins."""
