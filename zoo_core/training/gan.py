@@ -83,7 +83,7 @@ class GANTrainer(Trainer):
         if settings.loss == "wasserstein" and settings.gradient_penalty and _has_batch_norm(discriminator):
             raise SettingsError(
                 "loss=wasserstein penalises D's gradient at single samples, but this discriminator has BatchNorm; "
-                "build it without (dcgan: --set model.discriminator_norm=none)"
+                "build it without (dcgan and cnn-gan: --set model.discriminator_norm=none)"
             )
         if settings.spectral_norm:
             _add_spectral_norm(discriminator)

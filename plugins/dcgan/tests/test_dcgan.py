@@ -56,6 +56,19 @@ def test_weights_start_as_the_paper_says(network):
             assert layer.bias.abs().max() == 0
 
 
+@pytest.mark.parametrize(
+    ("discriminator", "config"),
+    [
+        (DCGANDiscriminator, DCGANConfig(size=16, channels=1, width=4, discriminator_norm="none")),
+        (CNNGANDiscriminator, CNNGANConfig(discriminator_norm="none")),
+    ],
+)
+def test_without_norms_a_logit_does_not_depend_on_the_rest_of_the_batch(discriminator, config):
+    """In train mode, where BatchNorm would mix the samples."""
+    network, x = discriminator(config), torch.randn(4, 1, config.size, config.size)
+    torch.testing.assert_close(network(x)[:1], network(x[:1]))
+
+
 def layer_shapes(network, x):
     """What leaves each convolution of `network`, in order."""
     shapes = []

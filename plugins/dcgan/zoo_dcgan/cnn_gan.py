@@ -27,11 +27,13 @@ class CNNGANConfig(ModelConfig, frozen=True):
         size: height and width in pixels; the network is made for 32.
         channels: 1 for grey, 3 for colour.
         latent_size: dimensions of z.
+        discriminator_norm: batch, as in the article, or none, which the Wasserstein gradient penalty needs.
     """
 
     size: Literal[32] = 32
     channels: Literal[1, 3] = 1
     latent_size: Annotated[int, Meta(ge=1, le=4096)] = 100
+    discriminator_norm: Literal["batch", "none"] = "batch"
 
 
 class CNNGANGenerator(Generator):
@@ -74,13 +76,14 @@ class CNNGANDiscriminator(Discriminator):
 
     def __init__(self, config: CNNGANConfig) -> None:
         super().__init__(config)
+        norms = [nn.BatchNorm2d(128)] if config.discriminator_norm == "batch" else []
         self.convolutions = nn.Sequential(
             nn.Conv2d(config.channels, 64, 5, 2, padding=2),
             nn.LeakyReLU(LEAKY_SLOPE),
             nn.Conv2d(64, 128, 5, 2, padding=2),
             nn.LeakyReLU(LEAKY_SLOPE),
             nn.Conv2d(128, 128, 5, 1, padding=2),
-            nn.BatchNorm2d(128),
+            *norms,
             nn.LeakyReLU(LEAKY_SLOPE),
         )
         self.logit = nn.Linear(128 * START * START, 1)
