@@ -1,37 +1,65 @@
-"""The table of docs/quality.md: the figures of every bundled model, and real digits as what cannot be beaten.
+"""The tables of docs/quality.md: the figures of every bundled model, and real pictures as what cannot be beaten.
 
-    python benchmarks/quality.py --data path/to/mnist
+    python benchmarks/quality.py --mnist path/to/mnist --emoji path/to/emoji
 
 The figures of the models are those that their registry states; `zoo verify --all --metrics --data …` measures them
-again. Those of real digits, the test split beside the train split as if it had been sampled, are measured here.
+again. Those of real pictures are measured here: MNIST's test split beside its train split as if it had been sampled,
+and, as Noto Emoji has one split, one half of it beside the other.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+
+import torch
 
 import zoo_core as zoo
-from zoo_core.metrics import compare, open_extractor
+from zoo_core.metrics import FeatureStatistics, RunningStatistics, compare, open_extractor
 from zoo_core.metrics.datafeatures import data_statistics
 from zoo_core.registries import Metric
 from zoo_core.training.data import open_images
 
-COLUMNS = ("fid", "kid", "precision", "recall", "density", "coverage", "elbo", "iwae")
-EXTRACTOR = "digits"
+FEATURE_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")
+COLUMNS = (*FEATURE_METRICS, "elbo", "iwae")
+BATCH = 500
 
 
 def real_digits(data: str, size: int) -> dict[str, Metric]:
-    """The figures of the test split."""
-    extractor = open_extractor(EXTRACTOR)
+    """The figures of MNIST's test split, in the features of `digits`."""
+    extractor = open_extractor("digits")
     train, test = (
         data_statistics(open_images(data, split=split).decode(1, size), split, extractor) for split in ("train", "test")
     )
-    return {name: Metric(value=value) for name, value in compare(train, test, ["fid", "kid", "prdc"]).items()}
+    return _metrics(train, test)
 
 
-def row(title: str, metrics: dict[str, Metric]) -> str:
+def real_emoji(data: str) -> dict[str, Metric]:
+    """The figures of one half of the pictures, in the features of `random-vgg`."""
+    extractor = open_extractor("random-vgg")
+    pictures = open_images(data).decode(3, 64).samples
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
+    halves = []
+    for rows in order.split(len(order) // 2)[:2]:
+        running = RunningStatistics(len(rows), extractor.facts.dimensions)
+        for start in range(0, len(rows), BATCH):
+            running.add(start, extractor(pictures[rows[start : start + BATCH]]))
+        halves.append(running.finish({}))
+    return _metrics(*halves)
+
+
+def _metrics(reference: FeatureStatistics, found: FeatureStatistics) -> dict[str, Metric]:
+    return {name: Metric(value=value) for name, value in compare(reference, found, ["fid", "kid", "prdc"]).items()}
+
+
+def head(columns: Sequence[str]) -> str:
+    """The first two lines of a table."""
+    return " | ".join(["| ", *columns]) + " |\n" + "|---" * (1 + len(columns)) + "|"
+
+
+def row(title: str, metrics: Mapping[str, Metric], columns: Sequence[str] = COLUMNS) -> str:
     """A line of the table; a figure that does not exist is a dash."""
-    cells = [_cell(metrics[name]) if name in metrics else "–" for name in COLUMNS]
+    cells = [_cell(metrics[name]) if name in metrics else "–" for name in columns]
     return " | ".join([f"| {title}", *cells]) + " |"
 
 
@@ -43,15 +71,19 @@ def _cell(metric: Metric) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="MNIST, as `zoo eval` takes it, with a train and a test split")
-    data: str = parser.parse_args().data
-    print(" | ".join(["| ", *COLUMNS]) + " |")
-    print("|---" * (1 + len(COLUMNS)) + "|")
+    parser.add_argument("--mnist", required=True, help="as `zoo eval` takes it, with a train and a test split")
+    parser.add_argument("--emoji", required=True, help="Noto Emoji of 64 x 64, as `zoo eval` takes it")
+    options = parser.parse_args()
+    print(head(COLUMNS))
     for size in (28, 32):
-        print(row(f"real test digits, {size} x {size}", real_digits(data, size)))
+        print(row(f"real test digits, {size} x {size}", real_digits(options.mnist, size)))
     for entry in zoo.registry().find(dataset="mnist"):
         if entry.folder is not None:
-            print(row(f"`{entry.name}`", dict(entry.metrics)))
+            print(row(f"`{entry.name}`", entry.metrics))
+    print(f"\n{head(FEATURE_METRICS)}")
+    print(row("half of the real emoji, beside the other", real_emoji(options.emoji), FEATURE_METRICS))
+    emoji = zoo.registry()["dcgan-emoji-64"]
+    print(row(f"`{emoji.name}`", emoji.metrics, FEATURE_METRICS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Feature extractors: the two of the core, those of plugins, and files that are none."""
+"""Feature extractors: those of the core, those of plugins, and files that are none."""
 
 import math
 from pathlib import Path
@@ -12,6 +12,7 @@ from zoo_core.errors import MetricError, PluginError
 from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
 from zoo_core.metrics import inception
 from zoo_core.metrics.extractors import find_extractor, open_extractor
+from zoo_core.metrics.manifold import manifold_figures
 from zoo_core.plugins import PluginManager
 from zoo_core.training.data import open_images
 
@@ -47,10 +48,48 @@ def test_digits_of_32_pixels_have_nearly_the_features_of_28():
 
 
 def test_digits_refuses_colour_and_takes_no_file(tmp_path):
-    with pytest.raises(MetricError, match="digits takes grey pictures, not colour ones"):
+    with pytest.raises(MetricError, match=r"takes grey pictures, not colour ones; .* as random-vgg or inception-v3"):
         open_extractor("digits").check(3)
     with pytest.raises(MetricError, match="brings its own weights"):
         open_extractor("digits", weights=tmp_path / "mine.safetensors")
+
+
+# random-vgg
+
+
+def test_the_weights_of_random_vgg_are_the_same_bits_everywhere():
+    """Figures of two machines, or of two releases of torch and NumPy, are of one network."""
+    assert open_extractor("random-vgg").weights == "2237f1a11621820194ed761823075941b40fdea9d6ced9cf20d7d90e83cdb202"
+
+
+def test_every_layer_of_random_vgg_keeps_the_scale_of_what_comes_in():
+    """Kaiming's bound (arXiv 1502.01852): what five stages deep would vanish or explode stays within a factor of ten."""
+    pictures = torch.randint(0, 256, (8, 3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+    x = pictures.float() / 127.5 - 1
+    for layer in open_extractor("random-vgg").network.convolutions:
+        x = layer(x)
+        assert 0.1 < x.square().mean().sqrt() < 10
+
+
+def test_random_vgg_takes_grey_as_three_equal_channels_and_any_size():
+    extractor, pictures = open_extractor("random-vgg"), grey()
+    assert extractor(pictures).shape == (4, 64)
+    torch.testing.assert_close(extractor(pictures), extractor(pictures.expand(-1, 3, -1, -1)))
+
+
+def test_in_random_vggs_features_damage_costs_coverage():
+    """Real digits beside digits, then blurred and noisy ones: each worse than the one before."""
+    extractor = open_extractor("random-vgg")
+    pictures = open_images(MNIST).decode(1, 28).samples
+    real, others = extractor(pictures[:256]), pictures[256:]
+    noise = torch.randn(others.shape, generator=torch.Generator().manual_seed(0))
+    coverages = [
+        manifold_figures(real, extractor((others + strength * noise).clamp(0, 255).byte())).coverage
+        for strength in (0, 25, 75)
+    ]
+    assert coverages[0] > 0.8
+    assert coverages == sorted(coverages, reverse=True)
+    assert coverages[2] < 0.4
 
 
 # inception-v3

@@ -1,10 +1,11 @@
 """Measure bundled models, and write golden samples and figures beside their weights.
 
-    python tools/measure.py --data path/to/mnist [NAME...]
+    python tools/measure.py --data path/to/mnist NAME...
+    python tools/measure.py --data path/to/emoji --extractor random-vgg dcgan-emoji-64
     python tools/measure.py --cards [NAME...]
 
 The figures go into the model's card and the plugin's registry.yaml, with the digests of the files that are new by it.
-Without names, all bundled models are measured.
+`--cards` without names makes those of all bundled models.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pluginregistry import folder_of, read_fields, write_card, write_fields
 
 import zoo_core as zoo
 from zoo_core.metrics import Figure, evaluate
+from zoo_core.metrics.evaluation import DEFAULT_EXTRACTOR
 from zoo_core.metrics.golden import write_golden
 from zoo_core.registries import Metric, ModelEntry, core_index
 
@@ -25,9 +27,9 @@ REPEATS = 5
 IWAE_PICTURES = 1000  # with k = 50 draws of each
 
 
-def measure(generator: zoo.Generator, data: str) -> list[Figure]:
+def measure(generator: zoo.Generator, data: str, extractor: str) -> list[Figure]:
     """Features of 10,000 samples beside the train split; likelihood bounds of the test split, where there are any."""
-    figures = evaluate(generator, data, repeats=REPEATS)
+    figures = evaluate(generator, data, extractor=extractor, repeats=REPEATS)
     if isinstance(generator, zoo.Encoder):
         figures += evaluate(generator, data, metrics=["elbo"], split="test", repeats=REPEATS)
         figures += evaluate(generator, data, metrics=["iwae"], split="test", repeats=REPEATS, n=IWAE_PICTURES)
@@ -49,7 +51,10 @@ def main() -> None:
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--data", help="as `zoo eval` takes it, with a train and a test split")
     given.add_argument("--cards", action="store_true", help="make the cards anew from the figures that are stated")
+    parser.add_argument("--extractor", default=DEFAULT_EXTRACTOR, help="of the features (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.data and not arguments.names:
+        parser.error("name the models that are of this data set")
     for name in arguments.names or zoo.list_models():
         entry = core_index()[name]
         if arguments.cards:
@@ -57,7 +62,7 @@ def main() -> None:
             continue
         generator = zoo.load(folder_of(entry), device="cpu")
         write_golden(generator, folder_of(entry))
-        figures = measure(generator, arguments.data)
+        figures = measure(generator, arguments.data, arguments.extractor)
         enter(entry, {figure.metric: figure.to_metric() for figure in figures})
         print(name, *(f"{figure.metric} {figure.value:.4g}" for figure in figures), file=sys.stderr, flush=True)
 

@@ -75,6 +75,16 @@ CORE_EXTRACTORS = (
         resizing="antialiased bilinear to 28 x 28",
     ),
     FeatureExtractor(
+        name="random-vgg",
+        version=1,
+        summary="A VGG of fixed random weights, for pictures of any kind; needs no file",
+        network="zoo_core.metrics.randomvgg:load",
+        dimensions=64,
+        channels=(1, 3),
+        resizing="antialiased bilinear to 64 x 64, grey as three equal channels",
+        paper="https://arxiv.org/abs/2002.09797",
+    ),
+    FeatureExtractor(
         name="inception-v3",
         version=1,
         summary="The Inception of FID, with the weights of 2015-12-05, from a file of yours",

@@ -54,9 +54,10 @@ class OpenExtractor:
         if channels not in self.facts.channels:
             kind = {1: "grey", 3: "colour"}
             takes = " or ".join(kind[number] for number in self.facts.channels)
+            others = " or ".join(facts.name for facts in extractors().values() if channels in facts.channels)
             raise MetricError(
                 f"extractor {self.facts.name} takes {takes} pictures, not {kind.get(channels, f'{channels}-channel')} "
-                "ones; --extractor names another"
+                f"ones; --extractor names another{f', as {others}' if others else ''}"
             )
 
     @torch.no_grad()
