@@ -54,6 +54,7 @@ def _enter(folder: Path, entry: ModelEntry, description: dict[str, Any]) -> None
         "tags": list(entry.tags),
         "sample_shape": list(generator.sample_shape),
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        **({"class_names": list(generator.class_names)} if generator.class_names else {}),
         "training": {
             "steps": settings["steps"],
             "seed": settings["seed"],

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from zoo_core.classnames import numbered
+
 if TYPE_CHECKING:
     from zoo_core.architecture import Architecture
     from zoo_core.interfaces import Generator
@@ -71,7 +73,7 @@ def model_card(
         parts.append("![Samples](samples.png)")
     parts += [
         _facts(generator, architecture, plugin),
-        _how_to_sample(name, generator.kind),
+        _how_to_sample(name, generator),
         _table("Configuration", msgspec.to_builtins(generator.config)),
         _training(settings, dataset),
         _figures(metrics or {}),
@@ -91,11 +93,13 @@ def _facts(generator: Generator, architecture: Architecture, plugin: str | None)
     return f"Samples are {shape}; {parameters:,} parameters; architecture `{architecture.name}`.{needs}{paper}"
 
 
-def _how_to_sample(name: str, kind: str) -> str:
-    suffix = "png" if kind == "image" else "npz"
+def _how_to_sample(name: str, generator: Generator) -> str:
+    suffix = "png" if generator.kind == "image" else "npz"
+    names = generator.class_names
+    classes = f"\n\nClasses, by number or name, for `--label` and `labels=`: {_cell(numbered(names))}." if names else ""
     return (
         f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o samples.{suffix}\n```\n\n"
-        f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```'
+        f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```{classes}'
     )
 
 

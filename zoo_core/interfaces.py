@@ -31,6 +31,8 @@ class Generator(nn.Module, ABC):
     Attributes:
         kind: "image" for (channels, height, width) samples, "tensor" for anything without a picture.
         num_classes: how many labels a conditional generator knows; None for an unconditional one.
+        class_names: of the labels in their order, as the training data names them; empty where it does not. Training
+            sets them, and they are saved with the model.
         config: the ModelConfig that it was built from.
         latent_shape: the shape of one latent, e.g. (100,).
         sample_shape: the shape of one sample, e.g. (1, 32, 32).
@@ -40,6 +42,7 @@ class Generator(nn.Module, ABC):
 
     kind: ClassVar[Literal["image", "tensor"]] = "image"
     num_classes: int | None = None
+    class_names: tuple[str, ...] = ()
     config: ModelConfig
     latent_shape: tuple[int, ...]
     sample_shape: tuple[int, ...]
@@ -87,7 +90,7 @@ class Generator(nn.Module, ABC):
         *,
         seed: int = 0,
         start: int = 0,
-        labels: Tensor | int | None = None,
+        labels: Tensor | int | str | None = None,
         truncation: float | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
@@ -97,8 +100,8 @@ class Generator(nn.Module, ABC):
             n: how many, at least 1.
             seed: 0 to 2^64 - 1. One seed gives the same samples for every batch size.
             start: index of the first.
-            labels: for a conditional generator: one class for all, or (n,) classes; drawn from the seed
-                where they are not given.
+            labels: for a conditional generator: one class for all, as a number or by its name, or (n,) classes;
+                drawn from the seed where they are not given.
             truncation: draw latents from a normal cut at ± truncation standard deviations
                 (the truncation trick, arXiv 1809.11096); smaller is more typical and less varied.
             batch_size: how many to compute at a time; bounds the memory and changes no sample.

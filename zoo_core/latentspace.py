@@ -40,7 +40,7 @@ def interpolate(
     through: int = 4,
     frames: int = 24,
     seed: int = 0,
-    label: int | None = None,
+    label: int | str | None = None,
     truncation: float | None = None,
 ) -> Iterator[Tensor]:
     """Walks through the latent space that end where they began, frame by frame.
@@ -68,7 +68,7 @@ def interpolate(
     else:
         z = latents(seed, 0, walks * through, generator.latent_shape, truncation)
     stops = z.reshape(through, walks, *generator.latent_shape)
-    labels: Tensor | int | None = label
+    labels: Tensor | int | str | None = label
     if label is None and generator.num_classes is not None:
         labels = draw_labels(seed, 0, walks, generator.num_classes)
     for leg in range(through):
@@ -78,7 +78,7 @@ def interpolate(
 
 
 def traverse(
-    generator: Generator, z: Tensor, *, steps: int = 9, span: float = 3.0, label: int | None = None
+    generator: Generator, z: Tensor, *, steps: int = 9, span: float = 3.0, label: int | str | None = None
 ) -> tuple[Tensor, list[int]]:
     """One latent dimension after the other, from −span to span, all others as they are (β-VAE, Higgins et al., 2017).
 
@@ -109,7 +109,7 @@ def traverse(
 
 
 @torch.no_grad()
-def reconstruct(generator: Generator, samples: Tensor, label: int | None = None) -> Tensor:
+def reconstruct(generator: Generator, samples: Tensor, label: int | str | None = None) -> Tensor:
     """Pictures through the latent and back, by the mean of q(z|x).
 
     Args:

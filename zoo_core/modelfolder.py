@@ -48,8 +48,8 @@ MODEL_FILES = (CONFIG, WEIGHTS, DISCRIMINATOR, CARD, PREVIEW, TRAINING, GOLDEN) 
 MAX_CONFIG_BYTES = 2**20
 
 
-class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What config.json says. `config` is the architecture's own, not validated yet."""
+class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What config.json says. `config` is the architecture's own, not validated yet; `class_names` may be left out."""
 
     format: Literal[1]
     architecture: str
@@ -57,6 +57,7 @@ class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sample_shape: tuple[int, ...]
     plugin: str
     plugin_version: str
+    class_names: tuple[str, ...] = ()
 
 
 def read_config(folder: Path) -> FolderConfig:
@@ -178,7 +179,16 @@ def load(
         device=place,
         dtype=dtype,
     )
+    generator.class_names = stated.class_names
+    _check_class_names(generator, folder)
     return generator.eval().requires_grad_(False)
+
+
+def _check_class_names(generator: Generator, folder: Path) -> None:
+    names = generator.class_names
+    if names and len(names) != generator.num_classes:
+        knows = "none" if generator.num_classes is None else f"{generator.num_classes}"
+        raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model knows {knows}")
 
 
 def _model_config(folder: Path, architecture: Architecture, values: dict[str, Any]) -> ModelConfig:
@@ -231,7 +241,9 @@ def save(generator: Generator, folder: str | Path) -> Path:
         sample_shape=tuple(generator.sample_shape),
         plugin=plugin.distribution,
         plugin_version=plugin.version,
+        class_names=tuple(generator.class_names),
     )
+    _check_class_names(generator, folder)
     # What is saved must load again: hours of training are lost in a folder that does not.
     config = _model_config(folder, architecture, stated.config)
     built = _build(folder, architecture, config, stated.sample_shape, "meta")

@@ -92,6 +92,7 @@ class ModelEntry(_Facts, frozen=True, kw_only=True):
     """What the registry knows of one model.
 
     Attributes:
+        class_names: of the labels of a conditional model, in their order.
         bundled: the model's folder, relative to the registry file that ships it.
         files: what a load verifies, by name.
         source: the registry file that says where the model lies; never written in YAML.
@@ -107,6 +108,7 @@ class ModelEntry(_Facts, frozen=True, kw_only=True):
     aliases: tuple[Name, ...] = ()
     sample_shape: tuple[Length, ...] = ()
     parameters: Count | None = None
+    class_names: tuple[str, ...] = ()
     training: TrainingFacts | None = None
     metrics: dict[str, Metric] = {}
     files: dict[str, FileFacts] = {}
@@ -389,7 +391,7 @@ def _without_aliases(entry: ModelEntry, taken: set[str], problems: list[str]) ->
 
 
 # What the plugin knows better than the curated index, since its weights and their digests travel together.
-_PLUGIN_FIELDS = ("sample_shape", "parameters", "training", "metrics", "files")
+_PLUGIN_FIELDS = ("sample_shape", "parameters", "class_names", "training", "metrics", "files")
 
 
 def _merge(core: ModelEntry, plugin: ModelEntry) -> ModelEntry:

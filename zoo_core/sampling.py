@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo_core.classnames import find_class, numbered
 from zoo_core.errors import SamplingError
 from zoo_core.inference import prepared
 
@@ -104,7 +105,7 @@ def sample_batches(
     *,
     seed: int = 0,
     start: int = 0,
-    labels: Tensor | int | None = None,
+    labels: Tensor | int | str | None = None,
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Tensor]:
@@ -128,13 +129,13 @@ def sample_batches(
 
 
 def render(
-    generator: Generator, z: Tensor, labels: Tensor | int | None = None, *, batch_size: int | None = None
+    generator: Generator, z: Tensor, labels: Tensor | int | str | None = None, *, batch_size: int | None = None
 ) -> Iterator[Tensor]:
     """The samples of latents that are given, a batch at a time, as `sample` would make them of its own.
 
     Args:
         z: (N, *latent_shape).
-        labels: for a conditional generator: one class for all, or (N,) classes.
+        labels: for a conditional generator: one class for all, as a number or by its name, or (N,) classes.
 
     Raises:
         SamplingError: for latents of another shape, or labels that are missing or not wanted.
@@ -171,7 +172,7 @@ def sample(
     *,
     seed: int = 0,
     start: int = 0,
-    labels: Tensor | int | None = None,
+    labels: Tensor | int | str | None = None,
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
@@ -287,7 +288,9 @@ def _check_truncation(truncation: float) -> None:
         raise SamplingError(f"truncation must be a positive number, not {truncation!r}")
 
 
-def check_labels(generator: Generator, labels: Tensor | int | None, n: int, *, required: bool = False) -> Tensor | None:
+def check_labels(
+    generator: Generator, labels: Tensor | int | str | None, n: int, *, required: bool = False
+) -> Tensor | None:
     """The classes of n samples, (n,) int64 on the CPU; None where there are none. Raises SamplingError."""
     if labels is None:
         if required and generator.num_classes is not None:
@@ -295,11 +298,14 @@ def check_labels(generator: Generator, labels: Tensor | int | None, n: int, *, r
         return None
     if generator.num_classes is None:
         raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
+    if isinstance(labels, str):
+        labels = find_class(labels, generator.class_names)
     given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
     if given.ndim == 0:
         given = given.expand(n)
     if tuple(given.shape) != (n,):
         raise SamplingError(f"labels must be one class or {n} of them, not of shape {tuple(given.shape)}")
     if not bool(((given >= 0) & (given < generator.num_classes)).all()):
-        raise SamplingError(f"labels must be from 0 to {generator.num_classes - 1}")
+        known = f": {numbered(generator.class_names)}" if generator.class_names else ""
+        raise SamplingError(f"labels must be from 0 to {generator.num_classes - 1}{known}")
     return given

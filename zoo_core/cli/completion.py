@@ -38,6 +38,23 @@ class ModelName(click.types.StringParamType):
         return items or [CompletionItem(incomplete, type="dir")]
 
 
+class ClassName(click.types.StringParamType):
+    """A class of the model that the command line names before, by number or name, which a shell can complete."""
+
+    name = "class"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        from zoo_core.models import registry
+
+        try:
+            names = registry()[str(ctx.params.get("name"))].class_names
+        except ZooError:
+            return []
+        return [CompletionItem(name) for name in names if name.casefold().startswith(incomplete.casefold())]
+
+
 class ArchitectureName(click.types.StringParamType):
     """The name of an architecture, which a shell can complete."""
 

@@ -34,7 +34,9 @@ NEIGHBOURS = "neighbours"  # the one metric that is a picture
 @click.option("-n", "count", type=click.IntRange(min=2), default=10_000, show_default=True, help="How many samples.")
 @click.option("--seed", type=click.IntRange(0, 2**63), default=0, show_default=True, help="Of the first draw.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True, help="Draws, for an error.")
-@click.option("--extractor", default="digits", show_default=True, help="Of the features: digits, inception-v3, ….")
+@click.option(
+    "--extractor", default="digits", show_default=True, help="Of the features: digits, random-vgg, inception-v3, …."
+)
 @click.option("--extractor-weights", type=click.Path(path_type=Path), help="Its file, where it does not bring its own.")
 @click.option("--split", default="train", show_default=True, help="Of the data.")
 @click.option("--importance-samples", type=click.IntRange(1, 100_000), default=50, show_default=True, help="k of iwae.")

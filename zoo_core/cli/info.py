@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.classnames import numbered
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
 
@@ -40,6 +41,7 @@ def _what_it_is(entry: ModelEntry) -> list[tuple[str, object]]:
         ("paper", _paper(entry)),
         ("sample", " x ".join(map(str, entry.sample_shape))),
         ("parameters", f"{entry.parameters:,}" if entry.parameters is not None else ""),
+        ("classes", numbered(entry.class_names)),
         ("license", entry.license or "not stated"),
         ("data set", entry.dataset or "not stated"),
         ("tags", ", ".join(entry.tags)),

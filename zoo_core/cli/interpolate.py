@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.completion import ModelName
+from zoo_core.cli.completion import ClassName, ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 
@@ -22,7 +22,7 @@ _MILLISECONDS = 60  # that a frame is shown
 @click.option("--through", type=click.IntRange(2, 1000), default=4, show_default=True, help="Samples on each walk.")
 @click.option("--frames", type=click.IntRange(1, 1000), help="From a sample to the next.  [default: 16; 4 in a .png]")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
-@click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
+@click.option("--label", type=ClassName(), help="The class to draw, by number or name.")
 @click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def command(
@@ -32,7 +32,7 @@ def command(
     through: int,
     frames: int | None,
     seed: int,
-    label: int | None,
+    label: str | None,
     truncation: float | None,
     device: str,
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.completion import ModelName
+from zoo_core.cli.completion import ClassName, ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 
@@ -17,9 +17,9 @@ _COLUMNS = 8  # pairs of pictures in a row
 @click.argument("name", type=ModelName())
 @click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png.  [default: NAME-reconstructed.png]")
-@click.option("--label", type=click.IntRange(min=0), help="The class of the pictures, for a conditional model.")
+@click.option("--label", type=ClassName(), help="The class of the pictures, by number or name.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: int | None, device: str) -> None:
+def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str | None, device: str) -> None:
     """Take pictures through the latent of the model NAME and back: each beside what became of it.
 
     The model must encode (a VAE does). Pictures are cropped, resized and made grey as for its training.

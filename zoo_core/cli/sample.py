@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.completion import ModelName
+from zoo_core.cli.completion import ClassName, ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 from zoo_core.environment import first_process, process_count
@@ -28,7 +28,7 @@ _BAR_FROM = 1000  # samples; fewer are there before a bar could be read
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
 @click.option("-o", "--out", type=click.Path(), help="A .png, an .npz, or a folder.  [default: NAME.png]")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
-@click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
+@click.option("--label", type=ClassName(), help="The class to draw, by number or name.")
 @click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
@@ -40,7 +40,7 @@ def command(
     count: int,
     out: str | None,
     seed: int,
-    label: int | None,
+    label: str | None,
     truncation: float | None,
     batch_size: int | None,
     device: str,

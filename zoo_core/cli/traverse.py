@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.completion import ModelName
+from zoo_core.cli.completion import ClassName, ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 
@@ -20,10 +20,10 @@ from zoo_core.cli.opening import open_model
     "--span", type=click.FloatRange(0, 100, min_open=True), default=3.0, show_default=True, help="± so many σ."
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latent.")
-@click.option("--label", type=click.IntRange(min=0), help="The class to draw, for a conditional model.")
+@click.option("--label", type=ClassName(), help="The class to draw, by number or name.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def command(
-    name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: int | None, device: str
+    name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: str | None, device: str
 ) -> None:
     """Change one dimension of a latent of the model NAME at a time, a row each, the most effective first.
 

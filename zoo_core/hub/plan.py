@@ -141,6 +141,7 @@ def _entry(
         plugin=stated.plugin,
         sample_shape=tuple(generator.sample_shape),
         parameters=sum(parameter.numel() for parameter in generator.parameters()),
+        class_names=generator.class_names,
         **facts,
     )
 

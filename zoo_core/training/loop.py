@@ -219,6 +219,8 @@ def _sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, proce
 
 def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: TrainingData) -> None:
     """The finished model at the root of the run: the same bytes whenever the run is repeated."""
+    if len(data.class_names) == averaged.num_classes:
+        averaged.class_names = data.class_names
     discriminator = trainer.modules.get("discriminator")
     if isinstance(discriminator, Discriminator):
         _remove_parametrizations(discriminator)
