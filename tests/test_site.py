@@ -106,3 +106,18 @@ def test_the_reference_has_every_public_name(pages):
         for element in page.find_all(id=True)
     }
     assert set(zoo_core.__all__) <= written
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("training.gan.GANSettings", ["discriminator_steps", "spectral_norm: bool = False", "**inherited"]),
+        ("settings.Settings", ["batch_size", "= 64", "ema_decay"]),
+        ("registries.ModelEntry", ["class_names: tuple[str, ...] = ()", "hub: HubLocation | None = None"]),
+    ],
+)
+def test_a_struct_has_the_constructor_that_msgspec_makes(pages, name, parts):
+    heading = pages["reference/zoo_core.html"].find(id=f"zoo_core.{name}")
+    signature = heading.find_next(class_="doc-signature").get_text()
+    assert all(part in signature for part in parts), signature
+    assert "self" not in signature
