@@ -1,6 +1,7 @@
 """Classes by name: from the names of the training data to `--label flags`."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from tests.builtin import architecture
 from zoo_core.classnames import find_class
 from zoo_core.cli import main
 from zoo_core.errors import ModelFolderError, SamplingError
+from zoo_core.training.data import open_images
 from zoo_core.training.trainingdata import TrainingData
 
+EMOJI = Path(__file__).parent / "data" / "emoji"
 NAMES = ("Animals & Nature", "Flags", "Food & Drink")
 SHAPE = (1, 16, 16)
 
@@ -103,6 +106,11 @@ def test_as_many_names_as_classes_are_asked_for(names, tmp_path):
     with pytest.raises(ModelFolderError, match="but the model knows 3"):
         generator.save(tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_data_brings_the_names_of_its_labels():
+    data = open_images(EMOJI).decode(3, 16)
+    assert (data.class_names[2], data.num_classes) == ("Flags", 9)
 
 
 @pytest.mark.parametrize(("names", "kept"), [(NAMES, NAMES), ((), ()), (NAMES[:2], ())])

@@ -43,7 +43,7 @@ NOT_RUN = {
     "pip install zoo-core zoo-dcgan": INSTALLED,
     "zoo plugins install ./zoo-ring": "test_plugins_install.py",
     "zoo eval dcgan-mnist --data path/to/mnist --metric fid": "tools/measure.py; test_cli_eval.py with few samples",
-    "zoo verify --all --metrics --data path/to/mnist": "takes half an hour; test_cli_eval.py does one model",
+    "zoo verify --all --metrics --data mnist=path/to/mnist --data noto-emoji=path/to/emoji": "takes half an hour; test_cli_eval.py does one model",
     "zoo eval ./runs/mine --data path/to/pictures --extractor inception-v3 "
     "--extractor-weights weights-inception-2015-12-05-6726825d.pth": "the weights are not ours to ship",
     "hf auth login": "asks for a token; the tests give HF_TOKEN",
@@ -114,6 +114,7 @@ def shell(tmp_path, trained, hub: Hub):
     for name in ("path/to/pictures", "path/to/mnist", "pictures", "tests/data/mnist"):
         shutil.copytree(data, tmp_path / name)
     shutil.copy(ROOT / "registry.yaml", tmp_path / "registry.yaml")
+    shutil.copytree(ROOT / "tests" / "data" / "emoji", tmp_path / "path/to/emoji")
     (tmp_path / "mine.yaml").write_text("batch_size: 16\n")
     programs = tmp_path / "bin"
     programs.mkdir()
