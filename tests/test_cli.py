@@ -463,6 +463,8 @@ def test_a_shell_completes_commands_models_and_architectures(zoo):
     assert completed(zoo, "info", "v") == [f"plain,{name}" for name in models]
     assert completed(zoo, "train", "cn") == ["plain,cnn-gan"]
     assert completed(zoo, "sample", "./runs") == ["dir,./runs"]
+    assert completed(zoo, "sample", "dcgan-emoji-64", "--label", "f") == ["plain,Flags", "plain,Food"]
+    assert completed(zoo, "sample", "dcgan-mnist", "--label", "") == []
 
 
 @pytest.mark.parametrize("words", [("check",), ("uninstall", "-y", "zoo-other")])
@@ -499,7 +501,8 @@ def test_completing_names_does_not_import_torch(zoo):
     program = """
         import os, sys
         from zoo_core.cli import main
-        for words in ("zoo info ", "zoo train ", "zoo plugins check ", "zoo plugins uninstall "):
+        for words in ("zoo info ", "zoo train ", "zoo plugins check ", "zoo plugins uninstall ",
+                      "zoo sample dcgan-emoji-64 --label "):
             os.environ |= {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
             try:
                 main(prog_name="zoo")
@@ -507,7 +510,7 @@ def test_completing_names_does_not_import_torch(zoo):
                 print(words, "torch" in sys.modules, file=sys.stderr)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
-    assert [line.split()[-1] for line in done.stderr.splitlines()] == ["False"] * 4
+    assert [line.split()[-1] for line in done.stderr.splitlines()] == ["False"] * 5
 
 
 def test_completion_keeps_silent_about_problems(zoo, site, monkeypatch):

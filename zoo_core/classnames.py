@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from zoo_core.errors import SamplingError, printable
@@ -32,6 +33,20 @@ def find_class(given: str, names: Sequence[str]) -> int:
         return found[0]
     problem = f"could be {' or '.join(printable(names[label], 40) for label in found)}" if found else "is no class"
     raise SamplingError(f"label {printable(given, 40)!r} {problem}; there are {numbered(names)}")
+
+
+def names_one(given: str, names: Sequence[str]) -> bool:
+    """Whether `find_class` knows which class is meant."""
+    try:
+        return find_class(given, names) < len(names)
+    except SamplingError:
+        return False
+
+
+def one_word(name: str) -> str:
+    """The first word of a class's name, `Animals` of `Animals & Nature`: what a shell takes without quotes."""
+    found = re.search(r"\w+", name)
+    return found[0] if found else ""
 
 
 def numbered(names: Sequence[str]) -> str:

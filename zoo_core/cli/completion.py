@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from zoo_core.classnames import names_one, one_word
 from zoo_core.errors import ZooError, printable
 
 _INSTALL = {
@@ -52,7 +53,8 @@ class ClassName(click.types.StringParamType):
             names = registry()[str(ctx.params.get("name"))].class_names
         except ZooError:
             return []
-        return [CompletionItem(name) for name in names if name.casefold().startswith(incomplete.casefold())]
+        words = [word for word in map(one_word, names) if word.casefold().startswith(incomplete.casefold())]
+        return [CompletionItem(word) for word in words if names_one(word, names)]
 
 
 class ArchitectureName(click.types.StringParamType):
