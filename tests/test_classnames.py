@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import zoo_core as zoo
 from tests.builtin import architecture
-from zoo_core.classnames import find_class
+from zoo_core.classnames import find_class, numbered
 from zoo_core.cli import main
 from zoo_core.errors import ModelFolderError, SamplingError
 from zoo_core.training.data import open_images
@@ -53,6 +53,12 @@ def test_a_name_comes_before_a_number_and_before_a_part_of_another_name():
 @given(st.lists(st.text(min_size=1).map(lambda name: name.strip().casefold()).filter(bool), min_size=1, unique=True))
 def test_every_name_finds_its_own_label(names):
     assert [find_class(name, names) for name in names] == list(range(len(names)))
+
+
+def test_names_are_shown_with_their_labels_unless_they_are_the_same():
+    assert numbered(NAMES[:2]) == "0 Animals & Nature, 1 Flags"
+    assert numbered([str(label) for label in range(10)]) == "0 to 9"
+    assert (numbered(["0"]), numbered([])) == ("0 0", "")
 
 
 @pytest.mark.parametrize(

@@ -50,5 +50,7 @@ def one_word(name: str) -> str:
 
 
 def numbered(names: Sequence[str]) -> str:
-    """`0 Activities, 1 Flags, …`: every name with its label."""
+    """`0 Activities, 1 Flags, …`: every name with its label; `0 to 9` where names are but the labels' numbers."""
+    if list(names) == [str(label) for label in range(len(names))] and len(names) > 1:
+        return f"0 to {len(names) - 1}"
     return ", ".join(f"{label} {printable(name, 40)}" for label, name in enumerate(names))

@@ -306,6 +306,6 @@ def check_labels(
     if tuple(given.shape) != (n,):
         raise SamplingError(f"labels must be one class or {n} of them, not of shape {tuple(given.shape)}")
     if not bool(((given >= 0) & (given < generator.num_classes)).all()):
-        known = f": {numbered(generator.class_names)}" if generator.class_names else ""
-        raise SamplingError(f"labels must be from 0 to {generator.num_classes - 1}{known}")
+        bounds, names = f"0 to {generator.num_classes - 1}", numbered(generator.class_names)
+        raise SamplingError(f"labels must be from {bounds}" + (f": {names}" if names not in ("", bounds) else ""))
     return given
