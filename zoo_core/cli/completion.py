@@ -49,8 +49,9 @@ class ClassName(click.types.StringParamType):
 
         from zoo_core.models import registry
 
+        model = ctx.params.get("name") or next(iter(ctx.args), "")  # not parsed yet while an option lacks its value
         try:
-            names = registry()[str(ctx.params.get("name"))].class_names
+            names = registry()[model].class_names
         except ZooError:
             return []
         words = [word for word in map(one_word, names) if word.casefold().startswith(incomplete.casefold())]
