@@ -1,10 +1,10 @@
 """What the bundled models are held against: the same kinds of model as well-known tutorials write them.
 
-    python benchmarks/baselines.py --data path/to/mnist --out runs/baselines [NAME...]
+    python benchmarks/baselines.py --data path/to/mnist --out runs/baselines [--steps N] [NAME...]
 
-Trains each with batches as large as its bundled counterpart has, for the steps that stand below, measures it in the
-same way, and prints lines for the table of docs/quality.md; pictures and weights lie in the folder. A run that was
-stopped goes on.
+Trains each with batches as large as its bundled counterpart has, for the steps that stand below (or N), measures it in
+the same way, and prints lines for the table of docs/quality.md; pictures and weights lie in the folder. A run that was
+stopped, or is to be longer, goes on.
 Networks, losses and optimisers are those of the tutorials (the DCGAN tutorial and the VAE example of PyTorch, the MLP
 GAN of the most copied collection of GANs), written anew; only the data comes from memory instead of a DataLoader, which
 changes no value.
@@ -122,11 +122,9 @@ class Baseline:
 
 
 BASELINES = {
-    "mlp-gan": Baseline(
-        "tutorial MLP GAN, 40,000 steps", TutorialMLPGenerator, tutorial_mlp_discriminator, 40_000, 128
-    ),
-    "dcgan": Baseline("tutorial DCGAN, 18,000 steps", TutorialDCGANGenerator, tutorial_dcgan_discriminator, 18_000, 64),
-    "vae": Baseline("tutorial VAE, 15,000 steps", TutorialVAE, None, 15_000, 128),
+    "mlp-gan": Baseline("tutorial MLP GAN", TutorialMLPGenerator, tutorial_mlp_discriminator, 40_000, 128),
+    "dcgan": Baseline("tutorial DCGAN", TutorialDCGANGenerator, tutorial_dcgan_discriminator, 18_000, 64),
+    "vae": Baseline("tutorial VAE", TutorialVAE, None, 15_000, 128),
 }
 
 
@@ -142,20 +140,22 @@ class Run:
         self.optimizers = [torch.optim.Adam(network.parameters(), rate, betas) for network in networks]
         self.parts = [*networks, *self.optimizers]
 
-    def train(self, pixels: Tensor, folder: Path) -> None:
-        """To the last step, from the newest checkpoint in the folder."""
+    def train(self, pixels: Tensor, folder: Path, steps: int) -> None:
+        """To that many steps in all, from the checkpoint in the folder."""
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.is_file():
             saved = torch.load(checkpoint, weights_only=True)
             self.step = saved["step"]
             for part, state in zip(self.parts, saved["parts"], strict=True):
                 part.load_state_dict(state)
+        if self.step > steps:
+            raise SystemExit(f"{checkpoint} is of step {self.step:,}, past the {steps:,} asked for; name another --out")
         batches = self._batches(pixels)
         update = self._update_vae if self.discriminator is None else self._update_gan
-        while self.step < self.baseline.steps:
+        while self.step < steps:
             update(next(batches))
             self.step += 1
-            if self.step % CHECKPOINT_EVERY == 0 or self.step == self.baseline.steps:
+            if self.step % CHECKPOINT_EVERY == 0 or self.step == steps:
                 state = {"step": self.step, "parts": [part.state_dict() for part in self.parts]}
                 unfinished = folder / "checkpoint.new"
                 torch.save(state, unfinished)
@@ -197,16 +197,21 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BASELINES))
     parser.add_argument("--data", required=True, help="MNIST, as `zoo train` takes it")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and pictures")
+    parser.add_argument("--steps", type=int, help="instead of as many as its bundled counterpart has")
     options = parser.parse_args()
     for name in options.names or BASELINES:
         run, folder = Run(BASELINES[name]), options.out / name
         folder.mkdir(parents=True, exist_ok=True)
         data = open_images(options.data).decode(1, run.generator.sample_shape[1])
-        run.train(data.samples, folder)
+        steps = options.steps or run.baseline.steps
+        run.train(data.samples, folder, steps)
         generator = run.generator.eval()
         images.save_png(images.grid(images.to_uint8(generator.sample(64))), folder / "samples.png")
         figures = evaluate(generator, data, repeats=REPEATS)
-        print(row(run.baseline.title, {figure.metric: figure.to_metric() for figure in figures}), flush=True)
+        print(
+            row(f"{run.baseline.title}, {steps:,} steps", {figure.metric: figure.to_metric() for figure in figures}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
