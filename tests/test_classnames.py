@@ -89,8 +89,9 @@ def test_names_are_saved_and_loaded_with_the_model(tmp_path):
     assert again.class_names == NAMES
     for label, name in enumerate(NAMES):
         assert torch.equal(again.sample(3, labels=name), again.sample(3, labels=label))
-    with pytest.raises(SamplingError, match="labels must be from 0 to 2: 0 Animals & Nature, 1 Flags"):
-        again.sample(1, labels=3)
+    for wrong in (3, -1, 10**30, "-1", str(10**30)):
+        with pytest.raises(SamplingError, match="labels must be from 0 to 2: 0 Animals & Nature, 1 Flags"):
+            again.sample(1, labels=wrong)
 
 
 def test_a_model_without_names_says_nothing_of_them(tmp_path):

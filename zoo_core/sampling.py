@@ -300,6 +300,8 @@ def check_labels(
         raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
     if isinstance(labels, str):
         labels = find_class(labels, generator.class_names)
+    if isinstance(labels, int):  # one that no int64 holds is out of range too
+        labels = max(-1, min(labels, generator.num_classes))
     given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
     if given.ndim == 0:
         given = given.expand(n)
