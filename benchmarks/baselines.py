@@ -124,7 +124,7 @@ class Baseline:
 BASELINES = {
     "mlp-gan": Baseline("tutorial MLP GAN", TutorialMLPGenerator, tutorial_mlp_discriminator, 40_000, 128),
     "dcgan": Baseline("tutorial DCGAN", TutorialDCGANGenerator, tutorial_dcgan_discriminator, 18_000, 64),
-    "vae": Baseline("tutorial VAE", TutorialVAE, None, 15_000, 128),
+    "vae": Baseline("tutorial VAE", TutorialVAE, None, 100_000, 128),
 }
 
 
