@@ -13,16 +13,16 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 import torch
+from extractors import features
 
 import zoo_core as zoo
-from zoo_core.metrics import FeatureStatistics, RunningStatistics, compare, open_extractor
+from zoo_core.metrics import FeatureStatistics, compare, open_extractor
 from zoo_core.metrics.datafeatures import data_statistics
 from zoo_core.registries import Metric
 from zoo_core.training.data import open_images
 
 FEATURE_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")
 COLUMNS = (*FEATURE_METRICS, "elbo", "iwae")
-BATCH = 500
 
 
 def real_digits(data: str, size: int) -> dict[str, Metric]:
@@ -39,13 +39,8 @@ def real_emoji(data: str) -> dict[str, Metric]:
     extractor = open_extractor("random-vgg")
     pictures = open_images(data).decode(3, 64).samples
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
-    halves = []
-    for rows in order.split(len(order) // 2)[:2]:
-        running = RunningStatistics(len(rows), extractor.facts.dimensions)
-        for start in range(0, len(rows), BATCH):
-            running.add(start, extractor(pictures[rows[start : start + BATCH]]))
-        halves.append(running.finish({}))
-    return _metrics(*halves)
+    half = len(order) // 2
+    return _metrics(features(extractor, pictures[order[:half]]), features(extractor, pictures[order[half : 2 * half]]))
 
 
 def _metrics(reference: FeatureStatistics, found: FeatureStatistics) -> dict[str, Metric]:

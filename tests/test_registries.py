@@ -394,6 +394,7 @@ entries = st.builds(
     tags=st.lists(words, max_size=4).map(tuple),
     sample_shape=st.lists(lengths, max_size=4).map(tuple),
     parameters=maybe(counts),
+    class_names=st.lists(words, max_size=4).map(tuple),
     training=maybe(st.builds(TrainingFacts, steps=counts, seed=counts, batch_size=lengths, configuration=maybe(paths))),
     metrics=st.dictionaries(
         words,

@@ -168,6 +168,7 @@ def load(
     if dtype is not None and not dtype.is_floating_point:
         raise DeviceError(f"weights cannot be of {dtype}: it is no floating type")
     generator = _build(folder, architecture, config, stated.sample_shape, "meta")
+    _check_class_names(folder, stated.class_names, generator.num_classes)
     problem = placement.differences(generator, header)
     if problem is not None:
         raise ModelFolderError(folder / WEIGHTS, f"the weights do not fit the configuration: {problem}")
@@ -179,15 +180,14 @@ def load(
         device=place,
         dtype=dtype,
     )
-    generator.class_names = stated.class_names
-    _check_class_names(generator, folder)
+    if stated.class_names:
+        generator.class_names = stated.class_names
     return generator.eval().requires_grad_(False)
 
 
-def _check_class_names(generator: Generator, folder: Path) -> None:
-    names = generator.class_names
-    if names and len(names) != generator.num_classes:
-        knows = "none" if generator.num_classes is None else f"{generator.num_classes}"
+def _check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
+    if names and len(names) != num_classes:
+        knows = "none" if num_classes is None else num_classes
         raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model knows {knows}")
 
 
@@ -243,7 +243,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
         plugin_version=plugin.version,
         class_names=tuple(generator.class_names),
     )
-    _check_class_names(generator, folder)
+    _check_class_names(folder, stated.class_names, generator.num_classes)
     # What is saved must load again: hours of training are lost in a folder that does not.
     config = _model_config(folder, architecture, stated.config)
     built = _build(folder, architecture, config, stated.sample_shape, "meta")

@@ -1,9 +1,9 @@
 """Features of pictures of any kind: a VGG that nobody trained, with fixed random weights.
 
 Features that were learnt from photographs, or from digits, see what those need. Where data is neither, those of a
-random network are the fairer choice (Naeem et al., 2020, arXiv 2002.09797, section 4). It sees strokes, colours and
-where they lie, not what they mean. Its depth, rectifiers, pooling and 64 features are theirs; it is half as wide, for
-pictures of 64 x 64, so that a processor has 10,000 of them in minutes.
+random network are the fairer choice (Naeem et al., 2020, arXiv 2002.09797). It sees strokes, colours and where they
+lie, not what they mean. Like theirs it has VGG16's stages of convolutions and 64 features; it is half as wide, without
+hidden linear layers, and for pictures of 64 x 64, so that a processor has 10,000 of them in minutes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def load(weights: Path | None = None) -> RandomVGG:
     """The network in eval mode; it has no file.
 
     Weights are uniform, as wide as keeps activations in bounds (He et al., 2015, arXiv 1502.01852). They come from
-    NumPy's frozen Mersenne twister, through one exact multiplication: the same bits on every machine, in every release.
+    NumPy's frozen Mersenne twister, by products and differences alone: the same bits on every machine and release.
     """
     network, numbers = RandomVGG(), np.random.RandomState(SEED)
     for weight in network.parameters():
