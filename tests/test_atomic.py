@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo_core.atomic import atomic_file, atomic_folder, write_bytes
 from zoo_core.errors import OutputError
+from zoo_core.files.atomic import atomic_file, atomic_folder, write_bytes
 
 
 def content(folder):

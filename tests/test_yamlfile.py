@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from zoo_core import RegistryError, yamlfile
-from zoo_core.yamlfile import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Document, read_yaml
+from zoo_core import RegistryError
+from zoo_core.files import strict_yaml
+from zoo_core.files.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Document, read_yaml
 
-LOADERS = [pytest.param(loader, id=loader.__name__) for loader in (yaml.SafeLoader, yamlfile._Loader)]
+LOADERS = [pytest.param(loader, id=loader.__name__) for loader in (yaml.SafeLoader, strict_yaml._Loader)]
 Read = Callable[[str], Document]
 
 
@@ -34,7 +35,7 @@ class PlainDumper(yaml.SafeDumper):
 @pytest.fixture(params=LOADERS)
 def read(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
     """Read a text as a file, by the C parser and by the Python one."""
-    monkeypatch.setattr(yamlfile, "_Loader", request.param)
+    monkeypatch.setattr(strict_yaml, "_Loader", request.param)
 
     def read_text(text: str) -> Document:
         file = tmp_path / "file.yaml"
@@ -133,7 +134,7 @@ def test_what_is_dumped_comes_back(
     file = tmp_path_factory.getbasetemp() / "dumped.yaml"
     file.write_text(yaml.dump(content, Dumper=PlainDumper, default_flow_style=flow), encoding="utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yamlfile, "_Loader", loader)
+        patch.setattr(strict_yaml, "_Loader", loader)
         assert read_yaml(file).content == content
 
 
@@ -242,7 +243,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from zoo_core import RegistryError
-from zoo_core.yamlfile import read_yaml
+from zoo_core.files.strict_yaml import read_yaml
 
 memory = Path("/proc/self/statm")
 if memory.exists():

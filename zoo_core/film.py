@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from zoo_core.atomic import atomic_file
+from zoo_core.files.atomic import atomic_file
 from zoo_core.images import as_image
 
 PALETTE_FRAMES = 8  # from which the colours are chosen

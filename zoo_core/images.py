@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from zoo_core.atomic import atomic_file, atomic_folder
 from zoo_core.errors import OutputError, SamplingError, printable
+from zoo_core.files.atomic import atomic_file, atomic_folder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from zoo_core import strictjson
-from zoo_core.atomic import atomic_folder, sync_folder, temporary_sibling
 from zoo_core.errors import (
     DeviceError,
     DigestError,
@@ -26,6 +24,8 @@ from zoo_core.errors import (
     ZooError,
     printable,
 )
+from zoo_core.files import strict_json
+from zoo_core.files.atomic import atomic_folder, sync_folder, temporary_sibling
 from zoo_core.registries import stays_inside
 from zoo_core.weightfile import TensorFacts, read_header
 
@@ -64,8 +64,8 @@ def read_config(folder: Path) -> FolderConfig:
     """config.json of a model folder, decoded strictly. Raises ModelFolderError."""
     path = folder / CONFIG
     try:
-        return msgspec.convert(strictjson.decode(_read_small(path)), FolderConfig)
-    except strictjson.JSONProblemError as error:
+        return msgspec.convert(strict_json.decode(_read_small(path)), FolderConfig)
+    except strict_json.JSONProblemError as error:
         raise ModelFolderError(path, str(error)) from error
     except msgspec.ValidationError as error:
         raise ModelFolderError(path, printable(error, 200)) from error

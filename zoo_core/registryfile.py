@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from zoo_core.atomic import temporary_sibling, write_bytes
 from zoo_core.errors import OutputError, RegistryError, printable
+from zoo_core.files.atomic import temporary_sibling, write_bytes
 from zoo_core.registries import ModelEntry, Registry
 
 _NEW = "version: 1\nmodels:\n"

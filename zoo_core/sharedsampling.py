@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo_core import images
-from zoo_core.atomic import atomic_folder, temporary_sibling
+from zoo_core.files.atomic import atomic_folder, temporary_sibling
 from zoo_core.interfaces import Generator
 from zoo_core.processes import Processes
 from zoo_core.sampling import BLOCK

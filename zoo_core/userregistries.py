@@ -13,8 +13,8 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_core.atomic import write_bytes
 from zoo_core.errors import OutputError, RegistryError, ZooError, printable
+from zoo_core.files.atomic import write_bytes
 from zoo_core.hub.address import SCHEME, parse_address
 
 REGISTRY_VARIABLE = "ZOO_REGISTRY"

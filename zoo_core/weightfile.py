@@ -16,8 +16,8 @@ from typing import Annotated, BinaryIO
 import msgspec
 from msgspec import Meta
 
-from zoo_core import strictjson
 from zoo_core.errors import ModelFolderError, printable
+from zoo_core.files import strict_json
 
 MAX_HEADER_BYTES = 4 * 2**20  # some 40,000 tensors
 MAX_DIMENSIONS = 64  # as many as torch can have
@@ -82,10 +82,10 @@ def _header_bytes(path: Path, file: BinaryIO, size: int) -> bytes:
 
 def _parse(path: Path, raw: bytes) -> dict[str, TensorFacts]:
     try:
-        header = strictjson.decode(raw)
+        header = strict_json.decode(raw)
         msgspec.convert(header.pop("__metadata__", {}), _Metadata)
         return msgspec.convert(header, dict[str, TensorFacts])
-    except strictjson.JSONProblemError as error:
+    except strict_json.JSONProblemError as error:
         raise ModelFolderError(path, f"is no safetensors file: its header {error}") from error
     except msgspec.ValidationError as error:
         raise ModelFolderError(path, f"has a damaged header: {printable(error, 120)}") from error

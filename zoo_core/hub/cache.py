@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from zoo_core.atomic import write_bytes
 from zoo_core.errors import DigestError, ModelFolderError, printable
+from zoo_core.files.atomic import write_bytes
 from zoo_core.hub import client, stamps
 from zoo_core.hub.address import COMMIT
 from zoo_core.modelfolder import file_sha256

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from zoo_core.atomic import write_bytes
 from zoo_core.errors import VerificationError, printable
+from zoo_core.files.atomic import write_bytes
 from zoo_core.images import to_uint8
 from zoo_core.interfaces import Generator
 from zoo_core.modelfolder import GOLDEN

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from zoo_core.atomic import write_bytes
 from zoo_core.errors import MetricError, printable
+from zoo_core.files.atomic import write_bytes
 from zoo_core.processes import Processes, sum_over_processes
 
 KEPT = 10_000  # features that KID, precision, recall, density and coverage are computed from

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoo_core.atomic import atomic_folder
 from zoo_core.errors import TrainingError
+from zoo_core.files.atomic import atomic_folder
 from zoo_core.interfaces import Trainer
 from zoo_core.training.ema import ExponentialMovingAverage
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from zoo_core.atomic import write_bytes
 from zoo_core.errors import TrainingError
+from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
 from zoo_core.training.data import TrainingData
 

@@ -12,13 +12,13 @@ import msgspec
 from zoo_core.architecture import ModelConfig
 from zoo_core.devices import resolve_device, resolve_precision
 from zoo_core.errors import SettingsError, TrainingError, printable
+from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces import Generator, Trainer
 from zoo_core.metadevice import on_meta
 from zoo_core.plugins import manager
 from zoo_core.processes import join
 from zoo_core.settings import Settings
 from zoo_core.training.data import TrainingData, open_images
-from zoo_core.yamlfile import Document, read_yaml
 
 MODEL = "model"  # the part of a configuration file that describes the model
 _Config = TypeVar("_Config", bound=ModelConfig)
