@@ -18,7 +18,8 @@ from PIL import Image
 
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
-from zoo_core.training import decodedcache, imagesource, memory
+from zoo_core.runtime import memory
+from zoo_core.training import decodedcache, imagesource
 from zoo_core.training.data import BatchStream, open_images
 from zoo_core.training.sourcefiles import source_files
 

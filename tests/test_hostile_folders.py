@@ -189,7 +189,7 @@ def test_a_pipe_is_not_waited_for(folder, name, problem):
 MEASURED = """
 import sys
 from pathlib import Path
-import zoo_core.metadevice, zoo_core.placement
+import zoo_core.runtime.meta_device, zoo_core.placement
 from zoo_core import modelfolder
 from zoo_core.errors import ZooError
 from zoo_core.plugins import manager

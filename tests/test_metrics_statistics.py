@@ -142,7 +142,7 @@ TOGETHER = """
 import sys, torch
 from pathlib import Path
 from zoo_core.metrics.statistics import RunningStatistics
-from zoo_core.processes import join
+from zoo_core.runtime.processes import join
 processes = join("cpu")
 values = torch.randn(1001, 4, generator=torch.Generator().manual_seed(3)) + 100
 start, end = ((0, 300), (300, 301), (301, 1001))[processes.rank]

@@ -385,7 +385,7 @@ def test_any_damage_is_noticed_or_harmless(folder, name, position, what):
 LOAD = """
 import sys
 import safetensors.torch
-import zoo_core.placement, zoo_core.metadevice
+import zoo_core.placement, zoo_core.runtime.meta_device
 from zoo_core import modelfolder
 from zoo_core.errors import ZooError
 from zoo_core.plugins import manager

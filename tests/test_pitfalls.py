@@ -44,12 +44,12 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo_core import Batch, Encoder, losses
-from zoo_core.devices import autocast
 from zoo_core.errors import TrainingError
 from zoo_core.images import to_uint8
-from zoo_core.metadevice import on_meta
 from zoo_core.plugins import manager
-from zoo_core.processes import Processes
+from zoo_core.runtime.devices import autocast
+from zoo_core.runtime.meta_device import on_meta
+from zoo_core.runtime.processes import Processes
 from zoo_core.training import loop
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.data import TrainingData

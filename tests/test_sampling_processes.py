@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo_core.errors import ProcessError
-from zoo_core.processes import Processes
+from zoo_core.runtime.processes import Processes
 from zoo_core.sampling import BLOCK
 from zoo_core.sharedsampling import ended_by_exception, share
 
@@ -85,7 +85,7 @@ import os, signal, sys
 import torch
 from zoo_core import Generator
 from zoo_core.errors import ProcessError
-from zoo_core.processes import join
+from zoo_core.runtime.processes import join
 from zoo_core.sampling import sample_batches
 from zoo_core.sharedsampling import write_shared
 

@@ -17,9 +17,9 @@ from typing_extensions import Self
 
 from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
-from zoo_core.devices import autocast
 from zoo_core.errors import InterfaceError
-from zoo_core.processes import ALONE
+from zoo_core.runtime.devices import autocast
+from zoo_core.runtime.processes import ALONE
 
 if TYPE_CHECKING:
     from zoo_core.training.data import TrainingData

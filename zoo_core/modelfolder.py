@@ -162,7 +162,7 @@ def load(
     config = _model_config(folder, architecture, stated.config)
 
     from zoo_core import placement
-    from zoo_core.devices import resolve_device
+    from zoo_core.runtime.devices import resolve_device
 
     place = resolve_device(str(device))
     if dtype is not None and not dtype.is_floating_point:
@@ -206,7 +206,7 @@ def _build(
     """The generator of a configuration; torch's random state stays as it is."""
     import torch
 
-    from zoo_core.metadevice import on_meta
+    from zoo_core.runtime.meta_device import on_meta
 
     generator_class = architecture.generator_class()
     try:

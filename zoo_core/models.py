@@ -137,7 +137,7 @@ def load(name: str | Path, *, device: str = "auto", dtype: torch.dtype | None = 
     """
     # Digests first: they need no torch, and a damaged file should be told before two seconds of import.
     folder, _ = verified(name)
-    from zoo_core.devices import resolve_device
+    from zoo_core.runtime.devices import resolve_device
 
     return modelfolder.load(folder, device=resolve_device(device), dtype=dtype)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo_core import images
 from zoo_core.files.atomic import atomic_folder, temporary_sibling
 from zoo_core.interfaces import Generator
-from zoo_core.processes import Processes
+from zoo_core.runtime.processes import Processes
 from zoo_core.sampling import BLOCK
 
 Draw = Callable[[int, int], Iterator[Tensor]]  # (first index, count) -> batches of samples

@@ -12,8 +12,8 @@ import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line, report_problems
-from zoo_core.environment import first_process
 from zoo_core.errors import MetricError, printable
+from zoo_core.runtime.environment import first_process
 
 if TYPE_CHECKING:
     from zoo_core.metrics.datafeatures import Progress

@@ -12,7 +12,7 @@ import click
 from zoo_core.cli.completion import ClassName, ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
-from zoo_core.environment import first_process, process_count
+from zoo_core.runtime.environment import first_process, process_count
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ def command(
 
 def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:
     """One of several processes that torchrun or `accelerate launch` started."""
-    from zoo_core.processes import join
+    from zoo_core.runtime.processes import join
     from zoo_core.sharedsampling import write_shared
 
     path = write_shared(generator, count, out, join("cpu"), draw)

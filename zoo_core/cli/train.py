@@ -8,8 +8,8 @@ import click
 
 from zoo_core.cli.completion import ArchitectureName
 from zoo_core.cli.messages import echo_path, report_problems
-from zoo_core.environment import first_process
 from zoo_core.errors import printable
+from zoo_core.runtime.environment import first_process
 
 
 @click.command("train")

@@ -23,7 +23,7 @@ from zoo_core.metrics.kernel import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_di
 from zoo_core.metrics.likelihood import IMPORTANCE_SAMPLES, Binarization
 from zoo_core.metrics.manifold import NEIGHBOURS, ManifoldFigures, manifold_figures
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
-from zoo_core.processes import Processes, join, sum_over_processes
+from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.sampling import sample_batches
 from zoo_core.sharedsampling import share
 from zoo_core.training.trainingdata import TrainingData

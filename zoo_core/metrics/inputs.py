@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from zoo_core.environment import own_device
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.models import load
+from zoo_core.runtime.environment import own_device
 from zoo_core.training.data import open_images
 from zoo_core.training.trainingdata import TrainingData
 

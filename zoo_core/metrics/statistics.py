@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo_core.errors import MetricError, printable
 from zoo_core.files.atomic import write_bytes
-from zoo_core.processes import Processes, sum_over_processes
+from zoo_core.runtime.processes import Processes, sum_over_processes
 
 KEPT = 10_000  # features that KID, precision, recall, density and coverage are computed from
 FORMAT = "1"

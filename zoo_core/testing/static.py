@@ -300,7 +300,7 @@ def demand_any_device(what: str, compute: Callable[[], Any]) -> Any:
 
 
 def _on_meta(subject: Subject) -> tuple[Generator, Discriminator | None]:
-    from zoo_core.metadevice import on_meta
+    from zoo_core.runtime.meta_device import on_meta
 
     try:
         with on_meta():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoo_core.processes import Processes, sum_over_processes
+from zoo_core.runtime.processes import Processes, sum_over_processes
 
 
 class _SharedBatchNorm(_BatchNorm):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from zoo_core.processes import Processes
+from zoo_core.runtime.processes import Processes
 
 
 class _SharedDropout(_DropoutNd):

@@ -14,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrizations import spectral_norm
 
-from zoo_core.devices import autocast
 from zoo_core.errors import SettingsError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
+from zoo_core.runtime.devices import autocast
 from zoo_core.settings import Fraction, Settings
 from zoo_core.training.augment import Augmentation, augment
 

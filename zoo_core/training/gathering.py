@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from zoo_core.runtime.memory import written_amount
 from zoo_core.training.decoding import Decoded, PictureDecoder, available_workers, decode
-from zoo_core.training.memory import written_amount
 from zoo_core.training.trainingdata import TrainingData
 
 Order = Callable[[int], Tensor]  # number of a batch -> its samples' indices: (n,) int64, on the CPU

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from zoo_core.errors import OutputError, printable
-from zoo_core.processes import ALONE, Processes
+from zoo_core.runtime.memory import available_memory, written_amount
+from zoo_core.runtime.processes import ALONE, Processes
 from zoo_core.training import decodedcache
 from zoo_core.training.decoding import (
     PictureDecoder,
@@ -25,7 +26,6 @@ from zoo_core.training.decoding import (
     open_picture,
 )
 from zoo_core.training.fingerprint import Fingerprint
-from zoo_core.training.memory import available_memory, written_amount
 from zoo_core.training.sourcefiles import source_files
 from zoo_core.training.trainingdata import TrainingData, count_classes
 

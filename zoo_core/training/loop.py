@@ -28,12 +28,12 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import images, modelfolder
 from zoo_core.card import model_card
-from zoo_core.devices import autocast, resolve_device, resolve_precision
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
 from zoo_core.film import evenly, write_film
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
-from zoo_core.processes import Processes, join
+from zoo_core.runtime.devices import autocast, resolve_device, resolve_precision
+from zoo_core.runtime.processes import Processes, join
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.compilation import compile_networks, resolve_compile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from zoo_core.processes import Processes
+from zoo_core.runtime.processes import Processes
 from zoo_core.training import batchnorm, dropout
 
 _SHARED: dict[type[nn.Module], type[nn.Module]] = {**batchnorm.SHARED, **dropout.SHARED}

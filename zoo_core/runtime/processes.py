@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from zoo_core.environment import local_rank, process_count
 from zoo_core.errors import ProcessError, printable
+from zoo_core.runtime.environment import local_rank, process_count
 
 _ENDED = "another process of this run has ended, and so must this one"
 # The others wait while one decodes the data. That one of them has ended is known at once from its connection.
