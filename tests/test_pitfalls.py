@@ -47,8 +47,8 @@ from zoo_core import Batch, Encoder, losses
 from zoo_core.errors import TrainingError
 from zoo_core.images import to_uint8
 from zoo_core.plugins import manager
-from zoo_core.runtime.devices import autocast
 from zoo_core.runtime.meta_device import on_meta
+from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import Processes
 from zoo_core.training import loop
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint

@@ -18,7 +18,7 @@ from typing_extensions import Self
 from zoo_core import settings as run_settings
 from zoo_core.architecture import ModelConfig
 from zoo_core.errors import InterfaceError
-from zoo_core.runtime.devices import autocast
+from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
 
 if TYPE_CHECKING:

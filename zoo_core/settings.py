@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from zoo_core.architecture import ModelConfig
+from zoo_core.runtime.precision import Precision
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Compile = Literal["auto", "on", "off"]
 Schedule = Literal["constant", "linear", "cosine"]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]

@@ -1,19 +1,10 @@
-"""Which device and which precision: what `auto` means, and a clear error for what is not there."""
+"""Devices: what `auto` means on this machine, and a clear error for a device that it lacks."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from zoo_core.errors import DeviceError
-from zoo_core.settings import Precision
-
-PRECISIONS: dict[Precision, torch.dtype] = {
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -39,24 +30,3 @@ def resolve_device(name: str) -> torch.device:
     elif device.type not in ("cpu", "cuda", "mps", "meta"):
         raise DeviceError(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """The precision that `auto` means on a device: bf16 on a CUDA card that computes in it, else fp32.
-
-    Raises:
-        DeviceError: for a precision that the device does not compute in.
-    """
-    bf16_on_cuda = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "auto":
-        return "bf16" if bf16_on_cuda else "fp32"
-    if precision == "bf16" and device.type == "cuda" and not bf16_on_cuda:
-        raise DeviceError(f"{torch.cuda.get_device_name(device)} does not compute in bf16; use fp16 or fp32")
-    return precision
-
-
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Forward passes in `precision`; fp32 turns an autocast around it off. Does nothing on devices without autocast."""
-    if not torch.amp.is_autocast_available(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "fp32")

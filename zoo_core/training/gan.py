@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from zoo_core.errors import SettingsError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
-from zoo_core.runtime.devices import autocast
+from zoo_core.runtime.precision import autocast
 from zoo_core.settings import Fraction, Settings
 from zoo_core.training.augment import Augmentation, augment
 

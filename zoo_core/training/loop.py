@@ -32,7 +32,8 @@ from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingErr
 from zoo_core.film import evenly, write_film
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.plugins import manager
-from zoo_core.runtime.devices import autocast, resolve_device, resolve_precision
+from zoo_core.runtime.devices import resolve_device
+from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import Processes, join
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint

@@ -1,0 +1,47 @@
+"""Precision: fp32, bf16 or fp16, what a device computes in, and autocast.
+
+torch is imported when a function is called, so that settings can name a precision without it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Literal
+
+from zoo_core.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """The precision that `auto` means on a device: bf16 on a CUDA card that computes in it, else fp32.
+
+    Raises:
+        DeviceError: for a precision that the device does not compute in.
+    """
+    import torch
+
+    bf16_on_cuda = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "auto":
+        return "bf16" if bf16_on_cuda else "fp32"
+    if precision == "bf16" and device.type == "cuda" and not bf16_on_cuda:
+        raise DeviceError(f"{torch.cuda.get_device_name(device)} does not compute in bf16; use fp16 or fp32")
+    return precision
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Forward passes in `precision`; fp32 turns an autocast around it off. Does nothing on devices without autocast."""
+    import torch
+
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, _dtype(precision), enabled=precision != "fp32")
+
+
+def _dtype(precision: Precision) -> torch.dtype:
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
