@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from zoo_core import Architecture, ModelConfig
-from zoo_core.architecture import same_name
 from zoo_core.errors import PluginError
+from zoo_core.interfaces.names import same_name
 
 
 class Inner(ModelConfig, frozen=True):

@@ -149,7 +149,7 @@ def test_a_missing_file_or_data_or_architecture_is_told(tmp_path):
 
 
 def test_an_architecture_without_a_trainer_is_told(monkeypatch):
-    from zoo_core.architecture import Architecture
+    from zoo_core.interfaces import Architecture
 
     monkeypatch.setattr(Architecture, "trainer_class", lambda self: None)
     with pytest.raises(TrainingError, match=r"^vanilla_gan cannot be trained: its plugin has no trainer for it$"):

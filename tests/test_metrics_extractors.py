@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from zoo_core.errors import MetricError, PluginError
-from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
+from zoo_core.interfaces import FeatureExtractor
+from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.metrics import inception
 from zoo_core.metrics.extractors import find_extractor, open_extractor
 from zoo_core.metrics.manifold import manifold_figures
@@ -205,7 +206,7 @@ def test_an_unknown_name_gives_close_ones():
 
 PLUGIN = """
     from zoo_core import hookimpl
-    from zoo_core.extractor import FeatureExtractor
+    from zoo_core.interfaces import FeatureExtractor
 
     @hookimpl
     def zoo_metrics():

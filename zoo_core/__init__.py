@@ -6,24 +6,27 @@ registry lookup run without importing torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from zoo_core._lazy import lazy_names
+from zoo_core._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from zoo_core.architecture import Architecture as Architecture
-    from zoo_core.architecture import ModelConfig as ModelConfig
     from zoo_core.errors import HubError as HubError
     from zoo_core.errors import MetricError as MetricError
     from zoo_core.errors import RegistryError as RegistryError
     from zoo_core.errors import UnknownModelError as UnknownModelError
     from zoo_core.errors import ZooError as ZooError
-    from zoo_core.extractor import FeatureExtractor as FeatureExtractor
     from zoo_core.hookspecs import hookimpl as hookimpl
     from zoo_core.hub.publish import push as push
+    from zoo_core.interfaces import Architecture as Architecture
     from zoo_core.interfaces import Batch as Batch
     from zoo_core.interfaces import Discriminator as Discriminator
     from zoo_core.interfaces import Encoder as Encoder
+    from zoo_core.interfaces import FeatureExtractor as FeatureExtractor
     from zoo_core.interfaces import Generator as Generator
+    from zoo_core.interfaces import ModelConfig as ModelConfig
+    from zoo_core.interfaces import Settings as Settings
     from zoo_core.interfaces import Trainer as Trainer
     from zoo_core.metrics.evaluation import evaluate as evaluate
     from zoo_core.models import list_models as list_models
@@ -32,29 +35,28 @@ if TYPE_CHECKING:
     from zoo_core.models import registry as registry
     from zoo_core.registries import ModelEntry as ModelEntry
     from zoo_core.registries import Registry as Registry
-    from zoo_core.settings import Settings as Settings
     from zoo_core.training.gan import GANSettings as GANSettings
     from zoo_core.training.gan import GANTrainer as GANTrainer
+    from zoo_core.training.trainingdata import TrainingData as TrainingData
 
-__version__ = "0.1.0"
-
-_HOME = {
-    "Architecture": "zoo_core.architecture",
-    "Batch": "zoo_core.interfaces",
-    "Discriminator": "zoo_core.interfaces",
-    "Encoder": "zoo_core.interfaces",
-    "FeatureExtractor": "zoo_core.extractor",
+_HOMES = {
+    "Architecture": "zoo_core.interfaces.architecture",
+    "Batch": "zoo_core.interfaces.trainer",
+    "Discriminator": "zoo_core.interfaces.discriminator",
+    "Encoder": "zoo_core.interfaces.generator",
+    "FeatureExtractor": "zoo_core.interfaces.extractor",
     "GANSettings": "zoo_core.training.gan",
     "GANTrainer": "zoo_core.training.gan",
-    "Generator": "zoo_core.interfaces",
+    "Generator": "zoo_core.interfaces.generator",
     "HubError": "zoo_core.errors",
     "MetricError": "zoo_core.errors",
-    "ModelConfig": "zoo_core.architecture",
+    "ModelConfig": "zoo_core.interfaces.config",
     "ModelEntry": "zoo_core.registries",
     "Registry": "zoo_core.registries",
     "RegistryError": "zoo_core.errors",
-    "Settings": "zoo_core.settings",
-    "Trainer": "zoo_core.interfaces",
+    "Settings": "zoo_core.interfaces.settings",
+    "Trainer": "zoo_core.interfaces.trainer",
+    "TrainingData": "zoo_core.training.trainingdata",
     "UnknownModelError": "zoo_core.errors",
     "ZooError": "zoo_core.errors",
     "evaluate": "zoo_core.metrics.evaluation",
@@ -66,17 +68,5 @@ _HOME = {
     "registry": "zoo_core.models",
 }
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'zoo_core' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -15,10 +15,8 @@ import yaml
 from zoo_core.classnames import numbered
 
 if TYPE_CHECKING:
-    from zoo_core.architecture import Architecture
-    from zoo_core.interfaces import Generator
+    from zoo_core.interfaces import Architecture, Generator, Settings
     from zoo_core.registries import Metric
-    from zoo_core.settings import Settings
 
 BEGIN = "<!-- zoo-core: generated from here; zoo push replaces it, so write above this line or below the last one -->"
 END = "<!-- zoo-core: generated to here -->"

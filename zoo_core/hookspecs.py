@@ -16,8 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from zoo_core.architecture import Architecture
-    from zoo_core.extractor import FeatureExtractor
+    from zoo_core.interfaces import Architecture, FeatureExtractor
 
 API_VERSION = 1
 ENTRY_POINT_GROUP = "zoo.plugins"

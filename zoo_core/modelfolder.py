@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from zoo_core.architecture import Architecture, ModelConfig
-    from zoo_core.interfaces import Discriminator, Generator
+    from zoo_core.interfaces import Architecture, Discriminator, Generator, ModelConfig
     from zoo_core.registries import FileFacts
 
 CONFIG = "config.json"

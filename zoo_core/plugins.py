@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import pluggy
 
 from zoo_core import hookspecs
-from zoo_core.architecture import Architecture, same_name
 from zoo_core.errors import PluginError, UnknownArchitectureError, printable
-from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
+from zoo_core.interfaces import Architecture, FeatureExtractor
+from zoo_core.interfaces.extractor import CORE_EXTRACTORS
+from zoo_core.interfaces.names import same_name
 from zoo_core.registries import core_index
 
 if TYPE_CHECKING:

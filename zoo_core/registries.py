@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import Self
 
-from zoo_core.architecture import ARCHITECTURE_NAME, same_name
 from zoo_core.errors import RegistryError, UnknownModelError, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
+from zoo_core.interfaces.names import ARCHITECTURE_NAME, same_name
 from zoo_core.userregistries import REGISTRY_VARIABLE as REGISTRY_VARIABLE
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")

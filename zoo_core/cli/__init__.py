@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from zoo_core import __version__
+from zoo_core._version import __version__
 from zoo_core.errors import ZooError, printable
 
 # name -> (module, one line of help): so that `zoo --help` imports no command.

@@ -61,7 +61,7 @@ def _plugin(entry: ModelEntry) -> str:
 
 
 def _paper(entry: ModelEntry) -> str:
-    from zoo_core.architecture import same_name
+    from zoo_core.interfaces.names import same_name
     from zoo_core.plugins import manager
 
     found = manager().architectures.get(same_name(entry.architecture))

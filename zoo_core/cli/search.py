@@ -15,8 +15,8 @@ from zoo_core.cli.messages import echo_columns, echo_json
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(text: str, limit: int, as_json: bool) -> None:
     """Search the Hub for models of this zoo whose name has TEXT in it, and say what each needs."""
-    from zoo_core.architecture import same_name
     from zoo_core.hub.search import search
+    from zoo_core.interfaces.names import same_name
     from zoo_core.plugins import manager
 
     found = list(search(text, limit=limit))

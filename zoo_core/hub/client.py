@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo_core import __version__
+from zoo_core._version import __version__
 from zoo_core.errors import HubError, ZooError
 from zoo_core.hub.problems import (
     LOGIN,

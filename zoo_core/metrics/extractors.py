@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo_core.architecture import same_name
 from zoo_core.errors import MetricError, printable
-from zoo_core.extractor import CORE_EXTRACTORS, FeatureExtractor
-from zoo_core.importstrings import import_object
+from zoo_core.interfaces import FeatureExtractor
+from zoo_core.interfaces.extractor import CORE_EXTRACTORS
+from zoo_core.interfaces.import_strings import import_object
+from zoo_core.interfaces.names import same_name
 from zoo_core.plugins import manager
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from zoo_core.architecture import same_name
 from zoo_core.errors import OutputError, PluginError, printable
 from zoo_core.files.atomic import atomic_folder
+from zoo_core.interfaces.names import same_name
 from zoo_core.plugins import manager
 
 Kind = Literal["gan", "vae", "generator"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 from unittest import SkipTest
 
-from zoo_core.architecture import Architecture, same_name
 from zoo_core.errors import PluginError, ZooError, printable
+from zoo_core.interfaces import Architecture
+from zoo_core.interfaces.names import same_name
 from zoo_core.plugins import PluginInfo, PluginManager
 from zoo_core.testing.static import STATIC_CHECKS
 from zoo_core.testing.subject import Subject

@@ -16,8 +16,8 @@ from unittest import SkipTest
 import msgspec
 from msgspec import inspect as types
 
-from zoo_core.architecture import ModelConfig
 from zoo_core.errors import ContractError
+from zoo_core.interfaces import ModelConfig
 from zoo_core.testing.subject import COUNT, Subject, demand, encode, own_docstring
 
 if TYPE_CHECKING:

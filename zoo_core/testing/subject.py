@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zoo_core.architecture import Architecture, ModelConfig
 from zoo_core.errors import ContractError
+from zoo_core.interfaces import Architecture, ModelConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

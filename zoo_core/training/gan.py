@@ -15,10 +15,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrizations import spectral_norm
 
 from zoo_core.errors import SettingsError
-from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
+from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Trainer
+from zoo_core.interfaces.settings import Fraction
 from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
-from zoo_core.settings import Fraction, Settings
 from zoo_core.training.augment import Augmentation, augment
 
 # Games in which D's gradient at a fake logit is never 0, so that G's is a multiple of it.

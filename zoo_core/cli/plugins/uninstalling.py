@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from zoo_core.architecture import same_name
 from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_facts
 from zoo_core.cli.plugins.facts import plugin_facts, summary_rows
 from zoo_core.errors import InstallationError, printable
+from zoo_core.interfaces.names import same_name
 
 
 @click.command("uninstall")

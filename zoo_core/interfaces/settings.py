@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from zoo_core.architecture import ModelConfig
+from zoo_core.interfaces.config import ModelConfig
 from zoo_core.runtime.precision import Precision
 
 Compile = Literal["auto", "on", "off"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zoo_core.architecture import ARCHITECTURE_NAME
 from zoo_core.errors import PluginError
-from zoo_core.importstrings import is_import_string
+from zoo_core.interfaces.import_strings import is_import_string
+from zoo_core.interfaces.names import ARCHITECTURE_NAME
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,44 @@
+"""Interfaces: what a plugin's classes implement, and what it registers.
+
+config         ModelConfig, validated however it is made
+settings       Settings of a training run
+names          how names of architectures and plugins are written and compared
+architecture   Architecture: classes by import string, resolved at first use
+generator      Generator, and Encoder for models that also encode
+discriminator  Discriminator
+trainer        Trainer, and the Batch that a training step gets
+extractor      FeatureExtractor, a network in whose features samples are measured
+import_strings package.module:Name
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo_core._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces.architecture import Architecture as Architecture
+    from zoo_core.interfaces.config import ModelConfig as ModelConfig
+    from zoo_core.interfaces.discriminator import Discriminator as Discriminator
+    from zoo_core.interfaces.extractor import FeatureExtractor as FeatureExtractor
+    from zoo_core.interfaces.generator import Encoder as Encoder
+    from zoo_core.interfaces.generator import Generator as Generator
+    from zoo_core.interfaces.settings import Settings as Settings
+    from zoo_core.interfaces.trainer import Batch as Batch
+    from zoo_core.interfaces.trainer import Trainer as Trainer
+
+_HOMES = {
+    "Architecture": "zoo_core.interfaces.architecture",
+    "Batch": "zoo_core.interfaces.trainer",
+    "Discriminator": "zoo_core.interfaces.discriminator",
+    "Encoder": "zoo_core.interfaces.generator",
+    "FeatureExtractor": "zoo_core.interfaces.extractor",
+    "Generator": "zoo_core.interfaces.generator",
+    "ModelConfig": "zoo_core.interfaces.config",
+    "Settings": "zoo_core.interfaces.settings",
+    "Trainer": "zoo_core.interfaces.trainer",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
