@@ -133,7 +133,7 @@ def pulls(hub: object, place: Path, number: int, repo: str, found: dict[str, lis
     from tests.hub import Hub
     from zoo_core.modelfolder import file_sha256
     from zoo_core.registries import FileFacts, HubLocation, ModelEntry
-    from zoo_core.registryfile import write_entry
+    from zoo_core.registries.editing import write_entry
 
     assert isinstance(hub, Hub)
     commit = hub.api().model_info(repo).sha

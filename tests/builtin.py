@@ -12,7 +12,7 @@ import pytest
 
 from zoo_core import Architecture
 from zoo_core.plugins import manager
-from zoo_core.registries import core_index
+from zoo_core.registries.index import core_index
 
 MODELS = {entry.name: str(entry.plugin) for entry in core_index().values()}
 DIGITS = [entry.name for entry in core_index().values() if entry.dataset == "mnist"]

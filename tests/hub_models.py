@@ -14,7 +14,7 @@ from click.testing import Result
 from tests.hub import Hub
 from zoo_core import models
 from zoo_core.registries import FileFacts, HubLocation, ModelEntry
-from zoo_core.registryfile import write_entry
+from zoo_core.registries.editing import write_entry
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = ROOT / "plugins" / "vae" / "zoo_vae" / "weights" / "vae-mnist"

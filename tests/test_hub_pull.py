@@ -757,7 +757,7 @@ def test_importing_the_hub_imports_no_client():
         import importlib, sys
         for name in {names!r}:
             importlib.import_module("zoo_core.hub" + ("" if name == "__init__" else "." + name))
-        import zoo_core.registryfile, zoo_core.userregistries
+        import zoo_core.registries.editing, zoo_core.registries.sources
         print(sorted({{"torch", "huggingface_hub", "ruamel", "ruamel.yaml", "httpx2"}} & set(sys.modules)))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)

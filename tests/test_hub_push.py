@@ -22,12 +22,12 @@ from tests.builtin import bundled_here
 from tests.hub import ALICE, Hub, cut, flip, lie, lose, refuse, reset, slow, status
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
-from zoo_core import registryfile
 from zoo_core.cli import main
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
 from zoo_core.hub import client
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.publish import publish
+from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
@@ -429,7 +429,7 @@ def test_a_registry_that_would_be_wrong_stays_as_it_was(tmp_path):
     text = "version: 1\nmodels:\n  other:\n    architecture: vae\n    aliases: [digits]\n"
     file.write_text(text)
     with pytest.raises(RegistryError, match="digits names a model already"):
-        registryfile.write_entry(file, zoo.ModelEntry(name="digits", architecture="vae"))
+        editing.write_entry(file, zoo.ModelEntry(name="digits", architecture="vae"))
     assert file.read_text() == text
     assert list(tmp_path.iterdir()) == [file]
 
@@ -437,7 +437,7 @@ def test_a_registry_that_would_be_wrong_stays_as_it_was(tmp_path):
 def test_many_who_register_at_once_are_all_there(hub: Hub, tmp_path):
     file = tmp_path / "team.yaml"
     script = (
-        "import sys; from pathlib import Path; from zoo_core.registryfile import write_entry;"
+        "import sys; from pathlib import Path; from zoo_core.registries.editing import write_entry;"
         "from zoo_core.registries import ModelEntry\n"
         "for i in range(5): write_entry(Path(sys.argv[1]), ModelEntry(name=f'm{sys.argv[2]}-{i}', architecture='vae'))"
     )
@@ -454,8 +454,8 @@ def test_a_digest_that_looks_like_a_number_stays_text(tmp_path, digest):
 
     file = tmp_path / "team.yaml"
     entry = zoo.ModelEntry(name="m", architecture="vae", files={"a": FileFacts(sha256=digest, size=1)})
-    registryfile.write_entry(file, entry)
-    registryfile.write_entry(file, entry)
+    editing.write_entry(file, entry)
+    editing.write_entry(file, entry)
     assert zoo.Registry.from_file(file)["m"].files == entry.files
     assert yaml.safe_load(file.read_text())["models"]["m"]["files"]["a"] == {"sha256": digest, "size": 1}
 

@@ -11,8 +11,8 @@ import pytest
 import zoo_core as zoo
 from tests.hub import Hub, flip, status
 from tests.hub_models import BUNDLED, entry_of, fails, put, read, succeeds
-from zoo_core import registryfile
 from zoo_core.errors import RegistryError
+from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
@@ -24,7 +24,7 @@ def team(hub: Hub, without_xet, tmp_path) -> Path:
     """A team's registry on the Hub, with `digits`; returns the file that it was made from."""
     files = read(BUNDLED)
     file = tmp_path / "team.yaml"
-    registryfile.write_entry(file, entry_of(files, put(hub, files)))
+    editing.write_entry(file, entry_of(files, put(hub, files)))
     publish(hub, file)
     return file
 
@@ -45,7 +45,7 @@ def test_a_registry_on_the_hub_is_added_once_and_read_without_a_connection(hub: 
 
 def test_update_copies_it_anew_and_a_failure_keeps_the_old_copy(hub: Hub, team, command):
     succeeds(command("registry", "add", PLACE))
-    registryfile.write_entry(team, zoo.ModelEntry(name="more", architecture="vae"))
+    editing.write_entry(team, zoo.ModelEntry(name="more", architecture="vae"))
     publish(hub, team)
     assert "more" not in zoo.list_models()
     assert succeeds(command("registry", "update"))[0].startswith(f"{PLACE}: 2 models")
@@ -73,7 +73,7 @@ def test_a_registry_that_is_too_large_is_not_downloaded(hub: Hub, team, command)
 
 def test_the_variable_takes_addresses_among_paths(hub: Hub, team, command, monkeypatch, tmp_path):
     mine = tmp_path / "mine.yaml"
-    registryfile.write_entry(mine, zoo.ModelEntry(name="mine", architecture="vae"))
+    editing.write_entry(mine, zoo.ModelEntry(name="mine", architecture="vae"))
     monkeypatch.setenv("ZOO_REGISTRY", os.pathsep.join([str(mine), PLACE]))
     fails(command("list"), f"{PLACE} was not fetched yet: zoo registry update")
     assert hub.requests("GET", "/api/models/guild/*") == []
@@ -84,7 +84,7 @@ def test_the_variable_takes_addresses_among_paths(hub: Hub, team, command, monke
 def test_a_later_registry_cannot_take_an_earlier_ones_name(hub: Hub, team, command, monkeypatch, tmp_path):
     evil = tmp_path / "evil.yaml"
     for name in ("vae-mnist", "digits"):
-        registryfile.write_entry(evil, entry_of(read(BUNDLED), "f" * 40, "bob/evil", name))
+        editing.write_entry(evil, entry_of(read(BUNDLED), "f" * 40, "bob/evil", name))
     publish(hub, team)
     succeeds(command("registry", "add", PLACE))
     succeeds(command("registry", "add", evil))
@@ -134,7 +134,7 @@ def test_a_registry_on_the_hub_bundles_nothing_from_this_machine(hub: Hub, witho
 def test_the_list_of_registries_may_have_remarks(tmp_path, monkeypatch):
     folder = tmp_path / "config" / "zoo"
     folder.mkdir(parents=True)
-    registryfile.write_entry(tmp_path / "mine.yaml", zoo.ModelEntry(name="mine", architecture="vae"))
+    editing.write_entry(tmp_path / "mine.yaml", zoo.ModelEntry(name="mine", architecture="vae"))
     (folder / "registries.txt").write_text(f"# ours\n\n{tmp_path / 'mine.yaml'}\n")
     assert "mine" in zoo.list_models()
     (folder / "registries.txt").write_bytes(b"\xff")

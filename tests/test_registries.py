@@ -16,22 +16,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import zoo_core
 from tests.builtin import every_bundled_model
-from zoo_core import registries
 from zoo_core.errors import RegistryError, UnknownModelError
-from zoo_core.registries import (
-    FileFacts,
-    HubLocation,
-    Metric,
-    ModelEntry,
-    Registry,
-    TrainingFacts,
-    assemble,
-    configuration_folder,
-    core_index,
-    stays_inside,
-    user_files,
-)
+from zoo_core.files.paths import stays_inside
+from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts
+from zoo_core.registries.index import configuration_folder, core_index, user_files
+from zoo_core.registries.merging import assemble
 
 ROOT = Path(__file__).parent.parent
 DIGEST = "0123456789abcdef" * 4
@@ -684,7 +675,7 @@ def test_the_configuration_folder_is_the_systems_own(platform, variables, expect
     monkeypatch.setenv("HOME", "/home/someone")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(registries.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     assert configuration_folder() == Path(expected)
 
 
@@ -694,13 +685,13 @@ def test_the_configuration_folder_is_the_systems_own(platform, variables, expect
 def copy_of_the_core(folder):
     """The package in a folder of its own, with a registry beside its modules, as a wheel installs it."""
     package = folder / "zoo_core"
-    shutil.copytree(Path(registries.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(zoo_core.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "registry.yaml", package / "registry.yaml")
     return package
 
 
 def source_of_the_index(folder):
-    script = "from zoo_core.registries import core_index; print(core_index()['dcgan-mnist'].source)"
+    script = "from zoo_core.registries.index import core_index; print(core_index()['dcgan-mnist'].source)"
     environment = os.environ | {"PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
@@ -761,7 +752,7 @@ def test_the_cores_index_names_every_bundled_model_and_its_plugin():
 @pytest.mark.parametrize("name", every_bundled_model)
 def test_the_architectures_of_the_cores_index_are_those_of_its_plugins(name):
     script = (
-        "from zoo_core.plugins import manager; from zoo_core.registries import core_index\n"
+        "from zoo_core.plugins import manager; from zoo_core.registries.index import core_index\n"
         f"entry = core_index()[{name!r}]; print(entry.plugin == manager().owner(entry.architecture).distribution)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "ZOO_DISABLE_PLUGINS"}

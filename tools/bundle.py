@@ -20,7 +20,8 @@ from pluginregistry import folder_of, write_card, write_fields
 import zoo_core as zoo
 from zoo_core.metrics.golden import write_golden
 from zoo_core.modelfolder import TRAINING
-from zoo_core.registries import ModelEntry, core_index
+from zoo_core.registries import ModelEntry
+from zoo_core.registries.index import core_index
 
 COPIED = ("config.json", "model.safetensors", "samples.png")
 

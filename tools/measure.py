@@ -21,7 +21,8 @@ import zoo_core as zoo
 from zoo_core.metrics import Figure, evaluate
 from zoo_core.metrics.evaluation import DEFAULT_EXTRACTOR
 from zoo_core.metrics.golden import write_golden
-from zoo_core.registries import Metric, ModelEntry, core_index
+from zoo_core.registries import Metric, ModelEntry
+from zoo_core.registries.index import core_index
 
 REPEATS = 5
 IWAE_PICTURES = 1000  # with k = 50 draws of each

@@ -26,7 +26,7 @@ from zoo_core.errors import (
 )
 from zoo_core.files import strict_json
 from zoo_core.files.atomic import atomic_folder, sync_folder, temporary_sibling
-from zoo_core.registries import stays_inside
+from zoo_core.files.paths import stays_inside
 from zoo_core.weightfile import TensorFacts, read_header
 
 if TYPE_CHECKING:

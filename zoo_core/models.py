@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from zoo_core import modelfolder
 from zoo_core.errors import ModelFolderError, UnknownArchitectureError, ZooError, printable
-from zoo_core.hub.address import SCHEME, parse_address
 from zoo_core.interfaces.names import same_name
 from zoo_core.plugins import manager
-from zoo_core.registries import ModelEntry, Registry, assemble, core_index, user_files
+from zoo_core.registries import ModelEntry, Registry
+from zoo_core.registries.address import SCHEME, parse_address
+from zoo_core.registries.index import core_index, user_files
+from zoo_core.registries.merging import assemble
 
 if TYPE_CHECKING:
     import torch

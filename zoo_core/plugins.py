@@ -27,7 +27,7 @@ from zoo_core.errors import PluginError, UnknownArchitectureError, printable
 from zoo_core.interfaces import Architecture, FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.names import same_name
-from zoo_core.registries import core_index
+from zoo_core.registries.index import core_index
 
 if TYPE_CHECKING:
     import click

@@ -99,7 +99,8 @@ def _extras() -> dict[str, str]:
 
 def _folders() -> dict[str, str]:
     from zoo_core.plugins import DISABLE_VARIABLE
-    from zoo_core.registries import REGISTRY_VARIABLE, configuration_folder
+    from zoo_core.registries.index import configuration_folder
+    from zoo_core.registries.sources import REGISTRY_VARIABLE
 
     cache = (
         os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"
@@ -127,7 +128,7 @@ def _registries(problems: list[str]) -> dict[str, str]:
     """Each registry file that is read, and how many models are in it."""
     from zoo_core.errors import RegistryError
     from zoo_core.plugins import manager
-    from zoo_core.registries import core_index, user_files
+    from zoo_core.registries.index import core_index, user_files
 
     states = {"the core's index": _count(len(core_index()), "model")}
     for info in manager().plugins:

@@ -89,8 +89,8 @@ def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:
 def _registry_of(entry: ModelEntry) -> str:
     """Which registry the name belongs to: the first that has it, in the order of `zoo registry list`."""
     from zoo_core.plugins import manager
-    from zoo_core.registries import configuration_folder, core_index
-    from zoo_core.userregistries import sources
+    from zoo_core.registries.index import configuration_folder, core_index
+    from zoo_core.registries.sources import sources
 
     plugins = [
         info for info in manager().plugins if info.registry_file and info.registry_file.absolute() == entry.source

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zoo_core.cli.messages import report_problems
 from zoo_core.cli.progress import hub_job
-from zoo_core.hub.address import SCHEME, parse_address
+from zoo_core.registries.address import SCHEME, parse_address
 from zoo_core.runtime.environment import own_device
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def command(
     from zoo_core.hub.plan import make_plan
     from zoo_core.hub.publish import publish
     from zoo_core.models import registry
-    from zoo_core.registryfile import as_yaml
+    from zoo_core.registries.editing import as_yaml
 
     pushes = _pushes(folder, repo, name, everything, namespace)
     report_problems(*registry().problems)
@@ -84,9 +84,9 @@ def _pushes(
         raise click.UsageError("--all publishes every bundled model under its own name: give no folder, no --name")
     if namespace is None:
         raise click.UsageError("--all needs --namespace")
-    from zoo_core.hub.address import check_repository
     from zoo_core.models import registry
     from zoo_core.plugins import manager
+    from zoo_core.registries.address import check_repository
 
     plugins = {info.registry_file.absolute() for info in manager().plugins if info.registry_file is not None}
     return [

@@ -40,38 +40,38 @@ def add(place: str) -> None:
 
     One on the Hub is a registry.yaml in a repository. It is copied now, and again by `zoo registry update`.
     """
-    from zoo_core import userregistries
-    from zoo_core.registries import Registry, configuration_folder
+    from zoo_core.registries import Registry, sources
+    from zoo_core.registries.index import configuration_folder
 
     folder = configuration_folder()
     place = _settled(place)
-    if place in userregistries.added(folder):
+    if place in sources.added(folder):
         raise ZooError(f"{printable(place)} was added already")
-    file = userregistries.file_of(place, folder)
+    file = sources.file_of(place, folder)
     if place.startswith("hf://"):
         _update(place, file)
     else:
         click.echo(f"{printable(place)}: {_count(len(Registry.from_file(file)))}")
-    userregistries.add(place, folder)
+    sources.add(place, folder)
 
 
 @command.command("remove")
 @click.argument("place", metavar="FILE|hf://USER/REPO[@REVISION]")
 def remove(place: str) -> None:
     """Read a registry no longer that was added before."""
-    from zoo_core import userregistries
-    from zoo_core.registries import configuration_folder
+    from zoo_core.registries import sources
+    from zoo_core.registries.index import configuration_folder
 
-    userregistries.remove(_settled(place), configuration_folder())
+    sources.remove(_settled(place), configuration_folder())
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_(as_json: bool) -> None:
     """Show the registries that are read, in their order: a name belongs to the first that has it."""
-    from zoo_core import userregistries
     from zoo_core.plugins import manager
-    from zoo_core.registries import configuration_folder, core_index
+    from zoo_core.registries import sources
+    from zoo_core.registries.index import configuration_folder, core_index
 
     rows = [("the core's index", _count(len(core_index())), "zoo-core")]
     rows += [
@@ -81,7 +81,7 @@ def list_(as_json: bool) -> None:
     ]
     rows += [
         (source.place, _state(source.file, on_hub=source.on_hub), source.given_by)
-        for source in userregistries.sources(configuration_folder())
+        for source in sources.sources(configuration_folder())
     ]
     if as_json:
         echo_json([dict(zip(("place", "state", "given_by"), row, strict=True)) for row in rows])
@@ -92,15 +92,15 @@ def list_(as_json: bool) -> None:
 @command.command("update")
 def update() -> None:
     """Copy the registries on the Hub anew. Where that fails, the copy of the last time stays."""
-    from zoo_core import userregistries
-    from zoo_core.registries import configuration_folder
+    from zoo_core.registries import sources
+    from zoo_core.registries.index import configuration_folder
 
-    sources = [source for source in userregistries.sources(configuration_folder()) if source.on_hub]
-    if not sources:
+    on_hub = [source for source in sources.sources(configuration_folder()) if source.on_hub]
+    if not on_hub:
         click.echo("zoo: no registry on the Hub was added: zoo registry add hf://user/repo", err=True)
-    failed = sum(not _updates(source.place, source.file) for source in sources)
+    failed = sum(not _updates(source.place, source.file) for source in on_hub)
     if failed:
-        raise ZooError(f"{failed} of {len(sources)} could not be updated")
+        raise ZooError(f"{failed} of {len(on_hub)} could not be updated")
 
 
 def _updates(place: str, file: Path) -> bool:
@@ -117,7 +117,7 @@ def _settled(place: str) -> str:
     """A place as it is kept: a path from anywhere, an address in its one form."""
     if not place.startswith("hf://"):
         return str(Path(place).expanduser().absolute())
-    from zoo_core.hub.address import parse_address
+    from zoo_core.registries.address import parse_address
 
     return str(parse_address(place))
 

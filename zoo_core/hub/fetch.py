@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
 from zoo_core.hub import cache, client, stamps
-from zoo_core.hub.address import HubAddress
 from zoo_core.hub.client import StoppedError, Subject
 from zoo_core.hub.follow import Follower
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, WEIGHTS, read_config
 from zoo_core.registries import FileFacts, ModelEntry
+from zoo_core.registries.address import HubAddress
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from zoo_core.errors import DigestError, ModelFolderError, ZooError, printable
 from zoo_core.hub import cache, client, stamps
-from zoo_core.hub.address import COMMIT, SCHEME, parse_address
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, read_config
 from zoo_core.registries import FileFacts, ModelEntry
+from zoo_core.registries.address import COMMIT, SCHEME, parse_address
 
 _SHORTEST = 7  # digits of a commit hash
 _ABANDONED = 3600.0  # seconds without a change after which a download that was not finished never will be

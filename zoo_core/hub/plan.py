@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from msgspec.structs import replace
 
-from zoo_core import modelfolder, registryfile
+from zoo_core import modelfolder
 from zoo_core.errors import ModelFolderError, ZooError, printable
 from zoo_core.hub import cards, client
-from zoo_core.hub.address import check_repository
 from zoo_core.hub.client import Subject
 from zoo_core.hub.remote import Content, is_there, their_card, what_the_hub_has
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
-from zoo_core.registries import MODEL_NAME, ModelEntry, TrainingFacts
+from zoo_core.registries import ModelEntry, TrainingFacts, editing
+from zoo_core.registries.address import check_repository
+from zoo_core.registries.entries import MODEL_NAME
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
@@ -62,7 +63,7 @@ def make_plan(
     check_repository(repo)
     client.require_online(Subject(repo))
     if register is not None:
-        registryfile.check_writable(Path(register))
+        editing.check_writable(Path(register))
     modelfolder.inspect(folder)
     present = {file: Content.of(path) for file, path in _files_of(folder).items()}
     generator = modelfolder.load(folder, device="cpu")

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from zoo_core import registryfile
 from zoo_core.errors import HubError, UnreachableError, printable
 from zoo_core.hub import client
-from zoo_core.hub.address import DEFAULT_REVISION
 from zoo_core.hub.client import Subject
 from zoo_core.hub.plan import Plan, make_plan
 from zoo_core.hub.remote import is_there, what_the_hub_has
-from zoo_core.registries import HubLocation, ModelEntry
+from zoo_core.registries import HubLocation, ModelEntry, editing
+from zoo_core.registries.address import DEFAULT_REVISION
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def publish(
             client.attempt(subject, lambda: _tag(made.repo, tag, commit))
     entry = replace(made.entry, hub=HubLocation(repo=made.repo, revision=commit))
     if register is not None:
-        registryfile.write_entry(Path(register), entry)
+        editing.write_entry(Path(register), entry)
     return Published(entry, commit, made.changed, f"{client.endpoint()}/{made.repo}", opened)
 
 

@@ -9,9 +9,9 @@ from zoo_core.errors import OutputError, RegistryError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.strict_yaml import MAX_BYTES
 from zoo_core.hub import cache, client
-from zoo_core.hub.address import parse_address
 from zoo_core.hub.client import Subject
 from zoo_core.registries import Registry
+from zoo_core.registries.address import parse_address
 
 FILE = "registry.yaml"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zoo_core.errors import OutputError, RegistryError, ZooError, printable
 from zoo_core.files.atomic import write_bytes
-from zoo_core.hub.address import SCHEME, parse_address
+from zoo_core.registries.address import SCHEME, parse_address
 
 REGISTRY_VARIABLE = "ZOO_REGISTRY"
 
