@@ -9,7 +9,7 @@ import pytest
 
 from tests.environments import Environment
 from tests.test_cli import fails_in_one_line
-from zoo_core.distributions import origin_of
+from zoo_core.plugins.distributions import origin_of
 
 PYPROJECT = """
     [build-system]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from zoo_core.errors import RegistryError as RegistryError
     from zoo_core.errors import UnknownModelError as UnknownModelError
     from zoo_core.errors import ZooError as ZooError
-    from zoo_core.hookspecs import hookimpl as hookimpl
     from zoo_core.hub.publish import push as push
     from zoo_core.interfaces import Architecture as Architecture
     from zoo_core.interfaces import Batch as Batch
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from zoo_core.models import load as load
     from zoo_core.models import pull as pull
     from zoo_core.models import registry as registry
+    from zoo_core.plugins.hookspecs import hookimpl as hookimpl
     from zoo_core.registries import ModelEntry as ModelEntry
     from zoo_core.registries import Registry as Registry
     from zoo_core.training.gan import GANSettings as GANSettings
@@ -60,7 +60,7 @@ _HOMES = {
     "UnknownModelError": "zoo_core.errors",
     "ZooError": "zoo_core.errors",
     "evaluate": "zoo_core.metrics.evaluation",
-    "hookimpl": "zoo_core.hookspecs",
+    "hookimpl": "zoo_core.plugins.hookspecs",
     "list_models": "zoo_core.models",
     "load": "zoo_core.models",
     "pull": "zoo_core.models",

@@ -17,7 +17,7 @@ def plugin_facts(found: PluginManager) -> list[dict[str, Any]]:
 
 
 def _facts_of(info: PluginInfo, found: PluginManager) -> dict[str, Any]:
-    from zoo_core.distributions import origin_of
+    from zoo_core.plugins.distributions import origin_of
 
     origin = origin_of(info.distribution)
     of_commands = [problem for problem, infos in found.command_problems.items() if info in infos]

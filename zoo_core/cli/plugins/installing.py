@@ -14,7 +14,7 @@ from zoo_core.cli.plugins.facts import summary_rows
 from zoo_core.errors import printable
 
 if TYPE_CHECKING:
-    from zoo_core.distributions import Installed
+    from zoo_core.plugins.distributions import Installed
 
 
 @click.command("install")
@@ -28,7 +28,7 @@ def command(what: tuple[str, ...], editable: bool, upgrade: bool, verbose: bool)
     WHAT is a name of the package index, a folder, a wheel, or the address of a git repository. Options of the installer
     itself are given as its variables: PIP_INDEX_URL, UV_NO_INDEX and so on.
     """
-    from zoo_core.distributions import install, installed
+    from zoo_core.plugins.distributions import install, installed
 
     sound = True
     for requirement in what:

@@ -14,8 +14,8 @@ from zoo_core.errors import printable
 @click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
 def command(verbose: bool, as_json: bool) -> None:
     """List every installed plugin: entry point, package, origin, state, what it provides, and why it is left out."""
-    from zoo_core.distributions import origin_of
     from zoo_core.plugins import manager
+    from zoo_core.plugins.distributions import origin_of
 
     found = manager()
     facts = plugin_facts(found)

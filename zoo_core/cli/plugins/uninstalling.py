@@ -23,8 +23,8 @@ def command(names: tuple[str, ...], yes: bool, verbose: bool) -> None:
 
     NAME is a distribution, an entry point or an architecture. On a terminal, asks first.
     """
-    from zoo_core.distributions import uninstall
     from zoo_core.plugins import manager
+    from zoo_core.plugins.distributions import uninstall
 
     facts = plugin_facts(manager())
     chosen = list(dict.fromkeys(_distribution(name, facts) for name in names))

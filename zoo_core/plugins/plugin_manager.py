@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
 
-from zoo_core import hookspecs
 from zoo_core.errors import PluginError, UnknownArchitectureError, printable
 from zoo_core.interfaces import Architecture, FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.names import same_name
+from zoo_core.plugins import hookspecs
 from zoo_core.registries.index import core_index
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from zoo_core.errors import InstallationError, printable
-from zoo_core.hookspecs import ENTRY_POINT_GROUP
+from zoo_core.plugins.hookspecs import ENTRY_POINT_GROUP
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.]*://", re.IGNORECASE)
 _GIT_SUFFIX = re.compile(r"(https?|ssh)://\S+\.git(@\S+)?", re.IGNORECASE)
