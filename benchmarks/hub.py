@@ -131,7 +131,7 @@ def pulls(hub: object, place: Path, number: int, repo: str, found: dict[str, lis
     from msgspec.structs import replace
 
     from tests.hub import Hub
-    from zoo_core.modelfolder import file_sha256
+    from zoo_core.files.digests import file_sha256
     from zoo_core.registries import FileFacts, HubLocation, ModelEntry
     from zoo_core.registries.editing import write_entry
 

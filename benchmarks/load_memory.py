@@ -27,7 +27,7 @@ generator.to(getattr(torch, sys.argv[2])).save(sys.argv[1])
 LOAD = """
 import sys, torch
 from pathlib import Path
-import zoo_core.runtime.meta_device, zoo_core.placement
+import zoo_core.runtime.meta_device, zoo_core.modelfolder.weight_loading
 from zoo_core import modelfolder
 from zoo_core.plugins import manager
 

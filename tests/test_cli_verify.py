@@ -14,13 +14,14 @@ from safetensors.torch import load_file, save_file
 import zoo_core as zoo
 from tests.builtin import architecture, bundled_here, every_bundled_model, every_model_of_digits
 from zoo_core import models
-from zoo_core.card import model_card
 from zoo_core.cli import main
 from zoo_core.errors import ModelFolderError, VerificationError
+from zoo_core.files.digests import file_sha256
 from zoo_core.hub.cards import figures_of, model_index
 from zoo_core.metrics import evaluate
 from zoo_core.metrics.golden import check_golden, write_golden
-from zoo_core.modelfolder import GOLDEN, file_sha256
+from zoo_core.modelfolder import GOLDEN
+from zoo_core.modelfolder.card import model_card
 from zoo_core.plugins import manager
 
 MNIST = Path(__file__).parent / "data" / "mnist"

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 import zoo_core
 from zoo_core import modelfolder
 from zoo_core.errors import DigestError, ModelFolderError, ZooError
+from zoo_core.files.digests import file_sha256
+from zoo_core.modelfolder.weights_header import MAX_HEADER_BYTES, read_header
 from zoo_core.registries import FileFacts
-from zoo_core.weightfile import MAX_HEADER_BYTES, read_header
 
 pytestmark = pytest.mark.plugins("zoo-vae")
 
@@ -123,7 +124,7 @@ def test_a_number_beyond_doubles_is_no_setting(folder):
 
 def stated_files(folder):
     return {
-        name: FileFacts(sha256=modelfolder.file_sha256(folder / name), size=(folder / name).stat().st_size)
+        name: FileFacts(sha256=file_sha256(folder / name), size=(folder / name).stat().st_size)
         for name in ("config.json", "model.safetensors")
     }
 
@@ -189,7 +190,7 @@ def test_a_pipe_is_not_waited_for(folder, name, problem):
 MEASURED = """
 import sys
 from pathlib import Path
-import zoo_core.runtime.meta_device, zoo_core.placement
+import zoo_core.runtime.meta_device, zoo_core.modelfolder.weight_loading
 from zoo_core import modelfolder
 from zoo_core.errors import ZooError
 from zoo_core.plugins import manager

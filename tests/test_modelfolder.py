@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 import zoo_core
 from zoo_core import modelfolder
 from zoo_core.errors import DigestError, ModelFolderError, OutputError, UnknownArchitectureError, ZooError
+from zoo_core.files.digests import file_sha256
+from zoo_core.modelfolder.weights_header import read_header
 from zoo_core.plugins import PluginManager, manager
 from zoo_core.registries import FileFacts
-from zoo_core.weightfile import read_header
 
 PLUGIN = """
     from zoo_core import Architecture, hookimpl
@@ -210,10 +211,7 @@ def test_a_configuration_that_does_not_fit_is_refused(folder, changes, problem):
 
 
 def stated_files(folder):
-    return {
-        path.name: FileFacts(sha256=modelfolder.file_sha256(path), size=path.stat().st_size)
-        for path in folder.iterdir()
-    }
+    return {path.name: FileFacts(sha256=file_sha256(path), size=path.stat().st_size) for path in folder.iterdir()}
 
 
 def test_files_are_held_to_their_digests(folder):
@@ -226,7 +224,7 @@ def test_files_are_held_to_their_digests(folder):
     with pytest.raises(DigestError) as caught:
         modelfolder.load(folder, files=files)
     assert caught.value.expected == files[path.name].sha256
-    assert caught.value.found == modelfolder.file_sha256(path)
+    assert caught.value.found == file_sha256(path)
 
 
 def test_another_size_a_missing_file_and_one_of_which_nothing_is_stated_are_refused(folder):
@@ -385,7 +383,7 @@ def test_any_damage_is_noticed_or_harmless(folder, name, position, what):
 LOAD = """
 import sys
 import safetensors.torch
-import zoo_core.placement, zoo_core.runtime.meta_device
+import zoo_core.modelfolder.weight_loading, zoo_core.runtime.meta_device
 from zoo_core import modelfolder
 from zoo_core.errors import ZooError
 from zoo_core.plugins import manager

@@ -320,7 +320,7 @@ MEASURED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
-import zoo_core.runtime.meta_device, zoo_core.placement
+import zoo_core.runtime.meta_device, zoo_core.modelfolder.weight_loading
 from zoo_core import modelfolder
 from zoo_core.plugins import manager
 

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 import zoo_core as zoo
-from zoo_core.card import model_card
+from zoo_core.files.digests import file_sha256
 from zoo_core.hub.cards import model_index
-from zoo_core.modelfolder import CARD, PREVIEW, TRAINING, file_sha256
+from zoo_core.modelfolder import CARD, PREVIEW, TRAINING
+from zoo_core.modelfolder.card import model_card
 from zoo_core.plugins import manager
 from zoo_core.registries import Metric, ModelEntry
 

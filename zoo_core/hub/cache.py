@@ -17,9 +17,9 @@ import msgspec
 
 from zoo_core.errors import DigestError, ModelFolderError, printable
 from zoo_core.files.atomic import write_bytes
+from zoo_core.files.digests import file_sha256
 from zoo_core.files.paths import stays_inside
 from zoo_core.hub import client, stamps
-from zoo_core.modelfolder import file_sha256
 from zoo_core.registries import FileFacts
 from zoo_core.registries.address import COMMIT
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from zoo_core.card import END, TASK, named_extractor
 from zoo_core.errors import HubError, ModelFolderError, printable
+from zoo_core.modelfolder.card import END, TASK, named_extractor
 from zoo_core.registries import Metric
 
 _HEAD = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)

@@ -205,7 +205,7 @@ def _card(
     theirs: str | None,
 ) -> str:
     """The README to publish: what a person wrote on the Hub, else in the folder, with the generated part made anew."""
-    from zoo_core.card import model_card
+    from zoo_core.modelfolder.card import model_card
     from zoo_core.plugins import manager
 
     fresh = model_card(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import HubError, ModelFolderError
+from zoo_core.files.digests import file_sha256
 from zoo_core.hub import cache, client
 from zoo_core.hub.client import Subject
-from zoo_core.modelfolder import CARD, MODEL_FILES, file_sha256
+from zoo_core.modelfolder import CARD, MODEL_FILES
 from zoo_core.registries import FileFacts
 
 _AT_ONCE = 16 * 2**20  # bytes up to which a file is read once, so that what was hashed is what is sent

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from zoo_core.files.atomic import temporary_sibling
-from zoo_core.modelfolder import file_sha256
+from zoo_core.files.digests import file_sha256
 
 _TICK = 20_000_000  # ns: file systems tell times at least so finely, and write the time of the last tick
 

@@ -27,10 +27,10 @@ from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import images, modelfolder
-from zoo_core.card import model_card
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
 from zoo_core.film import evenly, write_film
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
+from zoo_core.modelfolder.card import model_card
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.precision import autocast, resolve_precision

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from zoo_core.errors import InterfaceError, ModelFolderError, printable
-from zoo_core.weightfile import TensorFacts
+from zoo_core.modelfolder.weights_header import TensorFacts
 
 DTYPE_NAMES = {
     torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.int32: "I32",

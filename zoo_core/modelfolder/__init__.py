@@ -1,0 +1,46 @@
+"""Model folders: a model on disk. torch is imported only when one is loaded or saved.
+
+layout          the names of the files, and config.json
+weights_header  the header of a safetensors file, checked without reading a weight
+verifying       files against the sizes and digests that a registry states
+building        a generator of a stated configuration
+loading         a folder's generator, checked before a weight is read
+weight_loading  stored weights into a module on the meta device
+saving          a folder, whole or not at all
+card            README.md, the model card
+"""
+
+from zoo_core.modelfolder.layout import (
+    CARD,
+    CONFIG,
+    DISCRIMINATOR,
+    GOLDEN,
+    MODEL_FILES,
+    PREVIEW,
+    TRAINING,
+    WEIGHTS,
+    FolderConfig,
+    inspect,
+    read_config,
+)
+from zoo_core.modelfolder.loading import load
+from zoo_core.modelfolder.saving import save, save_discriminator
+from zoo_core.modelfolder.verifying import verify
+
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "DISCRIMINATOR",
+    "GOLDEN",
+    "MODEL_FILES",
+    "PREVIEW",
+    "TRAINING",
+    "WEIGHTS",
+    "FolderConfig",
+    "inspect",
+    "load",
+    "read_config",
+    "save",
+    "save_discriminator",
+    "verify",
+]

@@ -1,0 +1,53 @@
+"""Building: a generator of a stated configuration, without weights or with its constructor's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from zoo_core.errors import ModelFolderError, ZooError, printable
+from zoo_core.modelfolder.layout import CONFIG
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces import Architecture, Generator, ModelConfig
+
+
+def check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
+    if names and len(names) != num_classes:
+        knows = "none" if num_classes is None else num_classes
+        raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model knows {knows}")
+
+
+def model_config(folder: Path, architecture: Architecture, values: dict[str, Any]) -> ModelConfig:
+    config_class = architecture.config_class()
+    try:
+        return msgspec.convert(values, config_class)
+    except Exception as error:  # a plugin's __post_init__ can fail in any way on values that it did not foresee
+        problem = f"the configuration is not one of a {architecture.name}: {printable(error, 200)}"
+        raise ModelFolderError(folder / CONFIG, problem) from error
+
+
+def build(
+    folder: Path, architecture: Architecture, config: ModelConfig, sample_shape: tuple[int, ...], device: str
+) -> Generator:
+    """The generator of a configuration; torch's random state stays as it is."""
+    import torch
+
+    from zoo_core.runtime.meta_device import on_meta
+
+    generator_class = architecture.generator_class()
+    try:
+        with torch.random.fork_rng(devices=[]), on_meta() if device == "meta" else torch.device(device):
+            generator = generator_class(config)
+        shape = tuple(generator.sample_shape)
+    except ZooError:
+        raise
+    except Exception as error:  # a plugin's constructor can fail in any way on a configuration it did not foresee
+        problem = f"a {architecture.name} of this configuration cannot be built: {printable(error, 200)}"
+        raise ModelFolderError(folder / CONFIG, problem) from error
+    if shape != sample_shape:
+        stated = printable(sample_shape, 80)
+        raise ModelFolderError(folder / CONFIG, f"states samples of {stated}, but the model makes {shape}")
+    return generator
