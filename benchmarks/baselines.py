@@ -23,7 +23,8 @@ from quality import row
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_core import Generator, images
+from zoo_core import Generator
+from zoo_core.kinds import image
 from zoo_core.metrics import evaluate
 from zoo_core.training.data import open_images
 
@@ -206,7 +207,7 @@ def main() -> None:
         steps = options.steps or run.baseline.steps
         run.train(data.samples, folder, steps)
         generator = run.generator.eval()
-        images.save_png(images.grid(images.to_uint8(generator.sample(64))), folder / "samples.png")
+        image.save_png(image.grid(image.to_uint8(generator.sample(64))), folder / "samples.png")
         figures = evaluate(generator, data, repeats=REPEATS)
         print(
             row(f"{run.baseline.title}, {steps:,} steps", {figure.metric: figure.to_metric() for figure in figures}),

@@ -36,8 +36,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_dcgan.model import DCGANConfig, DCGANGenerator
 
 import zoo_core as zoo
-from zoo_core.images import to_uint8
 from zoo_core.inference import prepared
+from zoo_core.kinds.image import to_uint8
 from zoo_core.sampling import draw_labels, sample_batches
 
 BATCH, SAMPLES = 64, 256

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from zoo_core.errors import OutputError, SamplingError
-from zoo_core.images import check_output, grid, to_uint8, write_samples
+from zoo_core.kinds.image import check_output, grid, to_uint8, write_samples
 
 
 def batches(n, shape=(1, 4, 4), batch=3):
@@ -176,7 +176,7 @@ def test_what_is_in_a_png_does_not_depend_on_how_it_was_batched(tmp_path):
 def test_writing_is_prepared_without_torch_numpy_or_pillow(run_python):
     script = """
         import sys
-        from zoo_core.images import check_output
+        from zoo_core.kinds.image import check_output
         check_output("a.png", None, 1)
         print(sorted({"torch", "numpy", "PIL"} & sys.modules.keys()))
     """

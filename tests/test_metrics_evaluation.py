@@ -13,7 +13,7 @@ import torch
 from tests.builtin import architecture
 from zoo_core import Generator
 from zoo_core.errors import DataError, MetricError
-from zoo_core.images import to_uint8
+from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import FeatureStatistics, compare, evaluate
 from zoo_core.metrics.datafeatures import data_statistics
 from zoo_core.metrics.extractors import open_extractor

@@ -45,7 +45,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo_core import Batch, Encoder, losses
 from zoo_core.errors import TrainingError
-from zoo_core.images import to_uint8
+from zoo_core.kinds.image import to_uint8
 from zoo_core.plugins import manager
 from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import autocast

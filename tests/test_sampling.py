@@ -12,7 +12,7 @@ import zoo_core
 from tests.builtin import every_bundled_model
 from zoo_core import Generator
 from zoo_core.errors import SamplingError
-from zoo_core.images import to_uint8
+from zoo_core.kinds.image import to_uint8
 from zoo_core.sampling import default_batch_size, draw_labels, latents
 
 
@@ -200,7 +200,7 @@ import sys
 from pathlib import Path
 import torch
 from zoo_core import Generator
-from zoo_core.images import write_samples
+from zoo_core.kinds.image import write_samples
 from zoo_core.sampling import sample_batches
 
 class Tiny(Generator):

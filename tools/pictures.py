@@ -14,7 +14,8 @@ import torch
 from matplotlib import pyplot
 
 import zoo_core as zoo
-from zoo_core import images, latentspace, losses
+from zoo_core import latentspace, losses
+from zoo_core.kinds import image
 from zoo_core.training.data import open_images
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
@@ -46,7 +47,7 @@ def reconstructions(file: Path, data: str) -> None:
     vae = zoo.load("vae-mnist", device="cpu")
     digits = open_images(data, split="test").decode(1, 28).samples[:RECONSTRUCTED].float() / 255
     pictures = torch.cat([digits, latentspace.reconstruct(vae, digits)])
-    images.save_png(_rows(pictures, RECONSTRUCTED), file)
+    image.save_png(_rows(pictures, RECONSTRUCTED), file)
 
 
 def interpolation(file: Path) -> None:
@@ -54,18 +55,18 @@ def interpolation(file: Path) -> None:
     vae = zoo.load("vae-mnist", device="cpu")
     walks = latentspace.interpolate(vae, WALKS, through=WAYPOINTS, frames=FRAMES)
     pictures = torch.stack(list(walks)).transpose(0, 1).flatten(0, 1)
-    images.save_png(_rows(pictures, len(pictures) // WALKS), file)
+    image.save_png(_rows(pictures, len(pictures) // WALKS), file)
 
 
 def traversal(file: Path) -> None:
     """A dimension a row."""
     vae = zoo.load("beta-vae-mnist", device="cpu")
     pictures, _ = latentspace.traverse(vae, torch.zeros(vae.latent_shape), steps=13)
-    images.save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
+    image.save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
 
 
 def _rows(pictures: torch.Tensor, columns: int) -> np.ndarray:
-    return images.grid(images.to_uint8(pictures), columns=columns)
+    return image.grid(image.to_uint8(pictures), columns=columns)
 
 
 def main() -> None:

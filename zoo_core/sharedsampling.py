@@ -14,9 +14,9 @@ from types import FrameType
 import numpy as np
 from torch import Tensor
 
-from zoo_core import images
 from zoo_core.files.atomic import atomic_folder, temporary_sibling
 from zoo_core.interfaces import Generator
+from zoo_core.kinds import image as images
 from zoo_core.runtime.processes import Processes
 from zoo_core.sampling import BLOCK
 

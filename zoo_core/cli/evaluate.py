@@ -119,7 +119,7 @@ def _check(wanted: list[str], out: Path | None) -> None:
     if out is not None and NEIGHBOURS not in wanted:
         raise MetricError(f"-o is for the metric neighbours: --metric {','.join([*wanted, NEIGHBOURS])}")
     if out is not None:
-        from zoo_core.images import check_picture
+        from zoo_core.kinds.image import check_picture
 
         check_picture(out, (".png",))
 

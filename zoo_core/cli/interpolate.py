@@ -41,23 +41,23 @@ def command(
     A .gif shows the walks side by side; in a .png each is a row. The way between two latents is an arc: a straight
     line would leave where the model was trained.
     """
-    from zoo_core import images
+    from zoo_core.kinds import image
 
-    picture = images.check_picture(out, _SUFFIXES)
+    picture = image.check_picture(out, _SUFFIXES)
     generator, stem = open_model(name, device)
-    images.require_pictures(generator.kind, "interpolate")
+    image.require_pictures(generator.kind, "interpolate")
     out = out or Path(f"{stem}.gif")
 
-    from zoo_core.film import write_film
+    from zoo_core.kinds.gif import write_film
     from zoo_core.latentspace import interpolate
 
     steps = frames or (4 if picture == ".png" else 16)
     walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=label, truncation=truncation)
-    shown = [images.to_uint8(frame) for frame in walk]
+    shown = [image.to_uint8(frame) for frame in walk]
     if picture == ".png":
         rows = chain.from_iterable(zip(*shown, strict=True))
-        images.save_png(images.grid(images.stack(rows), columns=len(shown)), out)
+        image.save_png(image.grid(image.stack(rows), columns=len(shown)), out)
     else:
-        grids = [images.grid(frame) for frame in shown]
+        grids = [image.grid(frame) for frame in shown]
         write_film(grids, out, milliseconds=_MILLISECONDS, last=_MILLISECONDS)
     echo_path(out)

@@ -24,19 +24,19 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
 
     The model must encode (a VAE does). Pictures are cropped, resized and made grey as for its training.
     """
-    from zoo_core import images
+    from zoo_core.kinds import image
 
-    images.check_picture(out, (".png",))
+    image.check_picture(out, (".png",))
     generator, stem = open_model(name, device)
-    images.require_pictures(generator.kind, "reconstruct")
+    image.require_pictures(generator.kind, "reconstruct")
     out = out or Path(f"{stem}-reconstructed.png")
 
     from zoo_core.latentspace import reconstruct
     from zoo_core.training.decoding import read_picture
 
     channels, size, _ = generator.sample_shape
-    given = images.stack(read_picture(path, channels, size) for path in pictures)
-    again = images.to_uint8(reconstruct(generator, images.from_uint8(given), label))
-    pairs = images.stack(picture for pair in zip(given, again, strict=True) for picture in pair)
-    images.save_png(images.grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
+    given = image.stack(read_picture(path, channels, size) for path in pictures)
+    again = image.to_uint8(reconstruct(generator, image.from_uint8(given), label))
+    pairs = image.stack(picture for pair in zip(given, again, strict=True) for picture in pair)
+    image.save_png(image.grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
     echo_path(out)

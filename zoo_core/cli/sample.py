@@ -51,7 +51,7 @@ def command(
     A .png is one grid; an .npz holds arr_0, uint8 (N, H, W, C), or float32 where the model makes no pictures; a folder
     holds 000000.png, 000001.png and so on. One seed gives the same samples for any batch size.
     """
-    from zoo_core import images
+    from zoo_core.kinds import image as images
 
     if out is not None:  # what cannot be written is told before torch is imported
         images.check_output(out, None, count)

@@ -29,16 +29,16 @@ def command(
 
     What a β-VAE has told apart shows as rows that each change one thing alone.
     """
-    from zoo_core import images
+    from zoo_core.kinds import image
 
-    images.check_picture(out, (".png",))
+    image.check_picture(out, (".png",))
     generator, stem = open_model(name, device)
-    images.require_pictures(generator.kind, "traverse")
+    image.require_pictures(generator.kind, "traverse")
     out = out or Path(f"{stem}-traversal.png")
 
     from zoo_core.latentspace import traverse
 
     z = generator.latents(seed, 0, 1)[0]
     samples, _ = traverse(generator, z, steps=steps, span=span, label=label)
-    images.save_png(images.grid(images.to_uint8(samples[:rows].flatten(0, 1)), columns=steps), out)
+    image.save_png(image.grid(image.to_uint8(samples[:rows].flatten(0, 1)), columns=steps), out)
     echo_path(out)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from zoo_core.errors import MetricError, printable
-from zoo_core.images import to_uint8
 from zoo_core.interfaces import Generator
+from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import likelihood
 from zoo_core.metrics.datafeatures import Progress, check_shared, data_statistics
 from zoo_core.metrics.extractors import OpenExtractor, open_extractor

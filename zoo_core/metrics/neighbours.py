@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.images import grid, save_png, to_uint8
 from zoo_core.interfaces import Generator
+from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.metrics.inputs import require_pictures
 from zoo_core.training.trainingdata import TrainingData
 

@@ -26,10 +26,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from zoo_core import images, modelfolder
+from zoo_core import modelfolder
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
-from zoo_core.film import evenly, write_film
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
+from zoo_core.kinds import image as images
+from zoo_core.kinds.gif import evenly, write_film
 from zoo_core.modelfolder.card import model_card
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
