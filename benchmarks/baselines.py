@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_core import Generator
+from zoo_core.data.opening import open_images
 from zoo_core.kinds import image
 from zoo_core.metrics import evaluate
-from zoo_core.training.data import open_images
 
 CHECKPOINT_EVERY = 2000
 REPEATS = 5

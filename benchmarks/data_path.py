@@ -30,9 +30,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from zoo_core.data import cache as decodedcache
+from zoo_core.data import image_source
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.interfaces import Generator
-from zoo_core.training import decodedcache, imagesource
-from zoo_core.training.data import BatchStream, TrainingData, open_images
+from zoo_core.training.batches import BatchStream
 
 MNIST = Path(__file__).parents[1] / "tests" / "data" / "mnist" / "train-00000-of-00001.parquet"
 BATCH, ROUNDS = 64, 7
@@ -101,15 +104,15 @@ def of_stream(data: TrainingData) -> Callable[[], object]:
 
 def decode(folder: Path, channels: int, size: int, *, memory: bool = True, disk: bool = True) -> TrainingData:
     """The set as it is kept where memory or disk have no room for it."""
-    available, free = imagesource.available_memory, decodedcache.free_space
+    available, free = image_source.available_memory, decodedcache.free_space
     try:
         if not memory:
-            imagesource.available_memory = lambda: 0
+            image_source.available_memory = lambda: 0
         if not disk:
             decodedcache.free_space = lambda folder: 0
         return open_images(folder).decode(channels, size)
     finally:
-        imagesource.available_memory, decodedcache.free_space = available, free
+        image_source.available_memory, decodedcache.free_space = available, free
 
 
 def measure(ways: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
@@ -167,7 +170,7 @@ def main() -> None:
         import datasets
 
         datasets.config.HF_DATASETS_CACHE = Path(folder) / "datasets"
-        imagesource.CACHED_FROM = 0
+        image_source.CACHED_FROM = 0
         compare("PNG 28 x 28 to grey 32 x 32", mnist(), 1, 32, seconds)
         compare("JPEG 178 x 218 to colour 64 x 64", photographs(), 3, 64, seconds)
 

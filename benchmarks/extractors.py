@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo_core.data.opening import open_images
 from zoo_core.metrics import FeatureStatistics, RunningStatistics, compare, open_extractor
 from zoo_core.metrics.extractors import OpenExtractor
-from zoo_core.training.data import open_images
 
 COLUMNS = ("fid", "precision", "recall", "density", "coverage")
 MOST = 2000

@@ -16,8 +16,8 @@ import torch
 from training import CASES, Case, flops_a_picture, pictures
 
 from zoo_core import GANSettings, Trainer
+from zoo_core.data.training_data import TrainingData
 from zoo_core.training.compilation import compile_networks
-from zoo_core.training.data import TrainingData
 from zoo_core.training.loop import batch_stream, prepare, train_one_step
 
 DEVICE = torch.device("cuda")

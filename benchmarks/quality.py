@@ -16,10 +16,10 @@ import torch
 from extractors import features
 
 import zoo_core as zoo
+from zoo_core.data.opening import open_images
 from zoo_core.metrics import FeatureStatistics, compare, open_extractor
 from zoo_core.metrics.datafeatures import data_statistics
 from zoo_core.registries import Metric
-from zoo_core.training.data import open_images
 
 FEATURE_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")
 COLUMNS = (*FEATURE_METRICS, "elbo", "iwae")

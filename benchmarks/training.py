@@ -41,7 +41,7 @@ from zoo_vanilla_gan.model import VanillaGANConfig
 from zoo_vanilla_gan.trainer import VanillaGANTrainer
 
 from zoo_core import GANSettings, ModelConfig, Trainer
-from zoo_core.training.data import TrainingData
+from zoo_core.data.training_data import TrainingData
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.loop import batch_stream, prepare, train_one_step

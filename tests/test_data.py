@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
-from zoo_core.training.data import BatchStream, TrainingData, open_images
+from zoo_core.training.batches import BatchStream
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
+from zoo_core.training import batch_sources
 from zoo_core.training import batches as batches_module
-from zoo_core.training import gathering
-from zoo_core.training.data import BatchStream, TrainingData
-from zoo_core.training.gathering import DeviceGatherer, DiskGatherer, Layout, MemoryGatherer
+from zoo_core.training.batch_sources import DeviceGatherer, DiskGatherer, Layout, MemoryGatherer
+from zoo_core.training.batches import BatchStream
 
 CPU = torch.device("cpu")
 
@@ -159,7 +160,7 @@ def test_a_gpu_holds_the_data_where_a_quarter_of_its_free_memory_is_enough(monke
     data = pictures()
     free = data.samples.nbytes * times
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
-    source = gathering.gatherer(data, Layout(data.samples), lambda number: torch.arange(8), torch.device("cuda"))
+    source = batch_sources.gatherer(data, Layout(data.samples), lambda number: torch.arange(8), torch.device("cuda"))
     assert way in source.note
 
 
@@ -171,7 +172,7 @@ def test_the_note_says_where_the_samples_are():
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("share", [1, 0])
 def test_on_a_gpu_the_batches_are_those_of_the_cpu(monkeypatch, share, flip):
-    monkeypatch.setattr(gathering, "DEVICE_SHARE", share)
+    monkeypatch.setattr(batch_sources, "DEVICE_SHARE", share)
     data = pictures(channels_last=True)
     streams = [BatchStream(data, 8, 5, torch.device(name), horizontal_flip=flip) for name in ("cpu", "cuda")]
     for number in range(14):

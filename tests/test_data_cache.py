@@ -16,12 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo_core.data import cache, image_source
+from zoo_core.data.opening import open_images
+from zoo_core.data.source_files import source_files
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
 from zoo_core.runtime import memory
-from zoo_core.training import decodedcache, imagesource
-from zoo_core.training.data import BatchStream, open_images
-from zoo_core.training.sourcefiles import source_files
+from zoo_core.training.batches import BatchStream
 
 CPU = torch.device("cpu")
 COUNT = 40
@@ -42,7 +43,7 @@ def private_folders(tmp_path_factory, monkeypatch):
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("zoo")))
-    monkeypatch.setattr(imagesource, "CACHED_FROM", 0)
+    monkeypatch.setattr(image_source, "CACHED_FROM", 0)
 
 
 def png(pixels):
@@ -67,15 +68,15 @@ def parquet(folder, seed):
 
 
 def cached_files():
-    return sorted(decodedcache.cache_folder().glob("*.safetensors"))
+    return sorted(cache.cache_folder().glob("*.safetensors"))
 
 
 def no_memory(monkeypatch):
-    monkeypatch.setattr(imagesource, "available_memory", lambda: 0)
+    monkeypatch.setattr(image_source, "available_memory", lambda: 0)
 
 
 def no_disk(monkeypatch):
-    monkeypatch.setattr(decodedcache, "free_space", lambda folder: 0)
+    monkeypatch.setattr(cache, "free_space", lambda folder: 0)
 
 
 def same(one, other):
@@ -97,7 +98,7 @@ def test_the_second_time_the_pictures_are_read_from_the_cache_and_that_is_said(f
         "40 were not square and were cropped about their centre",
         "40 were resized to 6 x 6 (bicubic)",
     )
-    monkeypatch.setattr(imagesource, "decode", None)  # is not called
+    monkeypatch.setattr(image_source, "decode", None)  # is not called
     second = open_images(folder).decode(3, 6)
     assert same(first, second)
     assert second.notes == (*first.notes, f"the decoded pictures were read from {file}")
@@ -105,7 +106,7 @@ def test_the_second_time_the_pictures_are_read_from_the_cache_and_that_is_said(f
 
 def test_without_a_cache_everything_is_the_same(folder, monkeypatch):
     with_cache = [open_images(folder).decode(1, 6) for _ in range(2)]
-    monkeypatch.setattr(imagesource, "CACHED_FROM", 2**40)
+    monkeypatch.setattr(image_source, "CACHED_FROM", 2**40)
     without = open_images(folder).decode(1, 6)
     assert same(with_cache[0], without)
     assert same(with_cache[1], without)
@@ -171,9 +172,9 @@ def test_rows_without_files_have_no_key():
 
 
 def test_small_sets_are_not_kept(folder, monkeypatch):
-    monkeypatch.setattr(imagesource, "CACHED_FROM", 100 * 2**10)
+    monkeypatch.setattr(image_source, "CACHED_FROM", 100 * 2**10)
     open_images(folder).decode(3, 6)
-    assert not decodedcache.cache_folder().exists()
+    assert not cache.cache_folder().exists()
 
 
 # Damage
@@ -236,19 +237,19 @@ def test_a_disk_that_is_full_costs_a_note(folder, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decodedcache, "finish", full)
+    monkeypatch.setattr(cache, "finish", full)
     data = open_images(folder).decode(3, 6)
     assert data.notes[-1].endswith("cannot be written: No space left on device")
     no_memory(monkeypatch)
     streamed = open_images(folder).decode(3, 6)
     assert streamed.fingerprint == data.fingerprint
     assert streamed.notes[-1].startswith("the pictures are decoded again for every batch: ")
-    assert cached_files() == list(decodedcache.cache_folder().iterdir()) == []
+    assert cached_files() == list(cache.cache_folder().iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(folder):
-    decodedcache.cache_folder().mkdir(parents=True)
-    old, new = (decodedcache.cache_folder() / name for name in (".a.safetensors.0.tmp", ".b.safetensors.1.tmp"))
+    cache.cache_folder().mkdir(parents=True)
+    old, new = (cache.cache_folder() / name for name in (".a.safetensors.0.tmp", ".b.safetensors.1.tmp"))
     for path in (old, new):
         path.write_bytes(b"")
     os.utime(old, (0, 0))
@@ -264,15 +265,15 @@ def test_a_corrupt_picture_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
         prepare()
         with pytest.raises(DataError, match=r"^set, row 1: the picture cannot be decoded"):
             open_images(tmp_path / "set.parquet").decode(1, 64)
-    assert not decodedcache.cache_folder().exists() or not list(decodedcache.cache_folder().iterdir())
+    assert not cache.cache_folder().exists() or not list(cache.cache_folder().iterdir())
 
 
 def test_two_processes_at_once_end_with_one_good_file(folder):
     script = """
 import sys
-from zoo_core.training import imagesource
-from zoo_core.training.data import open_images
-imagesource.CACHED_FROM = 0
+from zoo_core.data import image_source
+from zoo_core.data.opening import open_images
+image_source.CACHED_FROM = 0
 print(open_images(sys.argv[1]).decode(3, 6).fingerprint)
 """
     command = [sys.executable, "-c", script, str(folder)]
@@ -282,19 +283,19 @@ print(open_images(sys.argv[1]).decode(3, 6).fingerprint)
     data = open_images(folder).decode(3, 6)
     assert printed == {data.fingerprint}
     assert "were read from" in data.notes[-1]
-    assert list(decodedcache.cache_folder().iterdir()) == cached_files()
+    assert list(cache.cache_folder().iterdir()) == cached_files()
 
 
 def test_the_folder_is_the_systems_unless_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
-    assert decodedcache.cache_folder() == tmp_path / "decoded"
+    assert cache.cache_folder() == tmp_path / "decoded"
     monkeypatch.delenv("ZOO_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     monkeypatch.setattr(sys, "platform", "linux")
-    assert decodedcache.cache_folder() == Path("/somewhere/zoo/decoded")
+    assert cache.cache_folder() == Path("/somewhere/zoo/decoded")
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setenv("HOME", "/Users/me")
-    assert decodedcache.cache_folder() == Path("/Users/me/Library/Caches/zoo/decoded")
+    assert cache.cache_folder() == Path("/Users/me/Library/Caches/zoo/decoded")
 
 
 # Larger than memory
@@ -351,9 +352,9 @@ def test_a_file_of_the_cache_serves_memory_and_disk_alike(folder, monkeypatch):
 
 def test_workers_decode_the_same_and_tell_the_same_error(folder, monkeypatch):
     alone = open_images(folder).decode(3, 6)
-    monkeypatch.setattr(imagesource, "CACHED_FROM", 2**40)
-    monkeypatch.setattr(imagesource, "WORKERS_FROM", 0)
-    monkeypatch.setattr(imagesource, "available_workers", lambda: 2)
+    monkeypatch.setattr(image_source, "CACHED_FROM", 2**40)
+    monkeypatch.setattr(image_source, "WORKERS_FROM", 0)
+    monkeypatch.setattr(image_source, "available_workers", lambda: 2)
     assert same(open_images(folder).decode(3, 6), alone)
     whole = png(np.zeros((64, 64), np.uint8))
     table = pa.table({"image": [{"bytes": data, "path": None} for data in (whole, whole[: len(whole) // 2])]})
@@ -365,9 +366,8 @@ def test_workers_decode_the_same_and_tell_the_same_error(folder, monkeypatch):
 WORKERS = """
 import os, signal, sys
 from zoo_core.errors import DataError
-from zoo_core.training.data import open_images
-from zoo_core.training import decoding
-
+from zoo_core.data.opening import open_images
+from zoo_core.data import decoding
 decoder = open_images(sys.argv[1])._decoder(3, 6)
 decoded = decoding.decode(decoder, ([0] for _ in iter(int, 1)), 2)
 next(decoded)
@@ -412,7 +412,7 @@ os._exit(0)
 
 def test_the_plan_says_what_memory_is_taken(folder, monkeypatch):
     source = open_images(folder)
-    monkeypatch.setattr(imagesource, "available_memory", lambda: 3_200_000_000)
+    monkeypatch.setattr(image_source, "available_memory", lambda: 3_200_000_000)
     assert source.plan(3, 6) == (
         "40 pictures of 6 x 6 (image column 'image', label column 'label') take 0.0 MB of memory; 3.2 GB are available"
     )

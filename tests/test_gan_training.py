@@ -10,9 +10,9 @@ from torch import nn
 import zoo_core as zoo
 from tests.builtin import architecture
 from zoo_core import Batch, GANSettings
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, SettingsError
 from zoo_core.losses import ADVERSARIAL_LOSSES
-from zoo_core.training.data import TrainingData
 from zoo_core.training.loop import prepare
 
 SHAPE = (1, 16, 16)

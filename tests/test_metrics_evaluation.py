@@ -12,13 +12,14 @@ import torch
 
 from tests.builtin import architecture
 from zoo_core import Generator
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, MetricError
 from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import FeatureStatistics, compare, evaluate
 from zoo_core.metrics.datafeatures import data_statistics
 from zoo_core.metrics.extractors import open_extractor
 from zoo_core.metrics.neighbours import nearest, neighbours_picture
-from zoo_core.training.data import TrainingData, open_images
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 
@@ -182,9 +183,9 @@ def test_the_splits_are_told_apart():
 def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
     """Of equal length, too, so that nothing but the split tells them apart."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
-    monkeypatch.setattr("zoo_core.training.imagesource.CACHED_FROM", 0)
+    monkeypatch.setattr("zoo_core.data.image_source.CACHED_FROM", 0)
     rows = open_images(MNIST).rows.select(range(128))
-    from zoo_core.training.imagesource import ImageSource
+    from zoo_core.data.image_source import ImageSource
 
     first = ImageSource(rows, "image", "label", "mnist", location=MNIST).decode(1, 28)
     second = open_images(MNIST, split="test").decode(1, 28)

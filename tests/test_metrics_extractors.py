@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from zoo_core.data.opening import open_images
 from zoo_core.errors import MetricError, PluginError
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
@@ -15,7 +16,6 @@ from zoo_core.metrics import inception
 from zoo_core.metrics.extractors import find_extractor, open_extractor
 from zoo_core.metrics.manifold import manifold_figures
 from zoo_core.plugins import PluginManager
-from zoo_core.training.data import open_images
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 

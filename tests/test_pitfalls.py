@@ -44,6 +44,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo_core import Batch, Encoder, losses
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import TrainingError
 from zoo_core.kinds.image import to_uint8
 from zoo_core.plugins import manager
@@ -52,7 +53,6 @@ from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import Processes
 from zoo_core.training import loop
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
-from zoo_core.training.data import TrainingData
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.loop import prepare
 from zoo_core.training.run import RunFolder, describe_run

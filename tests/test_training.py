@@ -14,8 +14,8 @@ from torch import nn
 import zoo_core as zoo
 from tests.builtin import architecture
 from zoo_core import Batch, GANSettings
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, DeviceError, InterfaceError, PluginError, TrainingError
-from zoo_core.training.data import TrainingData
 from zoo_core.training.gan import frozen
 from zoo_core.training.loop import prepare
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from tests.builtin import architecture
 from zoo_core import GANSettings
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError
 from zoo_core.kinds.gif import evenly
 from zoo_core.training.compilation import resolve_compile
-from zoo_core.training.data import TrainingData
 
 SHAPE = (1, 16, 16)
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from tests.builtin import architecture
 from zoo_core import GANSettings
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, TrainingError
-from zoo_core.training.data import TrainingData
 
 pytestmark = pytest.mark.slow
 
@@ -160,8 +160,9 @@ DECODING = """
 import os, sys
 import datasets
 from zoo_core.cli import main
-from zoo_core.training import decoding, imagesource
-imagesource.CACHED_FROM = int(sys.argv[1])
+from zoo_core.data import decoding
+from zoo_core.data import image_source
+image_source.CACHED_FROM = int(sys.argv[1])
 decode = decoding.PictureDecoder.__getitem__
 def counted(decoder, chosen):
     with open(f"decoded-by-{os.environ['RANK']}", "a") as file:

@@ -15,8 +15,8 @@ from matplotlib import pyplot
 
 import zoo_core as zoo
 from zoo_core import latentspace, losses
+from zoo_core.data.opening import open_images
 from zoo_core.kinds import image
-from zoo_core.training.data import open_images
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 INK = "#808080"  # legible on white and on black

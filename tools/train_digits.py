@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.metrics.digits import SIZE, DigitNetwork
-from zoo_core.training.data import TrainingData, open_images
 
 SEED, EPOCHS, BATCH_SIZE = 0, 8, 128
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2

@@ -12,6 +12,7 @@ from zoo_core._lazy import lazy_names
 from zoo_core._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from zoo_core.data.training_data import TrainingData as TrainingData
     from zoo_core.errors import HubError as HubError
     from zoo_core.errors import MetricError as MetricError
     from zoo_core.errors import RegistryError as RegistryError
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from zoo_core.registries import Registry as Registry
     from zoo_core.training.gan import GANSettings as GANSettings
     from zoo_core.training.gan import GANTrainer as GANTrainer
-    from zoo_core.training.trainingdata import TrainingData as TrainingData
 
 _HOMES = {
     "Architecture": "zoo_core.interfaces.architecture",
@@ -56,7 +56,7 @@ _HOMES = {
     "RegistryError": "zoo_core.errors",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",
-    "TrainingData": "zoo_core.training.trainingdata",
+    "TrainingData": "zoo_core.data.training_data",
     "UnknownModelError": "zoo_core.errors",
     "ZooError": "zoo_core.errors",
     "evaluate": "zoo_core.metrics.evaluation",

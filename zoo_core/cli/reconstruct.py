@@ -31,8 +31,8 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
     image.require_pictures(generator.kind, "reconstruct")
     out = out or Path(f"{stem}-reconstructed.png")
 
+    from zoo_core.data.decoding import read_picture
     from zoo_core.latentspace import reconstruct
-    from zoo_core.training.decoding import read_picture
 
     channels, size, _ = generator.sample_shape
     given = image.stack(read_picture(path, channels, size) for path in pictures)

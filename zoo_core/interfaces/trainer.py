@@ -17,7 +17,7 @@ from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
 
 if TYPE_CHECKING:
-    from zoo_core.training.data import TrainingData
+    from zoo_core.data.training_data import TrainingData
 
 
 @dataclass(frozen=True)

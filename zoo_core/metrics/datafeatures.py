@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo_core.data.cache import is_there, user_cache
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.metrics.extractors import OpenExtractor
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
 from zoo_core.sharedsampling import share
-from zoo_core.training.decodedcache import is_there, user_cache
-from zoo_core.training.trainingdata import TrainingData
 
 BATCH = 256  # pictures of the data at a time: fewer cost threads their time, more do not fit a processor's cache
 

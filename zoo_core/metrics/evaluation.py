@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.image import to_uint8
@@ -26,7 +27,6 @@ from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.sampling import sample_batches
 from zoo_core.sharedsampling import share
-from zoo_core.training.trainingdata import TrainingData
 
 FEATURE_METRICS = ("fid", "kid", "prdc")
 LIKELIHOODS = ("elbo", "iwae")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.models import load
 from zoo_core.runtime.environment import own_device
-from zoo_core.training.data import open_images
-from zoo_core.training.trainingdata import TrainingData
 
 
 def load_generator(model: str | Path | Generator, device: str) -> Generator:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo_core.data.training_data import TrainingData
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.metrics.inputs import require_pictures
-from zoo_core.training.trainingdata import TrainingData
 
 SAMPLES, NEAREST = 10, 7  # rows of the picture, and columns but for the first
 _BLOCK = 2048  # pictures of the data at a time

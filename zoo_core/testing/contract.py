@@ -10,6 +10,7 @@ from unittest import SkipTest
 import torch
 from torch import Tensor
 
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import ContractError, InterfaceError, ModelFolderError, printable
 from zoo_core.interfaces import Batch, Discriminator, Encoder, Generator, Trainer
 from zoo_core.modelfolder import WEIGHTS, load
@@ -26,7 +27,6 @@ from zoo_core.testing.probes import (
     train,
 )
 from zoo_core.testing.subject import COUNT, Subject, batch_size, demand, encode, example_samples, labels_for
-from zoo_core.training.data import TrainingData
 from zoo_core.training.loop import prepare
 
 STEPS = 30  # of training on one batch, over which a loss must fall

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Batch, Generator
-from zoo_core.training.gathering import Layout, gatherer, to_device
-from zoo_core.training.trainingdata import TrainingData
+from zoo_core.training.batch_sources import Layout, gatherer, to_device
 
 _PIECE = 2**18  # values that are brought into the model's range at once on the CPU: a megabyte of float32
 

@@ -27,6 +27,8 @@ from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import modelfolder
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
 from zoo_core.kinds import image as images
@@ -39,7 +41,6 @@ from zoo_core.runtime.processes import Processes, join
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.compilation import compile_networks, resolve_compile
-from zoo_core.training.data import TrainingData, open_images
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.run import RunFolder, describe_run

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import TrainingError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
-from zoo_core.training.data import TrainingData
 
 # What may change when a run is resumed: how long it goes on, and what it writes.
 FREE_ON_RESUME = frozenset(

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces import Generator, ModelConfig, Settings, Trainer
@@ -17,7 +19,6 @@ from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import resolve_precision
 from zoo_core.runtime.processes import join
-from zoo_core.training.data import TrainingData, open_images
 
 MODEL = "model"  # the part of a configuration file that describes the model
 _Config = TypeVar("_Config", bound=ModelConfig)

@@ -8,8 +8,8 @@ from zoo_vae.model import VAE, VAEConfig
 from zoo_vae.trainer import VAESettings, VAETrainer
 
 from zoo_core import Batch
+from zoo_core.data.training_data import TrainingData
 from zoo_core.testing import ArchitectureContract
-from zoo_core.training.data import TrainingData
 from zoo_core.training.loop import prepare
 
 MLP = VAEConfig(size=8, latent_size=3, widths=(16,))

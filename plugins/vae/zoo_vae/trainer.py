@@ -14,7 +14,7 @@ from zoo_core.losses import negative_elbo
 from zoo_vae.model import VAE, VAEConfig
 
 if TYPE_CHECKING:
-    from zoo_core.training.data import TrainingData
+    from zoo_core.data.training_data import TrainingData
 
 
 class VAESettings(Settings, frozen=True):

@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from zoo_core.data.decoding import Decoded, PictureDecoder, available_workers, decode
+from zoo_core.data.training_data import TrainingData
 from zoo_core.runtime.memory import written_amount
-from zoo_core.training.decoding import Decoded, PictureDecoder, available_workers, decode
-from zoo_core.training.trainingdata import TrainingData
 
 Order = Callable[[int], Tensor]  # number of a batch -> its samples' indices: (n,) int64, on the CPU
 DEVICE_SHARE = 1 / 4  # of a GPU's free memory may hold the data; the rest is the model's

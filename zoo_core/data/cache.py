@@ -28,11 +28,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoo_core.data.decoding import DECODER_VERSION, PictureDecoder
+from zoo_core.data.fingerprint import Fingerprint
+from zoo_core.data.source_files import SourceFiles
 from zoo_core.errors import OutputError
 from zoo_core.files.atomic import atomic_file
-from zoo_core.training.decoding import DECODER_VERSION, PictureDecoder
-from zoo_core.training.fingerprint import Fingerprint
-from zoo_core.training.sourcefiles import SourceFiles
 
 CACHE_VARIABLE = "ZOO_CACHE"
 _PICTURES = "pictures"

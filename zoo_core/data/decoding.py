@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from zoo_core.data.fingerprint import Fingerprint
 from zoo_core.errors import DataError, printable
-from zoo_core.training.fingerprint import Fingerprint
 
 DECODER_VERSION = 1  # of what `_decode` does to a picture; raise it whenever a pixel changes
 MOST_WORKERS = 16  # past these the process that gathers what they decode is the slowest

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo_core.data.decoding import PictureDecoder
+from zoo_core.data.fingerprint import Fingerprint
 from zoo_core.errors import DataError
-from zoo_core.training.decoding import PictureDecoder
-from zoo_core.training.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)

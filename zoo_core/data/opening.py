@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_core.data.image_source import ImageSource
 from zoo_core.errors import DataError, MissingExtraError, printable
-from zoo_core.training.batches import BatchStream
-from zoo_core.training.imagesource import ImageSource
-from zoo_core.training.trainingdata import TrainingData
-
-__all__ = ["IMAGE_COLUMNS", "LABEL_COLUMNS", "BatchStream", "ImageSource", "TrainingData", "open_images"]
 
 IMAGE_COLUMNS = ("image", "img", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label")

@@ -13,11 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.errors import OutputError, printable
-from zoo_core.runtime.memory import available_memory, written_amount
-from zoo_core.runtime.processes import ALONE, Processes
-from zoo_core.training import decodedcache
-from zoo_core.training.decoding import (
+from zoo_core.data import cache as decodedcache
+from zoo_core.data.decoding import (
     PictureDecoder,
     available_workers,
     blocks,
@@ -25,9 +22,12 @@ from zoo_core.training.decoding import (
     decode,
     open_picture,
 )
-from zoo_core.training.fingerprint import Fingerprint
-from zoo_core.training.sourcefiles import source_files
-from zoo_core.training.trainingdata import TrainingData, count_classes
+from zoo_core.data.fingerprint import Fingerprint
+from zoo_core.data.source_files import source_files
+from zoo_core.data.training_data import TrainingData, count_classes
+from zoo_core.errors import OutputError, printable
+from zoo_core.runtime.memory import available_memory, written_amount
+from zoo_core.runtime.processes import ALONE, Processes
 
 MEMORY_SHARE = 1 / 2  # of what is available may hold the pictures; the model and the system need some
 DISK_SHARE = 9 / 10  # of what is free may
