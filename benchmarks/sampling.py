@@ -36,9 +36,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_dcgan.model import DCGANConfig, DCGANGenerator
 
 import zoo_core as zoo
-from zoo_core.inference import prepared
 from zoo_core.kinds.image import to_uint8
-from zoo_core.sampling import draw_labels, sample_batches
+from zoo_core.sampling.batches import sample_batches
+from zoo_core.sampling.inference import prepared
+from zoo_core.streams import draw_labels
 
 BATCH, SAMPLES = 64, 256
 BUNDLED = ("vanilla-gan-mnist", "dcgan-mnist", "dcgan-mnist-conditional", "cnn-gan-mnist", "vae-mnist")

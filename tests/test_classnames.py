@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import zoo_core as zoo
 from tests.builtin import architecture
-from zoo_core.classnames import find_class, numbered
 from zoo_core.cli import main
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import ModelFolderError, SamplingError
+from zoo_core.sampling.classes import find_class, numbered
 
 EMOJI = Path(__file__).parent / "data" / "emoji"
 NAMES = ("Animals & Nature", "Flags", "Food & Drink")

@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import zoo_core as zoo
 from tests.builtin import architecture, every_bundled_model
-from zoo_core.inference import prepared
 from zoo_core.kinds.image import to_uint8
+from zoo_core.sampling.inference import prepared
 
 
 @pytest.fixture(autouse=True)

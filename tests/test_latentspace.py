@@ -14,8 +14,8 @@ from tests.builtin import architecture
 from zoo_core import Generator
 from zoo_core.cli import main
 from zoo_core.errors import SamplingError
-from zoo_core.latentspace import interpolate, reconstruct, spherical_interpolation, traverse
-from zoo_core.sampling import render
+from zoo_core.sampling.batches import render
+from zoo_core.sampling.latent_space import interpolate, reconstruct, spherical_interpolation, traverse
 
 SIZE = 8
 

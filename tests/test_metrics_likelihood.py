@@ -8,7 +8,7 @@ import torch
 from zoo_core import Encoder, Generator
 from zoo_core.errors import InterfaceError, MetricError
 from zoo_core.metrics.likelihood import choose_binarization, describe, upper_bound
-from zoo_core.sampling import binarize
+from zoo_core.streams import binarize
 
 SIGMA = 0.3
 

@@ -13,7 +13,8 @@ from tests.builtin import every_bundled_model
 from zoo_core import Generator
 from zoo_core.errors import SamplingError
 from zoo_core.kinds.image import to_uint8
-from zoo_core.sampling import default_batch_size, draw_labels, latents
+from zoo_core.sampling.batches import default_batch_size
+from zoo_core.streams import draw_labels, latents
 
 
 class Identity(Generator):
@@ -201,7 +202,7 @@ from pathlib import Path
 import torch
 from zoo_core import Generator
 from zoo_core.kinds.image import write_samples
-from zoo_core.sampling import sample_batches
+from zoo_core.sampling.batches import sample_batches
 
 class Tiny(Generator):
     latent_shape = (2,)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from zoo_core.errors import ProcessError
 from zoo_core.runtime.processes import Processes
-from zoo_core.sampling import BLOCK
-from zoo_core.sharedsampling import ended_by_exception, share
+from zoo_core.sampling.batches import BLOCK
+from zoo_core.sampling.distributed import ended_by_exception, share
 
 
 @given(n=st.integers(1, 10**7), count=st.integers(1, 64))
@@ -86,8 +86,8 @@ import torch
 from zoo_core import Generator
 from zoo_core.errors import ProcessError
 from zoo_core.runtime.processes import join
-from zoo_core.sampling import sample_batches
-from zoo_core.sharedsampling import write_shared
+from zoo_core.sampling.batches import sample_batches
+from zoo_core.sampling.distributed import write_shared
 
 class Tiny(Generator):
     latent_shape, sample_shape = (64,), (1, 8, 8)

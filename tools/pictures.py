@@ -14,9 +14,10 @@ import torch
 from matplotlib import pyplot
 
 import zoo_core as zoo
-from zoo_core import latentspace, losses
+from zoo_core import losses
 from zoo_core.data.opening import open_images
 from zoo_core.kinds import image
+from zoo_core.sampling import latent_space
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 INK = "#808080"  # legible on white and on black
@@ -46,14 +47,14 @@ def reconstructions(file: Path, data: str) -> None:
     """Digits of the test split above what the VAE makes of them."""
     vae = zoo.load("vae-mnist", device="cpu")
     digits = open_images(data, split="test").decode(1, 28).samples[:RECONSTRUCTED].float() / 255
-    pictures = torch.cat([digits, latentspace.reconstruct(vae, digits)])
+    pictures = torch.cat([digits, latent_space.reconstruct(vae, digits)])
     image.save_png(_rows(pictures, RECONSTRUCTED), file)
 
 
 def interpolation(file: Path) -> None:
     """A walk a row."""
     vae = zoo.load("vae-mnist", device="cpu")
-    walks = latentspace.interpolate(vae, WALKS, through=WAYPOINTS, frames=FRAMES)
+    walks = latent_space.interpolate(vae, WALKS, through=WAYPOINTS, frames=FRAMES)
     pictures = torch.stack(list(walks)).transpose(0, 1).flatten(0, 1)
     image.save_png(_rows(pictures, len(pictures) // WALKS), file)
 
@@ -61,7 +62,7 @@ def interpolation(file: Path) -> None:
 def traversal(file: Path) -> None:
     """A dimension a row."""
     vae = zoo.load("beta-vae-mnist", device="cpu")
-    pictures, _ = latentspace.traverse(vae, torch.zeros(vae.latent_shape), steps=13)
+    pictures, _ = latent_space.traverse(vae, torch.zeros(vae.latent_shape), steps=13)
     image.save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
 
 

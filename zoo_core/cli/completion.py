@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from zoo_core.classnames import names_one, one_word
 from zoo_core.errors import ZooError, printable
+from zoo_core.sampling.classes import names_one, one_word
 
 _INSTALL = {
     "bash": '# add to ~/.bashrc:  eval "$(zoo completion bash)"',

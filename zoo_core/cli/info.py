@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.classnames import numbered
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
+from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
     from zoo_core.registries import ModelEntry

@@ -49,7 +49,7 @@ def command(
     out = out or Path(f"{stem}.gif")
 
     from zoo_core.kinds.gif import write_film
-    from zoo_core.latentspace import interpolate
+    from zoo_core.sampling.latent_space import interpolate
 
     steps = frames or (4 if picture == ".png" else 16)
     walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=label, truncation=truncation)

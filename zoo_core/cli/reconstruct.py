@@ -32,7 +32,7 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
     out = out or Path(f"{stem}-reconstructed.png")
 
     from zoo_core.data.decoding import read_picture
-    from zoo_core.latentspace import reconstruct
+    from zoo_core.sampling.latent_space import reconstruct
 
     channels, size, _ = generator.sample_shape
     given = image.stack(read_picture(path, channels, size) for path in pictures)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from zoo_core.interfaces import Generator
-    from zoo_core.sharedsampling import Draw
+    from zoo_core.sampling.distributed import Draw
 
 _BAR_FROM = 1000  # samples; fewer are there before a bar could be read
 
@@ -60,7 +60,7 @@ def command(
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
     images.check_output(out, generator.kind, count)
 
-    from zoo_core.sampling import sample_batches
+    from zoo_core.sampling.batches import sample_batches
 
     def draw(start: int, n: int) -> Iterator[torch.Tensor]:
         return sample_batches(
@@ -77,7 +77,7 @@ def command(
 def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:
     """One of several processes that torchrun or `accelerate launch` started."""
     from zoo_core.runtime.processes import join
-    from zoo_core.sharedsampling import write_shared
+    from zoo_core.sampling.distributed import write_shared
 
     path = write_shared(generator, count, out, join("cpu"), draw)
     if first_process():

@@ -36,7 +36,7 @@ def command(
     image.require_pictures(generator.kind, "traverse")
     out = out or Path(f"{stem}-traversal.png")
 
-    from zoo_core.latentspace import traverse
+    from zoo_core.sampling.latent_space import traverse
 
     z = generator.latents(seed, 0, 1)[0]
     samples, _ = traverse(generator, z, steps=steps, span=span, label=label)

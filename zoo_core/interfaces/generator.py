@@ -64,7 +64,7 @@ class Generator(nn.Module, ABC):
 
         Latent i must depend on (seed, i) alone. The default is standard normal.
         """
-        from zoo_core.sampling import latents
+        from zoo_core.streams import latents
 
         return latents(seed, start, count, self.latent_shape)
 
@@ -104,7 +104,7 @@ class Generator(nn.Module, ABC):
         Raises:
             SamplingError: for arguments outside these bounds, or a model that returns another shape or NaN.
         """
-        from zoo_core.sampling import sample
+        from zoo_core.sampling.batches import sample
 
         return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
 

@@ -13,7 +13,7 @@ from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.metrics.extractors import OpenExtractor
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
-from zoo_core.sharedsampling import share
+from zoo_core.sampling.distributed import share
 
 BATCH = 256  # pictures of the data at a time: fewer cost threads their time, more do not fit a processor's cache
 

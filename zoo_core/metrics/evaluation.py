@@ -25,8 +25,8 @@ from zoo_core.metrics.likelihood import IMPORTANCE_SAMPLES, Binarization
 from zoo_core.metrics.manifold import NEIGHBOURS, ManifoldFigures, manifold_figures
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
-from zoo_core.sampling import sample_batches
-from zoo_core.sharedsampling import share
+from zoo_core.sampling.batches import sample_batches
+from zoo_core.sampling.distributed import share
 
 FEATURE_METRICS = ("fid", "kid", "prdc")
 LIKELIHOODS = ("elbo", "iwae")

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Encoder, Generator
 from zoo_core.losses import kl_divergence
-from zoo_core.sampling import binarize, latents
+from zoo_core.streams import binarize, latents
 
 IMPORTANCE_SAMPLES = 50  # k
 Binarization = Literal["dynamic", "static", "none"]

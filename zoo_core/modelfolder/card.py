@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from zoo_core.classnames import numbered
+from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Architecture, Generator, Settings

@@ -18,7 +18,7 @@ from zoo_core.files.atomic import atomic_folder, temporary_sibling
 from zoo_core.interfaces import Generator
 from zoo_core.kinds import image as images
 from zoo_core.runtime.processes import Processes
-from zoo_core.sampling import BLOCK
+from zoo_core.sampling.batches import BLOCK
 
 Draw = Callable[[int, int], Iterator[Tensor]]  # (first index, count) -> batches of samples
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from zoo_core.errors import SamplingError
 from zoo_core.interfaces import Encoder, Generator
-from zoo_core.sampling import check_labels, default_batch_size, draw_labels, latents, place, render
+from zoo_core.sampling.batches import check_labels, default_batch_size, place, render
+from zoo_core.streams import draw_labels, latents
 
 
 def spherical_interpolation(a: Tensor, b: Tensor, fraction: float) -> Tensor:

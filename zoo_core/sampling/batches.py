@@ -1,4 +1,4 @@
-"""Latents that depend on (seed, index) alone, and sampling in batches that changes no sample."""
+"""Sampling in batches that change no sample."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo_core.classnames import find_class, numbered
 from zoo_core.errors import SamplingError
-from zoo_core.inference import prepared
+from zoo_core.sampling.classes import find_class, numbered
+from zoo_core.sampling.inference import prepared
+from zoo_core.streams import check_stream, check_truncation, check_whole, draw_labels, latents
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
@@ -25,78 +25,6 @@ BLOCK = 16
 # By default a batch is of so many samples, or fewer where they are large: of 2^20 values, 80 pictures of 64 x 64 in
 # colour. Small networks gain up to a seventh from 256 over 64, large ones nothing but a need of memory.
 LARGEST_DEFAULT_BATCH, DEFAULT_BATCH_VALUES = 256, 2**20
-
-_LATENT_STREAM, _LABEL_STREAM, _PIXEL_STREAM = 0, 1, 2
-_WORDS = 4  # 64-bit words that Philox4x64 yields for one value of its counter
-
-
-def _draws(seed: int, stream: int, start: int, count: int, size: int) -> np.ndarray:
-    """Raw 64-bit draws (count, size) of samples start … start + count - 1.
-
-    Philox (Salmon et al., 2011) turns a counter into random words without a state; every sample owns
-    the same number of counter values, so that sample i begins at i times that number.
-    """
-    blocks = -(-size // _WORDS)
-    generator = np.random.Philox(key=seed | stream << 64, counter=start * blocks)
-    return generator.random_raw(count * blocks * _WORDS).reshape(count, blocks * _WORDS)[:, :size]
-
-
-def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncation: float | None = None) -> Tensor:
-    """Standard normal latents, each a pure function of (seed, its index).
-
-    Args:
-        seed: 0 to 2^64 - 1.
-        start: index of the first latent, 0 to 2^63 - 1.
-        count: how many.
-        shape: of one latent.
-        truncation: cut the normal at ± this many standard deviations; the same draws, squeezed.
-
-    Returns:
-        (count, *shape), float32, on the CPU.
-
-    Raises:
-        SamplingError: for a seed, start, count or truncation out of range.
-    """
-    _check_stream(seed, start, count)
-    uniform = _uniform(seed, _LATENT_STREAM, start, count, math.prod(shape))
-    if truncation is not None:
-        _check_truncation(truncation)
-        tail = math.erfc(truncation / math.sqrt(2)) / 2
-        uniform = tail + uniform * (1 - 2 * tail)
-    normal = torch.special.ndtri(uniform)
-    if truncation is not None:
-        normal = normal.clamp(-truncation, truncation)
-    result: Tensor = normal.to(torch.float32).reshape(count, *shape)
-    return result
-
-
-def _uniform(seed: int, stream: int, start: int, count: int, size: int) -> Tensor:
-    """Numbers (count, size) between 0 and 1, float64."""
-    raw = _draws(seed, stream, start, count, size)
-    # The upper 52 bits and a half: exact in float64 and never 0 or 1, where the inverse normal is infinite.
-    return torch.from_numpy(((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
-
-
-def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
-    """Each pixel drawn black or white, as likely white as it is bright; a pure function of (seed, the picture's index).
-
-    Args:
-        pictures: (N, …) in [0, 1].
-        start: index of the first.
-
-    Returns:
-        (N, …), 0 or 1, float32.
-    """
-    _check_stream(seed, start, len(pictures))
-    uniform = _uniform(seed, _PIXEL_STREAM, start, len(pictures), math.prod(pictures.shape[1:]))
-    return (uniform.reshape(pictures.shape) < pictures).float()
-
-
-def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:
-    """Uniform class indices (count,), int64, each a pure function of (seed, its index)."""
-    _check_stream(seed, start, count)
-    raw = _draws(seed, _LABEL_STREAM, start, count, 1)[:, 0]
-    return torch.from_numpy((raw >> np.uint64(1)).astype(np.int64) % num_classes)
 
 
 def sample_batches(
@@ -113,13 +41,13 @@ def sample_batches(
 
     Arguments are checked at once, before the first batch is asked for.
     """
-    _check_stream(seed, start, n)
+    check_stream(seed, start, n)
     if n < 1:
         raise SamplingError(f"n must be at least 1, not {n}")
     if batch_size is not None:
-        _check_whole("batch_size", batch_size, 1, 2**31)
+        check_whole("batch_size", batch_size, 1, 2**31)
     if truncation is not None:
-        _check_truncation(truncation)
+        check_truncation(truncation)
         if type(generator).latents is not _default_latents():
             raise SamplingError(
                 f"{type(generator).__qualname__} draws latents of its own, for which truncation is not defined"
@@ -270,22 +198,6 @@ def _default_latents() -> object:
     from zoo_core.interfaces import Generator
 
     return Generator.latents
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
-        raise SamplingError(f"{name} must be a whole number from {low} to {high - 1}, not {value!r}")
-
-
-def _check_stream(seed: int, start: int, count: int) -> None:
-    _check_whole("seed", seed, 0, 2**64)
-    _check_whole("start", start, 0, 2**63)
-    _check_whole("n", count, 0, 2**63)
-
-
-def _check_truncation(truncation: float) -> None:
-    if not (isinstance(truncation, (int, float)) and math.isfinite(truncation) and truncation > 0):
-        raise SamplingError(f"truncation must be a positive number, not {truncation!r}")
 
 
 def check_labels(

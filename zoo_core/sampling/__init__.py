@@ -1,0 +1,36 @@
+"""Sampling: from a seed to samples, equal for any batch size and any number of processes.
+
+batches       samples of a seed, or of given latents, a batch at a time
+inference     the same network in less time: merged and packed layers
+distributed   samples that several processes share
+latent_space  walks between samples, one latent dimension at a time, reconstructions
+classes       labels by the name of their class
+
+The random numbers themselves are in `zoo_core.streams`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo_core._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from zoo_core.sampling.batches import render as render
+    from zoo_core.sampling.batches import sample as sample
+    from zoo_core.sampling.batches import sample_batches as sample_batches
+    from zoo_core.streams import binarize as binarize
+    from zoo_core.streams import draw_labels as draw_labels
+    from zoo_core.streams import latents as latents
+
+_HOMES = {
+    "binarize": "zoo_core.streams",
+    "draw_labels": "zoo_core.streams",
+    "latents": "zoo_core.streams",
+    "render": "zoo_core.sampling.batches",
+    "sample": "zoo_core.sampling.batches",
+    "sample_batches": "zoo_core.sampling.batches",
+}
+
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
