@@ -45,7 +45,7 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.loop import batch_stream, prepare, train_one_step
-from zoo_core.training.run import RunFolder
+from zoo_core.training.run_folder import RunFolder
 
 Step = Callable[[], object]
 PICTURES = 4096

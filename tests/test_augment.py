@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo_core.training.augment import CUTOUT, TRANSLATION, augment
+from zoo_core.training.augmentation import CUTOUT, TRANSLATION, augment
 
 
 def numbers(value, seed=None):

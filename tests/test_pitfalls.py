@@ -55,7 +55,7 @@ from zoo_core.training import loop
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.loop import prepare
-from zoo_core.training.run import RunFolder, describe_run
+from zoo_core.training.run_folder import RunFolder, describe_run
 from zoo_core.training.setup import prepare_training
 from zoo_core.training.sharing import share_layers
 

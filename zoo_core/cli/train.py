@@ -42,7 +42,7 @@ def command(
 
     Ctrl-C ends the step in progress and leaves a checkpoint; --resume goes on from there as if nothing had been.
     """
-    from zoo_core.training.run import RunFolder
+    from zoo_core.training.run_folder import RunFolder
     from zoo_core.training.setup import prepare_training
 
     report_problems()

@@ -19,7 +19,7 @@ from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Train
 from zoo_core.interfaces.settings import Fraction
 from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
-from zoo_core.training.augment import Augmentation, augment
+from zoo_core.training.augmentation import Augmentation, augment
 
 # Games in which D's gradient at a fake logit is never 0, so that G's is a multiple of it.
 _SHARED_PASS = frozenset({"non-saturating", "minimax", "wasserstein"})

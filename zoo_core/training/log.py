@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from zoo_core.errors import MissingExtraError, SettingsError, TrainingError
 from zoo_core.interfaces import Trainer
-from zoo_core.training.run import RunFolder
+from zoo_core.training.run_folder import RunFolder
 
 
 class RunLog:

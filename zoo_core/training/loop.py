@@ -43,7 +43,7 @@ from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint,
 from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
-from zoo_core.training.run import RunFolder, describe_run
+from zoo_core.training.run_folder import RunFolder, describe_run
 from zoo_core.training.sharing import share_layers
 
 LOG_EVERY = 50
