@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from zoo_core.data.opening import open_images
 from zoo_core.metrics import FeatureStatistics, RunningStatistics, compare, open_extractor
-from zoo_core.metrics.extractors import OpenExtractor
+from zoo_core.metrics.extractors.opening import OpenExtractor
 
 COLUMNS = ("fid", "precision", "recall", "density", "coverage")
 MOST = 2000

@@ -18,7 +18,7 @@ from extractors import features
 import zoo_core as zoo
 from zoo_core.data.opening import open_images
 from zoo_core.metrics import FeatureStatistics, compare, open_extractor
-from zoo_core.metrics.datafeatures import data_statistics
+from zoo_core.metrics.data_features import data_statistics
 from zoo_core.registries import Metric
 
 FEATURE_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")

@@ -17,8 +17,8 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, MetricError
 from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import FeatureStatistics, compare, evaluate
-from zoo_core.metrics.datafeatures import data_statistics
-from zoo_core.metrics.extractors import open_extractor
+from zoo_core.metrics.data_features import data_statistics
+from zoo_core.metrics.extractors.opening import open_extractor
 from zoo_core.metrics.neighbours import nearest, neighbours_picture
 
 MNIST = Path(__file__).parent / "data" / "mnist"

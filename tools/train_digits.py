@@ -1,6 +1,6 @@
 """Train the feature extractor `digits` on MNIST, and say how many test digits it tells.
 
-    python tools/train_digits.py --data path/to/mnist --out zoo_core/metrics/weights/digits-1.safetensors
+    python tools/train_digits.py --data path/to/mnist --out zoo_core/metrics/extractors/weights/digits-1.safetensors
 
 Every figure that names the extractor and its version was measured with the committed file: weights that are trained
 again are a new version, even where they are as good.
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
-from zoo_core.metrics.digits import SIZE, DigitNetwork
+from zoo_core.metrics.extractors.digits import SIZE, DigitNetwork
 
 SEED, EPOCHS, BATCH_SIZE = 0, 8, 128
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2

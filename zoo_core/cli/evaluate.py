@@ -16,7 +16,7 @@ from zoo_core.errors import MetricError, printable
 from zoo_core.runtime.environment import first_process
 
 if TYPE_CHECKING:
-    from zoo_core.metrics.datafeatures import Progress
+    from zoo_core.metrics.data_features import Progress
 
 NEIGHBOURS = "neighbours"  # the one metric that is a picture
 

@@ -15,8 +15,8 @@ from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import likelihood
-from zoo_core.metrics.datafeatures import Progress, check_shared, data_statistics
-from zoo_core.metrics.extractors import OpenExtractor, open_extractor
+from zoo_core.metrics.data_features import Progress, check_shared, data_statistics
+from zoo_core.metrics.extractors.opening import OpenExtractor, open_extractor
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.frechet import frechet_distance
 from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures

@@ -11,7 +11,7 @@ from zoo_core import models
 from zoo_core.errors import VerificationError, printable
 from zoo_core.hub.cards import figures_of
 from zoo_core.interfaces import Generator
-from zoo_core.metrics.datafeatures import Progress
+from zoo_core.metrics.data_features import Progress
 from zoo_core.metrics.evaluation import DEFAULT_EXTRACTOR, FIGURES, evaluate
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.golden import check_golden

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo_core.data.cache import is_there, user_cache
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, OutputError, printable
-from zoo_core.metrics.extractors import OpenExtractor
+from zoo_core.metrics.extractors.opening import OpenExtractor
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
 from zoo_core.sampling.distributed import share
