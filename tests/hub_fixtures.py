@@ -13,7 +13,8 @@ from tests.hub import Hub
 from tests.hub_models import BUNDLED, entry_of, put, read, use
 from zoo_core import models
 from zoo_core.cli import main
-from zoo_core.hub import client, fetch
+from zoo_core.hub import client
+from zoo_core.hub import pull as fetch
 from zoo_core.registries import ModelEntry
 
 

@@ -12,7 +12,7 @@ import pytest
 import zoo_core as zoo
 from tests.hub import Hub
 from tests.hub_models import BUNDLED, REPO, blobs, fails, put, read, succeeds
-from zoo_core.hub.keeping import count_bytes
+from zoo_core.hub.housekeeping import count_bytes
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 SIZE = count_bytes(sum(len(content) for content in read(BUNDLED).values()))

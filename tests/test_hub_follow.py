@@ -11,9 +11,9 @@ import pytest
 import zoo_core as zoo
 from tests.hub import Hub, cut, flip, reset, status
 from tests.hub_models import BUNDLED, entry_of, fails, put, succeeds, use
-from zoo_core.hub import stamps
-from zoo_core.hub.fetch import Job, _counter
-from zoo_core.hub.follow import Follower
+from zoo_core.hub import verified_digests
+from zoo_core.hub.pull import Job, _counter
+from zoo_core.hub.streaming_digest import Follower
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -45,7 +45,7 @@ def never_read_again(monkeypatch):
         assert path.stat().st_size < SIZE, "the weights were read again"
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr(stamps, "file_sha256", refuse)
+    monkeypatch.setattr(verified_digests, "file_sha256", refuse)
 
 
 DATA = {"method": "GET", "side": "cdn"}

@@ -13,7 +13,7 @@ import pytest
 from tests.builtin import architecture
 from tests.hub import Hub
 from tests.hub_models import BUNDLED, blobs, entry_of, put, read, start, use
-from zoo_core.hub import keeping
+from zoo_core.hub import housekeeping
 from zoo_core.models import registry
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
@@ -66,8 +66,8 @@ def test_a_pull_that_is_killed_leaves_nothing_that_is_taken_for_whole(
     for _ in range(KILLS):
         killed += kill_after(moments.uniform(0.1, longest), "pull", "digits")
         entries = list(registry().values())
-        for model in keeping.cached_models(entries):
-            assert keeping.verify(model, entries).problems == ()
+        for model in housekeeping.cached_models(entries):
+            assert housekeeping.verify(model, entries).problems == ()
         snapshot = hub_home / "hub" / "models--alice--digits" / "snapshots" / entry.hub.revision
         for name in files:
             assert not (snapshot / name).exists() or (snapshot / name).read_bytes() == files[name]

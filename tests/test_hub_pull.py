@@ -34,7 +34,7 @@ from tests.hub_models import (
     use,
 )
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
-from zoo_core.hub import client, stamps
+from zoo_core.hub import client, verified_digests
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
@@ -501,7 +501,7 @@ def test_a_blob_that_was_cut_is_refused(hub_home, pinned, command):
 
 def test_a_second_load_reads_no_weights_to_verify_them(pinned, monkeypatch):
     zoo.pull("digits")
-    monkeypatch.setattr(stamps, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr(verified_digests, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
     zoo.pull("digits")
     zoo.pull(f"hf://{REPO}@{pinned.hub.revision}")
 
@@ -510,23 +510,23 @@ def test_a_change_within_the_clocks_tick_is_seen(tmp_path):
     file, folder = tmp_path / "file", tmp_path / "stamps"
     for content in (b"one", b"two", b"six"):
         file.write_bytes(content)
-        assert stamps.sha256_of(file, folder) == stamps.file_sha256(file)
+        assert verified_digests.sha256_of(file, folder) == verified_digests.file_sha256(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"path": 1}'])
 def test_a_damaged_stamp_costs_reading_the_file(tmp_path, content):
     file, folder = tmp_path / "file", tmp_path / "stamps"
     file.write_bytes(b"content")
-    digest = stamps.sha256_of(file, folder)
+    digest = verified_digests.sha256_of(file, folder)
     (stamp,) = folder.iterdir()
     stamp.write_bytes(content)
-    assert stamps.sha256_of(file, folder) == digest
+    assert verified_digests.sha256_of(file, folder) == digest
 
 
 def test_stamps_that_cannot_be_written_are_no_failure(tmp_path):
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "stamps").write_bytes(b"a file in the way")
-    assert len(stamps.sha256_of(tmp_path / "file", tmp_path / "stamps")) == 64
+    assert len(verified_digests.sha256_of(tmp_path / "file", tmp_path / "stamps")) == 64
 
 
 # offline

@@ -26,7 +26,7 @@ from zoo_core.cli import main
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
 from zoo_core.hub import client
 from zoo_core.hub.plan import make_plan
-from zoo_core.hub.publish import publish
+from zoo_core.hub.push import publish
 from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoo_core.errors import RegistryError as RegistryError
     from zoo_core.errors import UnknownModelError as UnknownModelError
     from zoo_core.errors import ZooError as ZooError
-    from zoo_core.hub.publish import push as push
+    from zoo_core.hub.push import push as push
     from zoo_core.interfaces import Architecture as Architecture
     from zoo_core.interfaces import Batch as Batch
     from zoo_core.interfaces import Discriminator as Discriminator
@@ -64,7 +64,7 @@ _HOMES = {
     "list_models": "zoo_core.models",
     "load": "zoo_core.models",
     "pull": "zoo_core.models",
-    "push": "zoo_core.hub.publish",
+    "push": "zoo_core.hub.push",
     "registry": "zoo_core.models",
 }
 

@@ -20,7 +20,7 @@ from zoo_core.registries.merging import assemble
 if TYPE_CHECKING:
     import torch
 
-    from zoo_core.hub.fetch import Job
+    from zoo_core.hub.pull import Job
     from zoo_core.interfaces import Generator
 
 
@@ -62,14 +62,14 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
     if isinstance(name, Path) or _is_folder(name):
         return _given_folder(Path(name)), None
     if name.startswith(SCHEME):
-        from zoo_core.hub.fetch import fetch_address
+        from zoo_core.hub.pull import fetch_address
 
         return fetch_address(parse_address(name), job), None
     entry = registry()[name]
     check_plugin(entry)
     folder = entry.folder
     if entry.hub is not None and (folder is None or not folder.is_dir()):
-        from zoo_core.hub.fetch import fetch_entry
+        from zoo_core.hub.pull import fetch_entry
 
         return fetch_entry(_as_on_the_hub(entry), job), entry
     if folder is None:
@@ -157,7 +157,7 @@ def pull(name: str) -> Path:
 
 def pull_all(names: Sequence[str], job: Job | None = None) -> list[Path]:
     """The folders of several models, as `pull` gives them, downloaded side by side. Raises the first failure."""
-    from zoo_core.hub.fetch import Job, side_by_side
+    from zoo_core.hub.pull import Job, side_by_side
 
     for name in names:  # a name that nobody knows is told before anything is downloaded
         if not (_is_folder(name) or name.startswith(SCHEME)):

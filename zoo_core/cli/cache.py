@@ -11,7 +11,7 @@ from zoo_core.cli.messages import echo_columns, echo_json, report_problems
 from zoo_core.errors import ZooError, printable
 
 if TYPE_CHECKING:
-    from zoo_core.hub.keeping import Cached
+    from zoo_core.hub.housekeeping import Cached
     from zoo_core.registries import ModelEntry
 
 
@@ -27,7 +27,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_(as_json: bool) -> None:
     """Show the models in the cache: address, size, branches and tags, names in the registry."""
-    from zoo_core.hub.keeping import cached_models, count_bytes
+    from zoo_core.hub.housekeeping import cached_models, count_bytes
 
     models = cached_models(_entries())
     if as_json:
@@ -51,37 +51,39 @@ def list_(as_json: bool) -> None:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ModelName())
 def remove(names: tuple[str, ...]) -> None:
     """Take models out of the cache."""
-    from zoo_core.hub import keeping
+    from zoo_core.hub import housekeeping
 
-    chosen = keeping.choose(keeping.cached_models(_entries()), names)
-    _say_freed(keeping.remove(chosen), chosen)
+    chosen = housekeeping.choose(housekeeping.cached_models(_entries()), names)
+    _say_freed(housekeeping.remove(chosen), chosen)
 
 
 @command.command("prune")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 def prune(dry_run: bool) -> None:
     """Remove commits that no registry pins and no branch or tag stands for, and what killed downloads left."""
-    from zoo_core.hub import keeping
+    from zoo_core.hub import housekeeping
 
-    models = keeping.cached_models(_entries())
-    old, leftovers = keeping.superseded(models), keeping.abandoned_downloads(models)
+    models = housekeeping.cached_models(_entries())
+    old, leftovers = housekeeping.superseded(models), housekeeping.abandoned_downloads(models)
     if dry_run:
         for line in [*(model.address for model in old), *map(str, leftovers)]:
             click.echo(printable(line, 1000))
         return
-    freed = keeping.remove_files(leftovers)
-    _say_freed(freed + keeping.remove(old), old)
+    freed = housekeeping.remove_files(leftovers)
+    _say_freed(freed + housekeeping.remove(old), old)
 
 
 @command.command("verify")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=ModelName())
 def verify(names: tuple[str, ...]) -> None:
     """Read every file of the models again, of all by default; what is damaged is removed, and the exit code is 1."""
-    from zoo_core.hub import keeping
+    from zoo_core.hub import housekeeping
 
     entries = _entries()
-    models = keeping.cached_models(entries)
-    verdicts = [keeping.verify(model, entries) for model in (keeping.choose(models, names) if names else models)]
+    models = housekeeping.cached_models(entries)
+    verdicts = [
+        housekeeping.verify(model, entries) for model in (housekeeping.choose(models, names) if names else models)
+    ]
     for verdict in verdicts:
         for problem in verdict.problems:
             click.echo(f"zoo: {printable(problem, 1000)}", err=True)
@@ -114,7 +116,7 @@ def _facts(model: Cached) -> dict[str, object]:
 
 
 def _say_freed(freed: int, models: list[Cached]) -> None:
-    from zoo_core.hub.keeping import count_bytes
+    from zoo_core.hub.housekeeping import count_bytes
 
     for model in models:
         click.echo(printable(model.address))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from zoo_core.errors import printable
 
 if TYPE_CHECKING:
-    from zoo_core.hub.fetch import Job
+    from zoo_core.hub.pull import Job
 
 
 @contextlib.contextmanager
 def hub_job() -> Iterator[Job]:
     """What downloads of this command share: bars on stderr, and messages that say what is waited for."""
-    from zoo_core.hub.fetch import Job
+    from zoo_core.hub.pull import Job
 
     if not sys.stderr.isatty():
         yield Job()

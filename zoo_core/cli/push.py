@@ -12,7 +12,7 @@ from zoo_core.errors import printable
 
 if TYPE_CHECKING:
     from zoo_core.hub.plan import Plan
-    from zoo_core.hub.publish import Published
+    from zoo_core.hub.push import Published
     from zoo_core.registries import ModelEntry
 
 
@@ -47,7 +47,7 @@ def command(
     """
     from zoo_core.hub import client
     from zoo_core.hub.plan import make_plan
-    from zoo_core.hub.publish import publish
+    from zoo_core.hub.push import publish
     from zoo_core.models import registry
     from zoo_core.registries.editing import as_yaml
 

@@ -123,7 +123,7 @@ def _settled(place: str) -> str:
 
 
 def _update(place: str, file: Path) -> None:
-    from zoo_core.hub.teams import update_copy
+    from zoo_core.hub.remote_registries import update_copy
 
     models, commit = update_copy(place, file)
     click.echo(f"{printable(place)}: {_count(len(models))}, of the commit {commit[:12]}")

@@ -19,7 +19,7 @@ from zoo_core.errors import DigestError, ModelFolderError, printable
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.digests import file_sha256
 from zoo_core.files.paths import stays_inside
-from zoo_core.hub import client, stamps
+from zoo_core.hub import client, verified_digests
 from zoo_core.registries import FileFacts
 from zoo_core.registries.address import COMMIT
 
@@ -106,7 +106,7 @@ def _compare(path: Path, real: Path, expected: FileFacts | str, by: str, *, stam
     if size != expected.size:
         remove(path, real)
         raise ModelFolderError(path, f"has {size:,} bytes, but {by} states {expected.size:,}; {REMOVED}")
-    found = stamps.sha256_of(real, stamps_folder()) if stamped else file_sha256(real)
+    found = verified_digests.sha256_of(real, stamps_folder()) if stamped else file_sha256(real)
     if found != expected.sha256:
         remove(path, real)
         raise DigestError(path, expected.sha256, found, by=by, note=REMOVED)
@@ -114,7 +114,7 @@ def _compare(path: Path, real: Path, expected: FileFacts | str, by: str, *, stam
 
 def remove(path: Path, real: Path) -> None:
     """Take a file out of the cache: the link and what it leads to."""
-    stamps.forget(real, stamps_folder())
+    verified_digests.forget(real, stamps_folder())
     for each in {path, real}:
         with contextlib.suppress(OSError):
             each.unlink()

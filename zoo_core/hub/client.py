@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core._version import __version__
 from zoo_core.errors import HubError, ZooError
-from zoo_core.hub.problems import (
+from zoo_core.hub.errors import (
     LOGIN,
     PASSING,
     cause_of,
@@ -28,15 +28,15 @@ from zoo_core.hub.problems import (
     status_of,
     without_token,
 )
-from zoo_core.hub.problems import Subject as Subject
-from zoo_core.hub.problems import clean as clean
-from zoo_core.hub.problems import disk_problem as disk_problem
-from zoo_core.hub.problems import problem as problem
-from zoo_core.hub.where import cache_folder as cache_folder
-from zoo_core.hub.where import endpoint as endpoint
-from zoo_core.hub.where import offline as offline
-from zoo_core.hub.where import state_folder as state_folder
-from zoo_core.hub.where import token as token
+from zoo_core.hub.errors import Subject as Subject
+from zoo_core.hub.errors import clean as clean
+from zoo_core.hub.errors import disk_problem as disk_problem
+from zoo_core.hub.errors import problem as problem
+from zoo_core.hub.settings import cache_folder as cache_folder
+from zoo_core.hub.settings import endpoint as endpoint
+from zoo_core.hub.settings import offline as offline
+from zoo_core.hub.settings import state_folder as state_folder
+from zoo_core.hub.settings import token as token
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

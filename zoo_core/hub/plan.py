@@ -17,7 +17,7 @@ from zoo_core import modelfolder
 from zoo_core.errors import ModelFolderError, ZooError, printable
 from zoo_core.hub import cards, client
 from zoo_core.hub.client import Subject
-from zoo_core.hub.remote import Content, is_there, their_card, what_the_hub_has
+from zoo_core.hub.repository import Content, is_there, their_card, what_the_hub_has
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
 from zoo_core.registries import ModelEntry, TrainingFacts, editing
 from zoo_core.registries.address import check_repository

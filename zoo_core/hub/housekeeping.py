@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import DigestError, ModelFolderError, ZooError, printable
-from zoo_core.hub import cache, client, stamps
+from zoo_core.hub import cache, client, verified_digests
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, read_config
 from zoo_core.registries import FileFacts, ModelEntry
 from zoo_core.registries.address import COMMIT, SCHEME, parse_address
@@ -128,7 +128,7 @@ def remove(models: Sequence[Cached]) -> int:
         freed = sum(_remove_one(model) for model in models)
     except OSError as error:
         raise client.disk_problem(error, client.cache_folder()) from error
-    stamps.sweep(cache.stamps_folder())
+    verified_digests.sweep(cache.stamps_folder())
     return freed
 
 
@@ -173,7 +173,7 @@ def remove_files(paths: Iterable[Path]) -> int:
             size = path.lstat().st_size
             path.unlink()
             freed += size
-    stamps.sweep(cache.stamps_folder())
+    verified_digests.sweep(cache.stamps_folder())
     return freed
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
-from zoo_core.hub import cache, client, stamps
+from zoo_core.hub import cache, client, verified_digests
 from zoo_core.hub.client import StoppedError, Subject
-from zoo_core.hub.follow import Follower
+from zoo_core.hub.streaming_digest import Follower
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, WEIGHTS, read_config
 from zoo_core.registries import FileFacts, ModelEntry
 from zoo_core.registries.address import HubAddress
@@ -153,7 +153,7 @@ def _note_digest(path: Path, follower: Follower | None) -> None:
         real = path.resolve(strict=True)
         digest = follower.sha256_of(real)
         if digest is not None:
-            stamps.note(real, cache.stamps_folder(), digest)
+            verified_digests.note(real, cache.stamps_folder(), digest)
 
 
 def _announcement(subject: Subject, facts: FileFacts | None) -> HfFileMetadata:

@@ -14,7 +14,7 @@ from zoo_core.errors import HubError, UnreachableError, printable
 from zoo_core.hub import client
 from zoo_core.hub.client import Subject
 from zoo_core.hub.plan import Plan, make_plan
-from zoo_core.hub.remote import is_there, what_the_hub_has
+from zoo_core.hub.repository import is_there, what_the_hub_has
 from zoo_core.registries import HubLocation, ModelEntry, editing
 from zoo_core.registries.address import DEFAULT_REVISION
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import HubError, UnreachableError, ZooError, printable
-from zoo_core.hub.where import endpoint, token
+from zoo_core.hub.settings import endpoint, token
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 PASSING = {408, 429, 500, 502, 503, 504}  # answers after which trying again may help
