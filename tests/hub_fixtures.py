@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.hub import Hub
 from tests.hub_models import BUNDLED, entry_of, put, read, use
-from zoo_core import models
+from zoo_core import catalog
 from zoo_core.cli import main
 from zoo_core.hub import client
 from zoo_core.hub import pull as fetch
@@ -24,9 +24,9 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(fetch, "_told", set())
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("ZOO_REGISTRY", raising=False)
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
     yield
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def command(impatient: None) -> Callable[..., Result]:
     """The command in this process, without the seconds that starting one costs."""
 
     def run(*arguments: object) -> Result:
-        models.registry.cache_clear()
+        catalog.registry.cache_clear()
         return CliRunner().invoke(main, list(map(str, arguments)))
 
     return run

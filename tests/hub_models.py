@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 
 from tests.hub import Hub
-from zoo_core import models
+from zoo_core import catalog
 from zoo_core.registries import FileFacts, HubLocation, ModelEntry
 from zoo_core.registries.editing import write_entry
 
@@ -48,7 +48,7 @@ def use(entry: ModelEntry, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ZOO_REGISTRY be a file with this entry."""
     write_entry(file, entry)
     monkeypatch.setenv("ZOO_REGISTRY", str(file))
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
 
 
 def fails(result: Result | subprocess.CompletedProcess[str], *parts: str) -> list[str]:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo_core as zoo
 from tests.builtin import architecture, bundled_here, every_bundled_model, every_model_of_digits
-from zoo_core import models
+from zoo_core import catalog
 from zoo_core.cli import main
 from zoo_core.errors import ModelFolderError, VerificationError
 from zoo_core.files.digests import file_sha256
@@ -34,7 +34,7 @@ def card_with(metrics):
 
 
 def run(*arguments):
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
     return CliRunner().invoke(main, ["verify", *map(str, arguments)])
 
 
@@ -80,7 +80,7 @@ def mine(measured, tmp_path, monkeypatch):
     enter(tmp_path, metrics)
     monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "registry.yaml"))
     yield tmp_path
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
 
 
 def test_a_model_that_is_what_it_should_be_is_one_line(mine):

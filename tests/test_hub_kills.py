@@ -13,8 +13,8 @@ import pytest
 from tests.builtin import architecture
 from tests.hub import Hub
 from tests.hub_models import BUNDLED, blobs, entry_of, put, read, start, use
+from zoo_core.catalog import registry
 from zoo_core.hub import housekeeping
-from zoo_core.models import registry
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = [

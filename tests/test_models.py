@@ -11,7 +11,7 @@ import torch
 
 import zoo_core as zoo
 from tests.builtin import DIGITS, MODELS, bundled_here, every_bundled_model, every_model_of_digits
-from zoo_core import models
+from zoo_core import catalog, models
 from zoo_core.errors import (
     DeviceError,
     DigestError,
@@ -24,9 +24,9 @@ from zoo_core.errors import (
 
 @pytest.fixture
 def fresh_registry():
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
     yield
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
 
 
 def test_the_bundled_models_are_listed_in_order():
@@ -113,7 +113,7 @@ def test_a_users_registry_adds_models_and_its_files_are_verified(tmp_path, monke
         for name, facts in zoo.registry()["vae-mnist"].files.items()
     )
     file = write_registry(tmp_path, f"  team-vae:\n    architecture: vae\n    bundled: weights\n    files:\n{files}\n")
-    models.registry.cache_clear()
+    catalog.registry.cache_clear()
     monkeypatch.setenv("ZOO_REGISTRY", str(file))
     assert zoo.load("team-vae", device="cpu").sample(1).shape == (1, 1, 28, 28)
     weights = bytearray((tmp_path / "weights" / "model.safetensors").read_bytes())
@@ -134,7 +134,7 @@ def test_an_entry_without_its_plugin_says_so_and_only_the_core_suggests_an_insta
     with pytest.raises(UnknownArchitectureError) as caught:
         zoo.load("strange")
     assert str(caught.value) == "strange: it needs the plugin evil-package, which is not installed"
-    assert models.suggested_installation(zoo.registry()["strange"]) is None
+    assert catalog.suggested_installation(zoo.registry()["strange"]) is None
 
 
 @pytest.mark.plugins("zoo-vae")

@@ -12,6 +12,8 @@ from zoo_core._lazy import lazy_names
 from zoo_core._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from zoo_core.catalog import list_models as list_models
+    from zoo_core.catalog import registry as registry
     from zoo_core.data.training_data import TrainingData as TrainingData
     from zoo_core.errors import HubError as HubError
     from zoo_core.errors import MetricError as MetricError
@@ -29,10 +31,8 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Settings as Settings
     from zoo_core.interfaces import Trainer as Trainer
     from zoo_core.metrics.evaluation import evaluate as evaluate
-    from zoo_core.models import list_models as list_models
     from zoo_core.models import load as load
     from zoo_core.models import pull as pull
-    from zoo_core.models import registry as registry
     from zoo_core.plugins.hookspecs import hookimpl as hookimpl
     from zoo_core.registries import ModelEntry as ModelEntry
     from zoo_core.registries import Registry as Registry
@@ -61,11 +61,11 @@ _HOMES = {
     "ZooError": "zoo_core.errors",
     "evaluate": "zoo_core.metrics.evaluation",
     "hookimpl": "zoo_core.plugins.hookspecs",
-    "list_models": "zoo_core.models",
+    "list_models": "zoo_core.catalog",
     "load": "zoo_core.models",
     "pull": "zoo_core.models",
     "push": "zoo_core.hub.push",
-    "registry": "zoo_core.models",
+    "registry": "zoo_core.catalog",
 }
 
 __all__ = sorted(_HOMES)

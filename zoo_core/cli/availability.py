@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from zoo_core.catalog import suggested_installation
 from zoo_core.interfaces.names import same_name
-from zoo_core.models import suggested_installation
 from zoo_core.plugins import manager
 from zoo_core.registries import ModelEntry
 

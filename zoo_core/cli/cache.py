@@ -97,7 +97,7 @@ def verify(names: tuple[str, ...]) -> None:
 
 
 def _entries() -> list[ModelEntry]:
-    from zoo_core.models import registry
+    from zoo_core.catalog import registry
 
     report_problems(*registry().problems)
     return list(registry().values())

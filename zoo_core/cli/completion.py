@@ -24,7 +24,7 @@ class ModelName(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
-        from zoo_core.models import registry
+        from zoo_core.catalog import registry
 
         try:
             entries = list(registry().values())
@@ -47,7 +47,7 @@ class ClassName(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
-        from zoo_core.models import registry
+        from zoo_core.catalog import registry
 
         model = ctx.params.get("name") or next(iter(ctx.args), "")  # not parsed yet while an option lacks its value
         try:

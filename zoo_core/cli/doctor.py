@@ -154,7 +154,7 @@ def _models_in(file: Path, problems: list[str]) -> str:
 
 
 def _models(problems: list[str]) -> dict[str, str]:
-    from zoo_core.models import registry
+    from zoo_core.catalog import registry
 
     try:
         models = registry()

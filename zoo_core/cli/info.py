@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
 def command(name: str, as_json: bool) -> None:
     """Say all that the registry knows of the model NAME."""
+    from zoo_core.catalog import registry
     from zoo_core.cli.availability import why_unusable
-    from zoo_core.models import registry
 
     models = registry()
     report_problems(*models.problems)

@@ -19,8 +19,8 @@ def command(
     pattern: str, architecture: str | None, dataset: str | None, tag: str | None, license: str | None, as_json: bool
 ) -> None:
     """List the models whose name fits GLOB: name, architecture, shape of a sample, parameters, summary."""
+    from zoo_core.catalog import registry
     from zoo_core.cli.availability import why_unusable
-    from zoo_core.models import registry
 
     models = registry()
     report_problems(*models.problems)

@@ -26,11 +26,11 @@ class Opened(NamedTuple):
 
 def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Opened:
     """Load the model NAME of a command. Raises as `models.load`."""
-    from zoo_core import models
+    from zoo_core import catalog, models
 
     with hub_job() as job:
         folder, entry = models.verified(name, job)
-    report_problems(*(models.registry().problems if entry else ()))
+    report_problems(*(catalog.registry().problems if entry else ()))
     generator = models.load(folder, device=own_device(device), dtype=_dtype(precision))
     return Opened(generator, entry.name if entry else _own_name(name, folder))
 

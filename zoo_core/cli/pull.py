@@ -15,8 +15,9 @@ def command(names: tuple[str, ...]) -> None:
 
     NAME is a registry name, an alias, hf://user/repo[@revision], or a folder. What is not here comes from the Hub.
     """
+    from zoo_core.catalog import registry
     from zoo_core.cli.progress import hub_job
-    from zoo_core.models import pull_all, registry
+    from zoo_core.models import pull_all
 
     report_problems(*registry().problems)
     with hub_job() as job:

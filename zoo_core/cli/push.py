@@ -45,10 +45,10 @@ def command(
 
     The folder is checked as a load would, and never written to. All goes into one commit, with a model card.
     """
+    from zoo_core.catalog import registry
     from zoo_core.hub import client
     from zoo_core.hub.plan import make_plan
     from zoo_core.hub.push import publish
-    from zoo_core.models import registry
     from zoo_core.registries.editing import as_yaml
 
     pushes = _pushes(folder, repo, name, everything, namespace)
@@ -84,7 +84,7 @@ def _pushes(
         raise click.UsageError("--all publishes every bundled model under its own name: give no folder, no --name")
     if namespace is None:
         raise click.UsageError("--all needs --namespace")
-    from zoo_core.models import registry
+    from zoo_core.catalog import registry
     from zoo_core.plugins import manager
     from zoo_core.registries.address import check_repository
 

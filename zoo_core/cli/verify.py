@@ -32,7 +32,7 @@ def command(name: str | None, everything: bool, measure: bool, sources: tuple[st
         raise click.UsageError("give the NAME of a model, or --all")
     if measure != bool(sources):
         raise click.UsageError("--metrics and --data go together")
-    from zoo_core.models import registry
+    from zoo_core.catalog import registry
 
     report_problems(*registry().problems)
     names = [name] if name is not None else [entry.name for entry in registry().values() if entry.folder is not None]
@@ -54,7 +54,7 @@ def _verified(name: str, sources: tuple[str, ...], device: str) -> bool:
 
 def _data_for(name: str, sources: tuple[str, ...]) -> str | None:
     """The data that is named for the model's data set, or for all. Raises MetricError where there is none for it."""
-    from zoo_core.models import registry
+    from zoo_core.catalog import registry
 
     named = dict(source.split("=", 1) for source in sources if "=" in source)
     plain = [source for source in sources if "=" not in source]

@@ -108,7 +108,7 @@ def _files_of(folder: Path) -> dict[str, Path]:
 
 def _same_model(present: Mapping[str, Content]) -> ModelEntry | None:
     """The entry of a registry that states these very weights and configuration: a bundled model, or a copy of one."""
-    from zoo_core.models import registry
+    from zoo_core.catalog import registry
 
     for entry in registry().values():
         stated = entry.files.get(CONFIG), entry.files.get(WEIGHTS)

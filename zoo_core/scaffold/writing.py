@@ -1,0 +1,166 @@
+"""Writing a new plugin: a whole distribution that passes its own tests, rendered from the templates beside this file.
+
+jinja2 renders them: torch depends on it, so that it is there wherever zoo-core is and costs nobody an installation.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import keyword
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from zoo_core.errors import OutputError, PluginError, printable
+from zoo_core.files.atomic import atomic_folder
+from zoo_core.interfaces.names import same_name
+from zoo_core.plugins import manager
+
+Kind = Literal["gan", "vae", "generator"]
+License = Literal["Apache-2.0", "BSD-3-Clause", "MIT"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+LICENSES: tuple[License, ...] = get_args(License)
+
+_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+_LONGEST_NAME = 64
+_PREFIX = "zoo-"  # of a distribution's name; its architecture goes without
+_ABBREVIATIONS = {"gan", "vae", "cnn", "dcgan", "wgan", "mlp", "nvp"}
+_SUMMARIES: dict[Kind, str] = {
+    "gan": "A generative adversarial network",
+    "vae": "A variational autoencoder",
+    "generator": "A generator",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaffold:
+    """What is to be written.
+
+    Args:
+        name: of the distribution: lower-case words with `-` or `_` between them. The architecture has the same,
+            without a leading `zoo-`.
+        kind: gan (two networks and the shared GAN step), vae (an Encoder), or generator (no trainer).
+        image: whether samples are pictures, or else points of so many numbers.
+        license: an SPDX identifier.
+
+    Raises:
+        PluginError: for a name of another form.
+    """
+
+    name: str
+    kind: Kind = "gan"
+    image: bool = True
+    license: License = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or len(self.name) > _LONGEST_NAME:
+            raise PluginError(
+                f"{printable(self.name, 80)!r} is no name for a plugin: write lower-case words of letters and digits "
+                f"with - between them, as my-gan, {_LONGEST_NAME} characters at most"
+            )
+        if keyword.iskeyword(self.module):
+            raise PluginError(f"{self.name!r} is no name for a plugin: {self.module} is a keyword of Python")
+
+    @property
+    def module(self) -> str:
+        """The package that is imported."""
+        return self.name.replace("-", "_")
+
+    @property
+    def short(self) -> str:
+        """The name of the architecture and of the entry point."""
+        return self.name.replace("_", "-").removeprefix(_PREFIX) or self.name
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the classes start with."""
+        words = self.short.split("-")
+        return "".join(word.upper() if word in _ABBREVIATIONS else word.capitalize() for word in words)
+
+    def files(self) -> dict[str, str]:
+        """The text of every file, by its path in the distribution."""
+        import jinja2
+
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates"), encoding="utf-8"),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+        )
+        facts = self._facts()
+        return {
+            target: environment.get_template(f"{template}.jinja").render(facts)
+            for target, template in self._templates().items()
+        }
+
+    def _templates(self) -> dict[str, str]:
+        templates = {
+            "pyproject.toml": "pyproject.toml",
+            "README.md": "README.md",
+            "LICENSE": f"licenses/{self.license}",
+            ".gitignore": "gitignore",
+            ".github/workflows/ci.yml": "ci.yml",
+            f"{self.module}/__init__.py": "init.py",
+            f"{self.module}/model.py": f"model_{self.kind}.py",
+            f"tests/test_{self.short.replace('-', '_')}.py": "test.py",
+        }
+        if self.kind != "generator":
+            templates[f"{self.module}/trainer.py"] = f"trainer_{self.kind}.py"
+        return templates
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "distribution": self.name,
+            "module": self.module,
+            "short": self.short,
+            "short_module": self.short.replace("-", "_"),
+            "prefix": self.prefix,
+            "title": self.short,
+            "summary": f"{_SUMMARIES[self.kind]} on {'pictures' if self.image else 'points'}",
+            "kind": self.kind,
+            "image": self.image,
+            "trained": self.kind != "generator",
+            "license": self.license,
+            "year": datetime.date.today().year,
+        }
+
+
+def write(scaffold: Scaffold, parent: Path) -> Path:
+    """Write the distribution into a new folder of its name in `parent`, whole or not at all; returns the folder.
+
+    Raises:
+        OutputError: where the folder is there already, or cannot be written.
+        PluginError: for a name that an installed module or architecture has.
+    """
+    target = parent / scaffold.name
+    if target.exists() or target.is_symlink():
+        raise OutputError(f"{printable(target)} is there already; choose another name, or move it away")
+    _refuse_taken(scaffold)
+    files = scaffold.files()
+    with atomic_folder(target) as folder:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return target
+
+
+def _refuse_taken(scaffold: Scaffold) -> None:
+    """Raise PluginError where the plugin would hide a module, or its architecture be left out."""
+    if scaffold.module in sys.stdlib_module_names or _is_importable(scaffold.module):
+        raise PluginError(
+            f"{scaffold.module!r} is an installed module, which the plugin would hide; choose another name"
+        )
+    owner = manager().owner_of_name(scaffold.short)
+    if owner is not None and same_name(owner) != same_name(scaffold.name):
+        raise PluginError(f"the architecture {scaffold.short!r} belongs to {printable(owner, 80)}; choose another name")
+
+
+def _is_importable(module: str) -> bool:
+    """A folder without __init__.py in the working directory is importable too, but hides nothing."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
