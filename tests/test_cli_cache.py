@@ -12,10 +12,10 @@ import pytest
 import zoo_core as zoo
 from tests.hub import Hub
 from tests.hub_models import BUNDLED, REPO, blobs, fails, put, read, succeeds
-from zoo_core.hub.housekeeping import count_bytes
+from zoo_core.files.sizes import readable_size
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-SIZE = count_bytes(sum(len(content) for content in read(BUNDLED).values()))
+SIZE = readable_size(sum(len(content) for content in read(BUNDLED).values()))
 pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
 
 

@@ -28,8 +28,10 @@ and exits with 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 _UNSAFE = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233))
 _UNSAFE |= dict.fromkeys((*range(8203, 8208), *range(8234, 8239), *range(8294, 8298)))
@@ -43,6 +45,25 @@ def printable(text: object, limit: int = 300) -> str:
     """
     line = " ".join(str(text).split()).translate(_UNSAFE)
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+    """What to say of a name that is not among the known ones: close names, or all of them.
+
+    Args:
+        otherwise: said where no name is close, in place of the list.
+
+    Example:
+        >>> did_you_mean("fud", ["fid", "kid"])
+        'did you mean fid?'
+        >>> did_you_mean("zebra", ["fid", "kid"])
+        'there are fid, kid'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 2)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return otherwise if otherwise is not None else f"there are {', '.join(names) or 'none'}"
 
 
 class ZooError(Exception):
@@ -147,6 +168,11 @@ class SamplingError(ZooError, ValueError):
 
 class OutputError(ZooError):
     """A picture, an .npz or a folder cannot be written as asked."""
+
+    @classmethod
+    def unwritable(cls, path: Path | str, error: OSError) -> Self:
+        """The error for a path that the system does not let us write, with the system's reason."""
+        return cls(f"{printable(path)} cannot be written: {error.strerror or error}")
 
 
 class DeviceError(ZooError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import functools
 import importlib
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from zoo_core._version import __version__
-from zoo_core.errors import ZooError, printable
+from zoo_core.errors import ZooError, did_you_mean, printable
 
 # name -> (module, one line of help): so that `zoo --help` imports no command.
 COMMANDS = {
@@ -81,8 +80,7 @@ class ZooGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not ctx.resilient_parsing and args and self.get_command(ctx, args[0]) is None:
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 2)
-            hint = f"did you mean {' or '.join(close)}?" if close else "zoo --help lists them"
+            hint = did_you_mean(args[0], self.list_commands(ctx), otherwise="zoo --help lists them")
             ctx.fail(f"there is no command {printable(args[0], 80)!r}; {hint}")
         return super().resolve_command(ctx, args)
 

@@ -27,7 +27,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_(as_json: bool) -> None:
     """Show the models in the cache: address, size, branches and tags, names in the registry."""
-    from zoo_core.hub.housekeeping import cached_models, count_bytes
+    from zoo_core.files.sizes import readable_size
+    from zoo_core.hub.housekeeping import cached_models
 
     models = cached_models(_entries())
     if as_json:
@@ -36,7 +37,7 @@ def list_(as_json: bool) -> None:
     rows = [
         (
             f"hf://{model.repo}@{model.commit[:12]}",
-            count_bytes(model.size),
+            readable_size(model.size),
             ", ".join(model.references) or "-",
             ", ".join(model.names) or "-",
         )
@@ -116,8 +117,8 @@ def _facts(model: Cached) -> dict[str, object]:
 
 
 def _say_freed(freed: int, models: list[Cached]) -> None:
-    from zoo_core.hub.housekeeping import count_bytes
+    from zoo_core.files.sizes import readable_size
 
     for model in models:
         click.echo(printable(model.address))
-    click.echo(f"zoo: {count_bytes(freed)} freed", err=True)
+    click.echo(f"zoo: {readable_size(freed)} freed", err=True)

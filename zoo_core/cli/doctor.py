@@ -98,8 +98,8 @@ def _extras() -> dict[str, str]:
 
 
 def _folders() -> dict[str, str]:
+    from zoo_core.files.folders import configuration_folder
     from zoo_core.plugins.plugin_manager import DISABLE_VARIABLE
-    from zoo_core.registries.index import configuration_folder
     from zoo_core.registries.sources import REGISTRY_VARIABLE
 
     cache = (

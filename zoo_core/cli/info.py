@@ -88,8 +88,9 @@ def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:
 
 def _registry_of(entry: ModelEntry) -> str:
     """Which registry the name belongs to: the first that has it, in the order of `zoo registry list`."""
+    from zoo_core.files.folders import configuration_folder
     from zoo_core.plugins import manager
-    from zoo_core.registries.index import configuration_folder, core_index
+    from zoo_core.registries.index import core_index
     from zoo_core.registries.sources import sources
 
     plugins = [

@@ -40,8 +40,8 @@ def add(place: str) -> None:
 
     One on the Hub is a registry.yaml in a repository. It is copied now, and again by `zoo registry update`.
     """
+    from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import Registry, sources
-    from zoo_core.registries.index import configuration_folder
 
     folder = configuration_folder()
     place = _settled(place)
@@ -59,8 +59,8 @@ def add(place: str) -> None:
 @click.argument("place", metavar="FILE|hf://USER/REPO[@REVISION]")
 def remove(place: str) -> None:
     """Read a registry no longer that was added before."""
+    from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import sources
-    from zoo_core.registries.index import configuration_folder
 
     sources.remove(_settled(place), configuration_folder())
 
@@ -69,9 +69,10 @@ def remove(place: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_(as_json: bool) -> None:
     """Show the registries that are read, in their order: a name belongs to the first that has it."""
+    from zoo_core.files.folders import configuration_folder
     from zoo_core.plugins import manager
     from zoo_core.registries import sources
-    from zoo_core.registries.index import configuration_folder, core_index
+    from zoo_core.registries.index import core_index
 
     rows = [("the core's index", _count(len(core_index())), "zoo-core")]
     rows += [
@@ -92,8 +93,8 @@ def list_(as_json: bool) -> None:
 @command.command("update")
 def update() -> None:
     """Copy the registries on the Hub anew. Where that fails, the copy of the last time stays."""
+    from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import sources
-    from zoo_core.registries.index import configuration_folder
 
     on_hub = [source for source in sources.sources(configuration_folder()) if source.on_hub]
     if not on_hub:

@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import tempfile
 import time
 import warnings
 from collections import Counter
@@ -33,8 +31,8 @@ from zoo_core.data.fingerprint import Fingerprint
 from zoo_core.data.source_files import SourceFiles
 from zoo_core.errors import OutputError
 from zoo_core.files.atomic import atomic_file
+from zoo_core.files.folders import cache_folder
 
-CACHE_VARIABLE = "ZOO_CACHE"
 _PICTURES = "pictures"
 _HEADER_BYTES = 4096  # fixed, since what it says is known only after the pixels are written; also a page
 _ABANDONED = 24 * 3600  # seconds after which a file that nobody finished is nobody's any more
@@ -59,9 +57,9 @@ class Cached:
     changes: Counter[str]
 
 
-def cache_folder() -> Path:
+def decoded_folder() -> Path:
     """Where decoded pictures lie: `decoded` in ZOO_CACHE, else in this system's folder for what can be made again."""
-    return user_cache() / "decoded"
+    return cache_folder() / "decoded"
 
 
 def cache_file(files: SourceFiles, decoder: PictureDecoder) -> Path:
@@ -69,7 +67,7 @@ def cache_file(files: SourceFiles, decoder: PictureDecoder) -> Path:
     resizing decide the last bit of a pixel."""
     facts = (files.key, str(decoder.rows.split), len(decoder), decoder.image_column, decoder.channels, decoder.size)
     key = hashlib.sha256(repr((*facts, DECODER_VERSION, PIL.__version__)).encode()).hexdigest()
-    return cache_folder() / f"{key[:32]}.safetensors"
+    return decoded_folder() / f"{key[:32]}.safetensors"
 
 
 def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> Cached | None:
@@ -134,7 +132,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             if left.stat().st_mtime < time.time() - _ABANDONED:
                 left.unlink()
     except OSError as error:
-        raise OutputError(f"{path.parent} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(path.parent, error) from error
     with atomic_file(path) as file:
         file.seek(_HEADER_BYTES)
         yield file
@@ -157,20 +155,3 @@ def free_space(folder: Path) -> int:
     if there is None or not there.is_dir() or not os.access(there, os.W_OK):
         return 0
     return shutil.disk_usage(there).free
-
-
-def user_cache() -> Path:
-    """ZOO_CACHE, else this system's folder for what can be made again; each kind of thing has a folder in it."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        folder = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        folder = "~/Library/Caches"
-    else:
-        folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        return Path(folder).expanduser() / "zoo"
-    except RuntimeError:  # a user without a home, as in some containers
-        return Path(tempfile.gettempdir()) / "zoo"

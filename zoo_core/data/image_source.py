@@ -26,7 +26,9 @@ from zoo_core.data.fingerprint import Fingerprint
 from zoo_core.data.source_files import source_files
 from zoo_core.data.training_data import TrainingData, count_classes
 from zoo_core.errors import OutputError, printable
-from zoo_core.runtime.memory import available_memory, written_amount
+from zoo_core.files.folders import CACHE_VARIABLE
+from zoo_core.files.sizes import readable_size
+from zoo_core.runtime.memory import available_memory
 from zoo_core.runtime.processes import ALONE, Processes
 
 MEMORY_SHARE = 1 / 2  # of what is available may hold the pictures; the model and the system need some
@@ -69,9 +71,9 @@ class ImageSource:
         """What `decode` is about to take, and from where, in a line. Takes nothing."""
         decoder = self._decoder(channels, size)
         needed, free, folder = (
-            written_amount(decoder.total_bytes),
-            written_amount(available_memory()),
-            decodedcache.cache_folder(),
+            readable_size(decoder.total_bytes),
+            readable_size(available_memory()),
+            decodedcache.decoded_folder(),
         )
         columns = f"image column {self.image_column!r}" + (
             f", label column {self.label_column!r}" if self.label_column else ""
@@ -82,7 +84,7 @@ class ImageSource:
             "memory": f"{pictures} of memory; {free} are available",
             "disk": f"{too_much}: they are decoded once into {folder}, and read from there",
             "nowhere": f"{too_much} and for the disk of {folder}: they are decoded once to check them, and again for "
-            f"every batch; {decodedcache.CACHE_VARIABLE}=FOLDER names a disk with more room",
+            f"every batch; {CACHE_VARIABLE}=FOLDER names a disk with more room",
         }[self._place(decoder)]
 
     def decode(self, channels: int, size: int, *, processes: Processes = ALONE) -> TrainingData:
@@ -186,7 +188,7 @@ class ImageSource:
         if decoder.total_bytes <= available_memory() * MEMORY_SHARE:
             return "memory"
         file = self._cache_file(decoder, "disk")
-        room = decodedcache.free_space(decodedcache.cache_folder()) * DISK_SHARE
+        room = decodedcache.free_space(decodedcache.decoded_folder()) * DISK_SHARE
         return "disk" if file and (decodedcache.is_there(file) or decoder.total_bytes <= room) else "nowhere"
 
     def _cache_file(self, decoder: PictureDecoder, place: _Place) -> Path | None:

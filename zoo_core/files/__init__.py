@@ -2,9 +2,12 @@
 
 atomic       a file or a folder under a temporary name, then one rename
 digests      sha256 of a file
+folders      the user's folders for settings and for caches
+locks        locks between processes
 paths        names of files that must stay inside their folder
+sizes        bytes as people read them
 strict_json  JSON without repeated keys, NaN or bottomless nesting
 strict_yaml  YAML as plain text values, with the line of every error
 """
 
-__all__ = ["atomic", "digests", "paths", "strict_json", "strict_yaml"]
+__all__ = ["atomic", "digests", "folders", "locks", "paths", "sizes", "strict_json", "strict_yaml"]

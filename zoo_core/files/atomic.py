@@ -34,7 +34,7 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
         temporary.replace(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -72,7 +72,7 @@ def atomic_folder(target: Path, *, durable: bool = True, token: str | None = Non
         temporary.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(target, error) from error
     finally:
         if aside.exists() and not target.exists():
             aside.rename(target)

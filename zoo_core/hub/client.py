@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core._version import __version__
 from zoo_core.errors import HubError, ZooError
+from zoo_core.files import locks
 from zoo_core.hub.errors import (
     LOGIN,
     PASSING,
@@ -82,23 +83,12 @@ def require_token(subject: Subject) -> None:
 @contextlib.contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
     """Hold a lock between processes; a kill frees it. Says what is waited for."""
-    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = WeakFileLock(path, timeout=0.5)
+    with contextlib.ExitStack() as held:
         try:
-            lock.__enter__()
-        except TimeoutError:  # filelock's own is one
-            log.warning("waiting for another process: %s", waiting_for)
-            lock = WeakFileLock(path)
-            lock.__enter__()
-    except OSError as error:
-        raise disk_problem(error, path.parent) from error
-    try:
+            held.enter_context(locks.locked(path, waiting_for))
+        except OSError as error:
+            raise disk_problem(error, path.parent) from error
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 # asking
@@ -159,8 +149,9 @@ def _tame_client() -> None:
     """Give huggingface_hub's session, which waits for ever, a bound, and take the printing of messages from it."""
     from huggingface_hub import get_session
 
-    if any(isinstance(handler, _Speaker) for handler in log.handlers):
-        logging.getLogger("huggingface_hub").handlers = list(log.handlers)  # it adds one of its own when imported
+    ours = logging.getLogger("zoo_core").handlers
+    if any(isinstance(handler, _Speaker) for handler in ours):
+        logging.getLogger("huggingface_hub").handlers = list(ours)  # it adds one of its own when imported
     session = get_session()
     if session.timeout.read is None:
         session.timeout = PATIENCE
@@ -184,7 +175,7 @@ def _wait_after(error: BaseException, number: int) -> float | None:
 
 def speak(say: Callable[[str], Any]) -> None:
     """Let `say` have every message, also huggingface_hub's about its own waiting; for a process that is ours."""
-    for name in ("zoo_core.hub", "huggingface_hub"):
+    for name in ("zoo_core", "huggingface_hub"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [_Speaker(say)], False
         logger.setLevel(logging.WARNING)

@@ -219,12 +219,3 @@ def _problem_of(folder: Path, name: str, facts: FileFacts | None) -> str | None:
 
 def _dangles(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
-
-
-def count_bytes(size: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError

@@ -56,7 +56,7 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{copy.parent} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(copy.parent, error) from error
     write_bytes(copy, content)
     return models, str(info.sha)
 

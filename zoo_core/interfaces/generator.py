@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from zoo_core.errors import InterfaceError
 from zoo_core.interfaces.config import ModelConfig

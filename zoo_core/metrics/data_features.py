@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from zoo_core.data.cache import is_there, user_cache
+from zoo_core.data.cache import is_there
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, OutputError, printable
+from zoo_core.files.folders import cache_folder
 from zoo_core.metrics.extractors.opening import OpenExtractor
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
@@ -71,7 +72,7 @@ def data_statistics(
 def cache_file(facts: dict[str, str]) -> Path:
     """Where statistics of these facts lie: in `statistics`, beside the decoded pictures."""
     key = hashlib.sha256(json.dumps([FORMAT, KEPT, facts], sort_keys=True).encode()).hexdigest()
-    return user_cache() / "statistics" / f"{key[:32]}.safetensors"
+    return cache_folder() / "statistics" / f"{key[:32]}.safetensors"
 
 
 def _load(file: Path, tell: Callable[[str], object]) -> FeatureStatistics | None:

@@ -24,6 +24,7 @@ from zoo_core.metrics.kernel import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_di
 from zoo_core.metrics.likelihood import IMPORTANCE_SAMPLES, Binarization
 from zoo_core.metrics.manifold import NEIGHBOURS, ManifoldFigures, manifold_figures
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
+from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.sampling.batches import sample_batches
 from zoo_core.sampling.distributed import share
@@ -99,8 +100,7 @@ def evaluate(
     run = _Run(generator, n, seed, repeats, batch_size, join("cpu"), progress)
     figures: list[Figure] = []
     if set(wanted) & set(FEATURE_METRICS):
-        place = next(iter(generator.parameters()), torch.empty(0)).device
-        features = open_extractor(extractor, weights=extractor_weights, device=place)
+        features = open_extractor(extractor, weights=extractor_weights, device=device_and_dtype(generator)[0])
         reference = _reference(source, split, features, run, tell)
         if save_statistics is not None and run.processes.first:
             reference.save(save_statistics)

@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Encoder, Generator
 from zoo_core.losses import kl_divergence
+from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.streams import binarize, latents
 
 IMPORTANCE_SAMPLES = 50  # k
@@ -80,7 +81,7 @@ def upper_bound(
     unit = pictures.float() / 255
     if binarization != "none":
         unit = binarize(unit, _STATIC_SEED if binarization == "static" else seed, start)
-    device = next(generator.parameters()).device
+    device, _ = device_and_dtype(generator)
     given = (labels.to(device),) if labels is not None and generator.num_classes is not None else ()
     x = generator.from_unit(unit.to(device))
     k = importance_samples

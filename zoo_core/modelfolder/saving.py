@@ -107,7 +107,7 @@ def _replace_in(folder: Path, files: Mapping[str, bytes]) -> None:
             temporaries[name].replace(folder / name)
         sync_folder(folder)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(folder, error) from error
     finally:
         # Nothing was replaced (on Windows weights cannot be while a loaded model maps them): the old model stays.
         if old_config.exists() and all(temporary.exists() for temporary in temporaries.values()):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pluggy
 
-from zoo_core.errors import PluginError, UnknownArchitectureError, printable
+from zoo_core.errors import PluginError, UnknownArchitectureError, did_you_mean, printable
 from zoo_core.interfaces import Architecture, FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.names import same_name
@@ -262,8 +262,7 @@ class PluginManager:
             return UnknownArchitectureError(name, message, missing.distribution)
         if owner is None:
             known = [architecture.name for architecture, _ in self.architectures.values()]
-            close = difflib.get_close_matches(name, known, 3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known)) or 'none'}"
+            hint = did_you_mean(name, known)
             return UnknownArchitectureError(name, f"{shown} is not provided by any installed plugin; {hint}")
         for info in self.plugins:
             if same_name(info.distribution) == same_name(owner):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
-from zoo_core.errors import OutputError, RegistryError, printable
+from zoo_core.errors import OutputError, RegistryError
 from zoo_core.files.atomic import temporary_sibling, write_bytes
+from zoo_core.files.locks import locked_for_editing
 from zoo_core.registries import ModelEntry, Registry
 
 _NEW = "version: 1\nmodels:\n"
@@ -36,7 +35,7 @@ def check_writable(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"{printable(path)} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(path, error) from error
 
 
 def write_entry(path: Path, entry: ModelEntry) -> None:
@@ -48,7 +47,7 @@ def write_entry(path: Path, entry: ModelEntry) -> None:
         RegistryError: where the file is wrong before, or would be after; it stays as it was.
         OutputError: where it cannot be written.
     """
-    with _locked(path):
+    with locked_for_editing(path):
         text = path.read_text(encoding="utf-8") if path.exists() else _NEW
         if path.exists():
             Registry.from_file(path)
@@ -60,7 +59,7 @@ def write_entry(path: Path, entry: ModelEntry) -> None:
         except RegistryError as error:
             raise RegistryError(error.problem, file=path, field=error.field) from error
         except OSError as error:
-            raise OutputError(f"{printable(path)} cannot be written: {error.strerror or error}") from error
+            raise OutputError.unwritable(path, error) from error
         finally:
             trial.unlink(missing_ok=True)
         # A link, as teams keep their files under one, stays a link.
@@ -76,14 +75,6 @@ def as_fields(entry: ModelEntry) -> dict[str, Any]:
 def as_yaml(entry: ModelEntry) -> str:
     """An entry as text for a registry file."""
     return yaml.safe_dump({entry.name: as_fields(entry)}, sort_keys=False, allow_unicode=True, width=4096)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    from zoo_core.hub import cache, client
-
-    with client.locked(cache.lock_file(str(path.resolve())), f"it writes {printable(path)}"):
-        yield
 
 
 def _edited(text: str, entry: ModelEntry) -> str:

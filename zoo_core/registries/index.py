@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 from pathlib import Path
 
+from zoo_core.files.folders import configuration_folder
 from zoo_core.registries import sources
 from zoo_core.registries.registry import Registry
 
@@ -33,19 +32,3 @@ def user_files() -> list[Path]:
         RegistryError: where one lies on the Hub and was never fetched.
     """
     return sources.read_files(configuration_folder())
-
-
-def configuration_folder() -> Path:
-    """Where the user's own settings lie on this system."""
-    if sys.platform == "win32":
-        return _expanded(os.environ.get("APPDATA") or "~/AppData/Roaming") / "zoo"
-    if sys.platform == "darwin":
-        return _expanded("~/Library/Application Support/zoo")
-    return _expanded(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "zoo"
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # a user without a home, as in some containers: no such file lies there
-        return Path(path)

@@ -6,9 +6,9 @@ import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import msgspec
-from typing_extensions import Self
 
 from zoo_core.errors import UnknownModelError
 from zoo_core.files.paths import stays_inside

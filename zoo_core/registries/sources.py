@@ -124,7 +124,7 @@ def _write(configuration: Path, places: list[str]) -> None:
     try:
         configuration.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{configuration} cannot be written: {error.strerror or error}") from error
+        raise OutputError.unwritable(configuration, error) from error
     write_bytes(_list(configuration), "".join(f"{place}\n" for place in places).encode())
 
 

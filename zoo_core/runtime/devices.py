@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
+from torch import nn
 
 from zoo_core.errors import DeviceError
 
@@ -30,3 +33,20 @@ def resolve_device(name: str) -> torch.device:
     elif device.type not in ("cpu", "cuda", "mps", "meta"):
         raise DeviceError(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
+
+
+def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where a module's parameters are, and the type of most of their values: that of the layers that compute.
+
+    A module without parameters is where its buffers are, else on the CPU in float32.
+
+    Example:
+        >>> device_and_dtype(nn.Linear(2, 3))
+        (device(type='cpu'), torch.float32)
+    """
+    device, values = torch.device("cpu"), Counter[torch.dtype]()
+    for tensor in [*module.parameters()] or module.buffers():
+        device = tensor.device
+        if tensor.is_floating_point():
+            values[tensor.dtype] += tensor.numel()
+    return device, max(values, key=values.__getitem__, default=torch.float32)

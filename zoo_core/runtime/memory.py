@@ -1,4 +1,4 @@
-"""How much memory data may take on this machine, and how amounts are written."""
+"""How much memory is free on this machine, within a container's limit."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ def available_memory() -> int:
     free = int(found[1]) * 1024 if found else _built_in() // 2
     limit = _container_limit()
     return free if limit is None else min(free, limit)
-
-
-def written_amount(count: int) -> str:
-    """So many bytes, in MB or GB."""
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.{0 if count >= 1e7 else 1}f} MB"
 
 
 def _container_limit() -> int | None:

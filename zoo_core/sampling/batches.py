@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import SamplingError
+from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.sampling.classes import find_class, numbered
 from zoo_core.sampling.inference import prepared
 from zoo_core.streams import check_stream, check_truncation, check_whole, draw_labels, latents
@@ -77,7 +77,7 @@ def render(
 def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size: int) -> Iterator[Tensor]:
     with _in_eval_mode(generator):
         function = prepared(generator)
-    device, dtype = place(generator)
+    device, dtype = device_and_dtype(generator)
     for start in range(0, len(z), batch_size):
         part = z[start : start + batch_size]
         missing = -len(part) % BLOCK
@@ -122,7 +122,7 @@ def _batches(
 ) -> Iterator[Tensor]:
     with _in_eval_mode(generator):
         function = prepared(generator)
-    device, dtype = place(generator)
+    device, dtype = device_and_dtype(generator)
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
@@ -181,17 +181,6 @@ def _in_eval_mode(generator: Generator) -> Iterator[None]:
     finally:
         for module in in_training:
             module.training = True
-
-
-def place(generator: Generator) -> tuple[torch.device, torch.dtype]:
-    """Where the generator's parameters are, and the type of most of their values: that of the layers that compute."""
-    device, values = torch.device("cpu"), Counter[torch.dtype]()
-    tensors: list[Tensor] = [*generator.parameters()]
-    for tensor in tensors or generator.buffers():
-        device = tensor.device
-        if tensor.is_floating_point():
-            values[tensor.dtype] += tensor.numel()
-    return device, max(values, key=values.__getitem__, default=torch.float32)
 
 
 def _default_latents() -> object:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from zoo_core.errors import SamplingError
 from zoo_core.interfaces import Encoder, Generator
-from zoo_core.sampling.batches import check_labels, default_batch_size, place, render
+from zoo_core.runtime.devices import device_and_dtype
+from zoo_core.sampling.batches import check_labels, default_batch_size, render
 from zoo_core.streams import draw_labels, latents
 
 
@@ -126,7 +127,7 @@ def reconstruct(generator: Generator, samples: Tensor, label: int | str | None =
     if not isinstance(generator, Encoder):
         raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")
     labels = check_labels(generator, label, len(samples), required=True)
-    device, dtype = place(generator)
+    device, dtype = device_and_dtype(generator)
     parts = []
     for start in range(0, len(samples), batch := default_batch_size(generator)):
         x = generator.from_unit(samples[start : start + batch]).to(device, dtype)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zoo_core.data.decoding import Decoded, PictureDecoder, available_workers, decode
 from zoo_core.data.training_data import TrainingData
-from zoo_core.runtime.memory import written_amount
+from zoo_core.files.sizes import readable_size
 
 Order = Callable[[int], Tensor]  # number of a batch -> its samples' indices: (n,) int64, on the CPU
 DEVICE_SHARE = 1 / 4  # of a GPU's free memory may hold the data; the rest is the model's
@@ -82,7 +82,7 @@ class MemoryGatherer(Gatherer):
     """From the machine's memory, through pinned memory to a GPU, which need not wait for it."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
-        self.note = f"batches are gathered from the {written_amount(rows.nbytes)} of samples in memory"
+        self.note = f"batches are gathered from the {readable_size(rows.nbytes)} of samples in memory"
         self._rows, self._order, self._device = rows, order, device
 
     def gather(self, number: int) -> Tensor:
@@ -100,7 +100,7 @@ class DiskGatherer(MemoryGatherer):
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
         super().__init__(rows, order, device)
-        self.note = f"batches are read from the {written_amount(rows.nbytes)} of samples on disk, {BATCHES_AHEAD} ahead"
+        self.note = f"batches are read from the {readable_size(rows.nbytes)} of samples on disk, {BATCHES_AHEAD} ahead"
         self._threads = ThreadPoolExecutor(READING_THREADS)
         self._coming: dict[int, Future[Tensor]] = {}
 
@@ -117,7 +117,7 @@ class DeviceGatherer(Gatherer):
     """From the device's own memory, into which all samples are copied once."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
-        self.note = f"all samples are held on {device}: {written_amount(rows.nbytes)} of its memory"
+        self.note = f"all samples are held on {device}: {readable_size(rows.nbytes)} of its memory"
         self._rows, self._order, self._device = rows, order, device
 
     def gather(self, number: int) -> Tensor:

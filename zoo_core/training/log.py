@@ -7,14 +7,13 @@ import math
 import sys
 import time
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import msgspec
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from typing_extensions import Self
 
 from zoo_core.errors import MissingExtraError, SettingsError, TrainingError
 from zoo_core.interfaces import Trainer

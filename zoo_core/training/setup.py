@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import msgspec
 
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import SettingsError, TrainingError, printable
+from zoo_core.errors import SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces import Generator, ModelConfig, Settings, Trainer
 from zoo_core.plugins import manager
@@ -138,9 +137,7 @@ def _parse(owner: type[ModelConfig], name: str, value: str, key: str) -> Any:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 2)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
-    return f"there is no such field; {hint}"
+    return f"there is no such field; {did_you_mean(name, known)}"
 
 
 def _make(owner: type[_Config], values: dict[str, Any], prefix: str) -> _Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import MetricError, printable
+from zoo_core.errors import MetricError, did_you_mean, printable
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.import_strings import import_object
@@ -30,8 +29,7 @@ def find_extractor(name: str) -> FeatureExtractor:
     known = extractors()
     found = known.get(same_name(name))
     if found is None:
-        close = difflib.get_close_matches(same_name(name), known, 2)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known))}"
+        hint = did_you_mean(same_name(name), known)
         raise MetricError(f"there is no feature extractor {printable(name, 80)!r}; {hint}")
     return found
 
