@@ -48,7 +48,9 @@ def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Co
 def _rows(command: click.Command, name: str) -> list[str]:
     context = click.Context(command, info_name=name, show_default=True)
     options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
-    return [f"| {_names(option, context)} | {' | '.join(_meaning_and_default(option, context))} |" for option in options]
+    return [
+        f"| {_names(option, context)} | {' | '.join(_meaning_and_default(option, context))} |" for option in options
+    ]
 
 
 def _names(option: click.Option, context: click.Context) -> str:

@@ -1,4 +1,4 @@
-"""How the reference reads msgspec structs: a constructor takes the annotated fields by name. mkdocs.yml names it."""
+"""A griffe extension that shows msgspec structs with their constructors in the reference (mkdocs.yml names it)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WITH_FIELDS = {"Settings"}
 
 
 class StructSignatures(griffe.Extension):
-    """Gives a struct the `__init__` that msgspec makes when the class is made, where its fields are then explained."""
+    """Adds the `__init__` that msgspec generates for a struct, so that its fields are documented as parameters."""
 
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         bases = {str(base).rpartition(".")[2] for base in cls.bases}
