@@ -323,7 +323,9 @@ def test_what_a_plugins_command_raises_is_one_line_and_with_debug_a_traceback(zo
     environment = site.environment()
     result = zoo("break", env=environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "zoo: RuntimeError: the plugin's own fault in two lines (use zoo --debug COMMAND to see where)" in result.stderr
+    assert (
+        "zoo: RuntimeError: the plugin's own fault in two lines (use zoo --debug COMMAND to see where)" in result.stderr
+    )
     assert "Traceback" not in result.stderr
     assert "Traceback" in zoo("--debug", "break", env=environment).stderr
 

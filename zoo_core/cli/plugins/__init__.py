@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+__all__ = ["COMMANDS", "command"]
+
 # name -> (module, one line of help)
 COMMANDS = {
     "list": ("listing", "List the installed plugins and their problems."),
