@@ -77,9 +77,20 @@ def test_the_option_tables_are_those_of_the_commands():
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
-def test_every_module_that_a_page_names_exists(page):
-    named = set(re.findall(r"zoo_core/[\w/]+\.py", (ROOT / page).read_text(encoding="utf-8")))
-    assert sorted(path for path in named if not (ROOT / path).is_file()) == []
+def test_every_file_and_folder_of_the_core_that_a_page_names_exists(page):
+    named = set(re.findall(r"zoo_core/[\w/]*(?:\.py)?", (ROOT / page).read_text(encoding="utf-8")))
+    assert named
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_every_function_of_the_tables_of_the_architecture_is_in_its_file():
+    rows = re.findall(
+        r"^\| `([\w/]+\.py)` \| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert rows
+    for file, name in rows:
+        definition = rf"^\s*(def|class) {name}\b|^{name}\b.* = "
+        assert re.search(definition, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}: {name}"
 
 
 @pytest.fixture

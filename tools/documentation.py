@@ -43,7 +43,7 @@ MAIN = """The names that programs and plugins import: `import zoo_core as zoo`. 
 REFERENCE = {
     "losses": "GAN and VAE losses. [Theory](../theory.md) shows each next to its formula.",
     "conditioning": "Functions that feed labels to networks.",
-    "latentspace": "Walks through a latent space: what `zoo interpolate`, `traverse` and `reconstruct` draw.",
+    "sampling.latent_space": "Walks through a latent space: what `zoo interpolate`, `traverse` and `reconstruct` draw.",
     "metrics": "Measures of how good a model is. [Quality](../quality.md) explains what the figures mean.",
     "testing": "The tests that a plugin inherits for its architectures. "
     "[Writing a plugin](../plugins.md#the-contracts-tests) lists them.",
@@ -70,7 +70,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def reference_pages() -> dict[str, str]:
     """The Markdown of every reference page, by name."""
-    pages = {name: _python_page(f"zoo_core.{name}", text) for name, text in REFERENCE.items()}
+    pages = {name.rpartition(".")[2]: _python_page(f"zoo_core.{name}", text) for name, text in REFERENCE.items()}
     elsewhere = {path for name in REFERENCE for path in public_names(f"zoo_core.{name}")}
     return pages | {"zoo_core": _python_page("zoo_core", MAIN, elsewhere), "command": COMMAND}
 
