@@ -1,4 +1,4 @@
-"""ModelConfig is validated however it is made; Architecture checks its names and resolves its classes."""
+"""ModelConfig and Settings are validated however they are made; Architecture checks names and resolves classes."""
 
 import pickle
 from typing import Annotated, Literal
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from zoo_core import Architecture, ModelConfig
+from zoo_core import Architecture, ModelConfig, Settings
 from zoo_core.errors import PluginError
 from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.schedules import SCHEDULES
 
 
 class Inner(ModelConfig, frozen=True):
@@ -119,6 +120,59 @@ def test_a_configuration_survives_json_and_pickle(config):
 
 def test_defaults_are_written_to_json_too():
     assert set(msgspec.json.decode(msgspec.json.encode(Config()))) == set(Config.__struct_fields__)
+
+
+class Doubled:
+    def __post_init__(self) -> None:
+        if self.steps % 2:
+            raise ValueError("steps must be even")
+
+
+class OwnSettings(Doubled, Settings, frozen=True):
+    patience: Annotated[int, Meta(ge=1)] = 3
+
+
+def test_settings_describe_a_run_and_are_no_model_configuration():
+    assert not isinstance(Settings(), ModelConfig)
+    assert not issubclass(OwnSettings, ModelConfig)
+
+
+def test_settings_of_a_plugin_are_held_to_their_bounds_and_to_a_mixins_conditions():
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.patience"):
+        OwnSettings(patience=0)
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.patience"):
+        msgspec.structs.replace(OwnSettings(), patience=0)
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.steps"):
+        OwnSettings(steps=-1)
+    with pytest.raises(ValueError, match="steps must be even"):
+        OwnSettings(steps=3)
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.json.decode(b'{"patiense": 1}', type=OwnSettings)
+    with pytest.raises(TypeError):
+        OwnSettings(4)
+    with pytest.raises(AttributeError):
+        OwnSettings().patience = 4
+
+
+def test_settings_survive_json_and_pickle_with_every_field():
+    settings = OwnSettings(steps=4, patience=5, betas=(0.5, 0.9), schedule="cosine")
+    encoded = msgspec.json.encode(settings)
+    assert msgspec.json.decode(encoded, type=OwnSettings) == pickle.loads(pickle.dumps(settings)) == settings
+    assert set(msgspec.json.decode(encoded)) == {*Settings.__struct_fields__, "patience"}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_of_the_table_can_be_set_and_starts_at_the_full_rate(schedule):
+    settings = Settings(schedule=schedule, steps=100, warmup_steps=10)
+    factors = [settings.learning_rate_factor(step) for step in range(100)]
+    assert factors[:11] == [*((step + 1) / 10 for step in range(10)), 1.0]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+def test_a_schedule_that_is_not_in_the_table_is_refused():
+    with pytest.raises(msgspec.ValidationError, match=r"'exponential' - at `\$.schedule`"):
+        Settings(schedule="exponential")
 
 
 def make(**changes):
