@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import re
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from zoo_core.errors import PluginError
 
@@ -39,8 +41,34 @@ def import_object(target: str, owner: str) -> Any:
     """
     module, _, attribute = target.partition(":")
     try:
-        # Output of a module that is being imported must not mix with the results of a command on stdout.
-        with contextlib.redirect_stdout(sys.stderr):
+        with plugin_output_on_stderr():
             return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a plugin's module can fail in any way; the message names the plugin
         raise PluginError(f"{owner} {target!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+_output_lock = threading.Lock()
+_blocks_inside = 0
+_stdout: TextIO = sys.stdout
+
+
+@contextmanager
+def plugin_output_on_stderr() -> Iterator[None]:
+    """Send what a plugin prints in the block to stderr: stdout holds the results of a command.
+
+    Blocks may overlap in several threads, which contextlib.redirect_stdout does not survive: the last thread to leave
+    would restore the redirected stream, for good. No lock is held during the block, since it may wait for an import
+    in another thread.
+    """
+    global _blocks_inside, _stdout
+    with _output_lock:
+        if _blocks_inside == 0:
+            _stdout, sys.stdout = sys.stdout, sys.stderr
+        _blocks_inside += 1
+    try:
+        yield
+    finally:
+        with _output_lock:
+            _blocks_inside -= 1
+            if _blocks_inside == 0:
+                sys.stdout = _stdout

@@ -14,11 +14,11 @@ from zoo_core.errors import printable
 @click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
 def command(verbose: bool, as_json: bool) -> None:
     """List every installed plugin: entry point, package, origin, state, what it provides, and why it is left out."""
+    from zoo_core.cli import plugin_commands
     from zoo_core.plugins import manager
     from zoo_core.plugins.distributions import origin_of
 
-    found = manager()
-    facts = plugin_facts(found)
+    facts = plugin_facts(manager())
     if as_json:
         echo_json(facts)
         return
@@ -36,7 +36,7 @@ def command(verbose: bool, as_json: bool) -> None:
         package = f"{one['distribution']} {one['version']}"
         rows.append((one["entry_point"], package, origin_of(one["distribution"]), one["status"], remark.lstrip("; ")))
     echo_columns(rows)
-    for problem in found.command_problems:
+    for problem in plugin_commands().problems:
         click.echo(printable(problem, 1000))
     if verbose:
         for one in facts:
