@@ -170,9 +170,18 @@ class OutputError(ZooError):
     """A picture, an .npz or a folder cannot be written as asked."""
 
     @classmethod
-    def unwritable(cls, path: Path | str, error: OSError) -> Self:
-        """The error for a path that the system does not let us write, with the system's reason."""
-        return cls(f"{printable(path)} cannot be written: {error.strerror or error}")
+    def unwritable(cls, path: Path | str, error: OSError, *, hint: str = "") -> Self:
+        """Return the error for a path that the system does not let us write.
+
+        Args:
+            error: the system's reason.
+            hint: what to do, appended to the message.
+
+        Example:
+            >>> print(OutputError.unwritable("a.png", PermissionError(13, "Permission denied")))
+            a.png cannot be written: Permission denied
+        """
+        return cls(f"{printable(path)} cannot be written: {error.strerror or error}{hint}")
 
 
 class DeviceError(ZooError):

@@ -62,8 +62,7 @@ def write_entry(path: Path, entry: ModelEntry) -> None:
             raise OutputError.unwritable(path, error) from error
         finally:
             trial.unlink(missing_ok=True)
-        # A link, as teams keep their files under one, stays a link.
-        write_bytes(path.resolve(), new)
+        write_bytes(path, new, follow_link=True)  # teams keep their registries under a link
 
 
 def as_fields(entry: ModelEntry) -> dict[str, Any]:
