@@ -150,7 +150,7 @@ class _Builder:
             raise self._refusal("a key must be a plain word", line)
         self._keys[-1] = event.value
         if event.value in self._open[-1]:
-            raise self._refusal(f"the key {printable(event.value, 80)!r} stands here twice", line)
+            raise self._refusal(f"the key {printable(event.value, 80)!r} is repeated", line)
         self.lines[self._path()] = line
 
     def _take_value(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:

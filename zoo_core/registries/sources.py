@@ -104,7 +104,7 @@ def read_files(configuration: Path) -> list[Path]:
     known = sources(configuration)
     for source in known:
         if source.on_hub and not source.file.is_file():
-            raise RegistryError(f"{printable(source.place)} was not fetched yet: zoo registry update")
+            raise RegistryError(f"{printable(source.place)} has not been fetched yet: zoo registry update")
     return [source.file for source in known]
 
 
