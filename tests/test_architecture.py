@@ -1,6 +1,8 @@
 """ModelConfig and Settings are validated however they are made; Architecture checks names and resolves classes."""
 
 import pickle
+import sys
+import threading
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +13,7 @@ from msgspec import Meta
 
 from zoo_core import Architecture, ModelConfig, Settings
 from zoo_core.errors import PluginError
+from zoo_core.interfaces.import_strings import plugin_output_on_stderr
 from zoo_core.interfaces.names import same_name
 from zoo_core.interfaces.schedules import SCHEDULES
 
@@ -211,6 +214,29 @@ def test_a_class_of_another_kind_is_refused():
 def test_an_architecture_may_have_no_discriminator_and_no_trainer():
     assert make().discriminator_class() is None
     assert make().trainer_class() is None
+
+
+def test_output_of_plugins_in_two_threads_that_overlap_leaves_stdout_as_it_was(capsys):
+    """A first thread that leaves before a second must not make the second restore what the first had redirected."""
+    inside, may_leave = threading.Event(), threading.Event()
+
+    def plugin():
+        with plugin_output_on_stderr():
+            inside.set()
+            may_leave.wait(60)
+            print("from the thread")
+
+    stdout = sys.stdout
+    thread = threading.Thread(target=plugin)
+    with plugin_output_on_stderr():
+        thread.start()
+        inside.wait(60)
+    print("still redirected while the thread is inside")
+    may_leave.set()
+    thread.join()
+    assert sys.stdout is stdout
+    print("back")
+    assert capsys.readouterr().out == "back\n"
 
 
 def test_what_a_module_prints_at_import_does_not_reach_stdout(tmp_path, monkeypatch, capsys):

@@ -253,6 +253,24 @@ def test_of_two_plugins_with_one_name_neither_is_used_until_one_is_disabled(site
     assert discover(site, disabled=["zoo-two"]).owner("flow-model").distribution == "zoo-one"
 
 
+def test_of_three_plugins_with_one_name_none_is_used(site):
+    for distribution in ("zoo-one", "zoo-two", "zoo-three"):
+        site.add(distribution, registers("flow"))
+    manager = discover(site)
+    assert manager.architectures == {}
+    assert {info.problem for info in manager.plugins} == {
+        "the architecture 'flow' is registered by one of zoo-one and three of zoo-three and two of zoo-two: "
+        "all are ignored; disable one with ZOO_DISABLE_PLUGINS"
+    }
+
+
+def test_an_architecture_may_be_of_a_class_of_the_plugins_own(site):
+    own = ARCHITECTURE.format(name="flow").replace("Architecture", "Own")
+    hook = f"@hookimpl\ndef zoo_architectures():\n    return [{own}]\n"
+    site.add("zoo-one", f"{IMPORTS}class Own(Architecture):\n    pass\n{hook}")
+    assert discover(site).architecture("flow").name == "flow"
+
+
 def test_names_compare_without_regard_to_hyphen_and_underscore(site):
     site.add("zoo-one", registers("flow_model"))
     assert discover(site).architecture("flow-model").name == "flow_model"

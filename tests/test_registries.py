@@ -693,6 +693,20 @@ def test_a_registry_that_is_edited_keeps_its_mode_its_link_and_its_comments(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["registry.yaml", "team.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"version: 1\nmodels: {}\n# \xe9\n", "is not UTF-8"),
+        (b"version: 1\nmodels: &a {}\n", "anchors are not allowed"),
+    ],
+)
+def test_a_registry_that_is_not_strict_yaml_is_not_edited(tmp_path, content, problem):
+    (tmp_path / "registry.yaml").write_bytes(content)
+    with pytest.raises(RegistryError, match=problem):
+        write_entry(tmp_path / "registry.yaml", ModelEntry(name="a", architecture="x"))
+    assert (tmp_path / "registry.yaml").read_bytes() == content
+
+
 def test_an_entry_that_makes_a_registry_invalid_changes_nothing(tmp_path):
     file = registry_file(tmp_path, "registry", a={"architecture": "x", "aliases": ["b"]})
     before = file.read_bytes()

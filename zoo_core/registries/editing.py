@@ -66,12 +66,13 @@ def write_entry(path: Path, entry: ModelEntry) -> None:
         <BLANKLINE>
     """
     with locked_for_editing(path):
-        text = path.read_text(encoding="utf-8") if path.exists() else _NEW
+        text = _NEW
         if path.exists():
-            Registry.from_file(path)
-        new = _edited(text, entry).encode()
-        _check(new, path)
-        write_bytes(path, new, follow_link=True)  # teams keep their registries under a link
+            Registry.from_file(path)  # strictly, before it is read in a way that keeps comments
+            text = path.read_text(encoding="utf-8")
+        edited = _edited(text, entry).encode()
+        _check(edited, path)
+        write_bytes(path, edited, follow_link=True)  # teams keep their registries under a link
 
 
 def as_fields(entry: ModelEntry) -> dict[str, Any]:
@@ -144,8 +145,8 @@ def _replace(mapping: Any, key: str, value: Any) -> None:
     """Set a value in a mapping of the file, changing nothing that is equal already."""
     present = mapping.get(key)
     if isinstance(value, dict) and isinstance(present, dict):
-        for gone in [name for name in present if name not in value]:
-            del present[gone]
+        for absent in [name for name in present if name not in value]:
+            del present[absent]
         for name, item in value.items():
             _replace(present, name, item)
     elif isinstance(value, list) and isinstance(present, list):
