@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from zoo_core import Architecture, ModelConfig, Settings
 from zoo_core.errors import PluginError
-from zoo_core.interfaces.import_strings import plugin_output_on_stderr
 from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.interfaces.schedules import SCHEDULES
 
 

@@ -10,6 +10,7 @@ trainer         Trainer, and Batch, the input of a training step
 extractor       FeatureExtractor, a network in whose features samples are measured
 names           how the names of architectures, extractors and plugins are written and compared
 import_strings  package.module:Name
+plugin_output   what plugins print, kept off stdout
 """
 
 from __future__ import annotations

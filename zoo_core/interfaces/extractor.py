@@ -93,7 +93,7 @@ CORE_EXTRACTORS = (
     FeatureExtractor(
         name="random-vgg",
         version=1,
-        summary="A VGG of fixed random weights, for pictures of any kind; needs no file",
+        summary="A VGG with fixed random weights, for pictures of any kind; needs no weights file",
         network="zoo_core.metrics.extractors.random_vgg:load",
         dimensions=64,
         channels=(1, 3),
@@ -103,7 +103,7 @@ CORE_EXTRACTORS = (
     FeatureExtractor(
         name="inception-v3",
         version=1,
-        summary="The Inception of FID, with the weights of 2015-12-05, from a file of yours",
+        summary="The Inception network of FID, with the weights of 2015-12-05; needs a weights file",
         network="zoo_core.metrics.extractors.inception:load",
         dimensions=2048,
         channels=(1, 3),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from zoo_core.errors import PluginError, printable
-from zoo_core.interfaces.import_strings import plugin_output_on_stderr
+from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.plugins.loading import DISABLE_VARIABLE, PluginInfo, one_line
 
 if TYPE_CHECKING:

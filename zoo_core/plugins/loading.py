@@ -19,8 +19,8 @@ import pluggy
 
 from zoo_core.errors import PluginError, printable
 from zoo_core.interfaces import Architecture, FeatureExtractor
-from zoo_core.interfaces.import_strings import plugin_output_on_stderr
 from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.plugins import hookspecs
 
 DISABLE_VARIABLE = "ZOO_DISABLE_PLUGINS"
