@@ -204,6 +204,20 @@ def test_a_class_that_cannot_be_imported_is_named():
         make(config="no_such_module:C").config_class()
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("raise RuntimeError(chr(27) + '[2J' + chr(10) + 'no luck')", r"RuntimeError: \[2J no luck"),
+    ],
+)
+def test_a_module_that_exits_or_fails_at_length_is_one_line(tmp_path, monkeypatch, source, reason):
+    (tmp_path / "failing.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginError, match=rf"config 'failing:C' cannot be imported: {reason}$"):
+        make(config="failing:C").config_class()
+
+
 def test_a_class_of_another_kind_is_refused():
     with pytest.raises(PluginError, match="not a subclass of ModelConfig"):
         make(config="collections:OrderedDict").config_class()

@@ -747,10 +747,19 @@ def test_a_checkout_reads_its_own_index_first(tmp_path):
     assert source_of_the_index(tmp_path) == tmp_path / "registry.yaml"
 
 
-def test_a_project_into_which_the_core_is_installed_does_not_replace_the_index(tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[project]\nname = "something"\n',
+        '[project]\nname = "something"\n[[package]]\nname = "zoo-core"\n',
+        'project = "zoo-core"',
+        "[project",
+    ],
+)
+def test_a_project_into_which_the_core_is_installed_does_not_replace_the_index(tmp_path, text):
     package = copy_of_the_core(tmp_path)
     (tmp_path / "registry.yaml").write_text("something: else")
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "something"\n')
+    (tmp_path / "pyproject.toml").write_text(text)
     assert source_of_the_index(tmp_path) == package / "registry.yaml"
 
 

@@ -6,7 +6,7 @@ import importlib
 import re
 from typing import Any
 
-from zoo_core.errors import PluginError
+from zoo_core.errors import PluginError, printable
 from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 
 _IMPORT_STRING = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -40,5 +40,6 @@ def import_object(target: str, owner: str) -> Any:
     try:
         with plugin_output_on_stderr():
             return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a plugin's module can fail in any way; the message names the plugin
-        raise PluginError(f"{owner} {target!r} cannot be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a plugin's module can fail in any way, and even call sys.exit
+        reason = printable(f"{type(error).__name__}: {error}")
+        raise PluginError(f"{owner} {target!r} cannot be imported: {reason}") from error

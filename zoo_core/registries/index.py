@@ -26,8 +26,14 @@ def core_index() -> Registry:
 
 def _is_checkout(folder: Path) -> bool:
     """Return whether this is zoo-core's source, and not a project into which zoo-core was installed."""
-    project = folder / "pyproject.toml"
-    return project.is_file() and 'name = "zoo-core"' in project.read_text(encoding="utf-8", errors="replace")
+    import tomllib  # an installed core does not need it
+
+    try:
+        with (folder / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file).get("project")
+    except (OSError, ValueError):  # no file, or not TOML
+        return False
+    return isinstance(project, dict) and project.get("name") == "zoo-core"
 
 
 def user_files() -> list[Path]:
