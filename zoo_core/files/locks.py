@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from typing import TYPE_CHECKING
 
 from zoo_core.errors import OutputError, printable
 from zoo_core.files.folders import CACHE_VARIABLE, cache_folder
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _SILENT_SECONDS = 0.5  # a longer wait is worth a message
 _log = logging.getLogger("zoo_core")
@@ -35,6 +37,8 @@ def locked(lock_file: Path, purpose: str) -> Iterator[None]:
         >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder) / "lock", "it counts"):
         ...     pass  # one process at a time
     """
+    from filelock import FileLock  # when a lock is taken: every look-up of a model imports this module
+
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = _acquired(FileLock(lock_file), purpose)
     try:
@@ -69,6 +73,8 @@ def locked_for_editing(file: Path) -> Iterator[None]:
 
 
 def _acquired(lock: BaseFileLock, purpose: str) -> BaseFileLock:
+    from filelock import SoftFileLock, Timeout
+
     try:
         lock.acquire(timeout=_SILENT_SECONDS)
     except Timeout:
