@@ -114,7 +114,7 @@ def test_help_imports_no_command(tmp_path):
         "print([name for name in sys.modules if name.startswith('zoo_core.cli.')], file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert result.stderr == "['zoo_core.cli.messages']\n"
+    assert result.stderr == "['zoo_core.cli.group', 'zoo_core.cli.messages']\n"
 
 
 # zoo list, zoo info, zoo pull
@@ -139,7 +139,7 @@ def test_list_takes_a_glob_and_fields(run):
 def test_a_list_of_nothing_is_no_failure_and_says_so_on_stderr(run):
     result = run("list", "zzz*")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "no model fits" in result.stderr
+    assert "no model matches" in result.stderr
     assert json.loads(run("list", "zzz*", "--json").stdout) == []
 
 
@@ -323,7 +323,9 @@ def test_what_a_plugins_command_raises_is_one_line_and_with_debug_a_traceback(zo
     environment = site.environment()
     result = zoo("break", env=environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "zoo: RuntimeError: the plugin's own fault in two lines (zoo --debug COMMAND shows where)" in result.stderr
+    assert (
+        "zoo: RuntimeError: the plugin's own fault in two lines (use zoo --debug COMMAND to see where)" in result.stderr
+    )
     assert "Traceback" not in result.stderr
     assert "Traceback" in zoo("--debug", "break", env=environment).stderr
 
@@ -405,7 +407,7 @@ def test_without_plugins_the_command_still_works(zoo):
 def test_doctor_finds_nothing_wrong_here(zoo):
     result = zoo("doctor")
     assert result.returncode == 0, result.stdout
-    assert result.stdout.endswith("nothing is wrong\n")
+    assert result.stdout.endswith("no problems\n")
     assert "\n  dcgan-mnist              verified\n" in result.stdout
 
 

@@ -37,7 +37,7 @@ def foreign(hub: Hub, without_xet) -> Path:
 def test_an_empty_cache_is_said(hub: Hub, command):
     done = command("cache", "list")
     assert succeeds(done) == []
-    assert "no model of this zoo is in the cache" in done.stderr
+    assert "the cache holds no model of zoo-core" in done.stderr
     assert succeeds(command("cache", "verify")) == []
     succeeds(command("cache", "prune"))
 
@@ -111,7 +111,7 @@ def test_verify_reads_every_byte_again_whatever_the_times_say(pulled, command, m
     assert done.exit_code == 1
     assert done.stdout.endswith(": 1 damaged\n")
     assert "sha256 is" in done.stderr
-    assert "1 of 1 models were damaged; zoo pull fetches what is missing" in done.stderr
+    assert "1 of 1 models were damaged; use zoo pull to download what is missing" in done.stderr
     assert not blob.exists()
     succeeds(command("pull", "digits"))
     succeeds(command("cache", "verify", "digits"))

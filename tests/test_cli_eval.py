@@ -60,7 +60,7 @@ def test_statistics_are_shared_as_a_file(model):
     ("arguments", "reason"),
     [
         (["--metric", "fit"], "there is no metric 'fit'"),
-        (["--metric", "neighbours"], "-o neighbours.png says where"),
+        (["--metric", "neighbours"], "use -o neighbours.png to say where"),
         (["-o", "a.png"], "--metric fid,kid,prdc,neighbours"),
         (["--metric", "neighbours", "-o", "a.npz"], "use a name in .png"),
         (["--metric", "elbo"], "does not encode"),

@@ -173,7 +173,7 @@ def test_a_model_that_fails_is_one_line_and_leaves_no_file(zoo, site, tmp_path):
     before = set(tmp_path.iterdir())
     result = zoo("sample", "./ring", "-o", "a.npz", env=environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "zoo: RuntimeError: the model's own fault (zoo --debug COMMAND shows where)\n"
+    assert result.stderr == "zoo: RuntimeError: the model's own fault (use zoo --debug COMMAND to see where)\n"
     assert set(tmp_path.iterdir()) == before
 
 

@@ -147,7 +147,7 @@ def test_what_is_no_part_of_a_model_is_left_out_and_named(hub: Hub, folder, comm
     told = command("push", folder, REPO)
     succeeds(told)
     assert set(files_of(hub)) == NAMES
-    assert "left out: .env, checkpoints, modeling.py" in told.stderr
+    assert "left out, because they are not part of a model: .env, checkpoints, modeling.py" in told.stderr
 
 
 def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(hub: Hub, folder, command):

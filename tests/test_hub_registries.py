@@ -174,7 +174,7 @@ def test_search_asks_for_no_more_pages_than_it_needs(hub: Hub, models, command):
 
 
 def test_search_says_when_there_is_nothing(hub: Hub, command):
-    assert "the Hub has no such model" in command("search", "nothing").stderr
+    assert "no model on the Hub matches" in command("search", "nothing").stderr
     hub.fail(status(503), path="/api/models")
     succeeds(command("search", "nothing"))
 

@@ -105,7 +105,7 @@ def test_a_plugin_of_an_index_is_told_from_one_of_a_folder(environment, ring):
     assert environment.plugins()["zoo-ring"]["origin"] == "index"
     again = environment.zoo("plugins", "install", "zoo-ring", PIP_FIND_LINKS=str(wheel.parent))
     assert (again.returncode, again.stdout) == (0, "")
-    assert again.stderr == "zoo: zoo-ring was installed already; nothing changed\n"
+    assert again.stderr == "zoo: zoo-ring is already installed; nothing changed\n"
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_plugin_that_is_left_out_and_a_package_that_is_none_are_said(environme
     (ring / "pyproject.toml").write_text(text.partition("[project.entry-points")[0])
     result = environment.zoo("plugins", "install", "./zoo-ring")
     assert (result.returncode, result.stdout) == (1, "also zoo-ring 1.0\n")
-    assert "is installed, but it brings no plugin" in result.stderr
+    assert "is installed, but provides no plugin" in result.stderr
 
 
 @pytest.mark.slow

@@ -28,25 +28,27 @@ def train(data: TrainingData) -> DigitNetwork:
     """AdamW under a one-cycle schedule, on the digits as they are: what is moved or bent is to show in the features."""
     torch.set_num_threads(1)  # several would add up in another order on another machine
     torch.manual_seed(SEED)
-    network = DigitNetwork().to(memory_format=torch.channels_last)
+    network = DigitNetwork()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     steps = len(data) // BATCH_SIZE * EPOCHS
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     for epoch in range(EPOCHS):
-        for chosen in torch.randperm(len(data)).split(BATCH_SIZE)[: len(data) // BATCH_SIZE]:
+        for chosen in torch.split(torch.randperm(len(data)), BATCH_SIZE)[: len(data) // BATCH_SIZE]:
             loss = F.cross_entropy(network.logits(data.samples[chosen]), _labels(data)[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
         print(f"epoch {epoch + 1} of {EPOCHS}: loss {loss.item():.4f}", flush=True)
-    return network.eval()
+    network.eval()
+    return network
 
 
 @torch.no_grad()
 def accuracy(network: DigitNetwork, data: TrainingData) -> float:
     """The share of digits that the network tells."""
-    told = [network.logits(pictures).argmax(1) for pictures in data.samples.split(500)]
+    told = [network.logits(pictures).argmax(1) for pictures in torch.split(data.samples, 500)]
     return (torch.cat(told) == _labels(data)).double().mean().item()
 
 

@@ -1,4 +1,4 @@
-"""The model that a command works with: fetched and verified, on a device, and what its files are called."""
+"""The model that a command works with: downloaded, verified, on a device, and the stem of its output files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """A model that is ready. `stem`: what a file made from it is called, where the user does not say."""
+    """A model ready for use. `stem` names the output files that the user does not name."""
 
     generator: Generator
     stem: str
@@ -36,7 +36,7 @@ def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Open
 
 
 def _own_name(name: str, folder: Path) -> str:
-    """What a model without an entry is called: a repository by its own name, since its folder is named by a commit."""
+    """The name of a model without an entry: that of its repository; the folder is named by the commit."""
     return parse_address(name).repo.partition("/")[2] if name.startswith(SCHEME) else folder.resolve().name
 
 

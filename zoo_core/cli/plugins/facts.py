@@ -1,4 +1,4 @@
-"""What the commands of `zoo plugins` tell of a plugin."""
+"""Facts about a plugin, as the commands of `zoo plugins` show them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def plugin_facts(found: PluginManager) -> list[dict[str, Any]]:
-    """Every fact of every installed plugin, of JSON's types; `--json` prints them."""
-    from zoo_core.cli import plugin_commands
+    """Every fact about every installed plugin, in JSON types, as `--json` prints them."""
+    from zoo_core.cli.group import plugin_commands
 
     return [_facts_of(info, plugin_commands()) for info in found.plugins]
 
@@ -39,7 +39,7 @@ def _facts_of(info: PluginInfo, commands: PluginCommands) -> dict[str, Any]:
 
 
 def _models_of(info: PluginInfo) -> list[str]:
-    """The names in the registry that the plugin ships; none where that cannot be read, which `zoo doctor` tells."""
+    """The models in the registry that the plugin ships; none if it cannot be read, which `zoo doctor` reports."""
     from zoo_core.errors import RegistryError
     from zoo_core.registries import Registry
 
@@ -52,7 +52,7 @@ def _models_of(info: PluginInfo) -> list[str]:
 
 
 def summary_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a plugin brings, a line a kind."""
+    """What a plugin provides, a line for each kind."""
     rows = [
         (kind, ", ".join(facts[kind])) for kind in ("architectures", "extractors", "commands", "models") if facts[kind]
     ]
