@@ -101,10 +101,7 @@ def test_data_is_named_by_its_data_set(mine):
         "3 measured again" in run("mine", "--metrics", "--data", f"mnist={MNIST}", "--data", "emoji=./nowhere").stdout
     )
     assert "3 measured again" in run("mine", "--metrics", "--data", "emoji=./nowhere", "--data", MNIST).stdout
-    fails(
-        run("mine", "--metrics", "--data", f"emoji={MNIST}"),
-        "its figures were measured on mnist; use --data mnist=PATH",
-    )
+    fails(run("mine", "--metrics", "--data", f"emoji={MNIST}"), "its figures were measured on mnist; use --data mnist=PATH")
 
 
 @pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", GOLDEN])
