@@ -162,7 +162,7 @@ def test_a_pipe_gets_whole_lines_however_narrow_the_terminal_is(zoo):
 def test_a_model_whose_plugin_is_not_used_is_listed_and_says_why(zoo):
     result = zoo("list", "dcgan-*", env=os.environ | {"ZOO_DISABLE_PLUGINS": "dcgan"})
     assert result.returncode == 0
-    assert "[zoo-dcgan is disabled: ZOO_DISABLE_PLUGINS leaves it out]" in result.stdout
+    assert "[zoo-dcgan is disabled: excluded by ZOO_DISABLE_PLUGINS]" in result.stdout
 
 
 def test_only_the_cores_own_index_makes_the_command_suggest_an_installation(zoo, tmp_path):

@@ -98,7 +98,7 @@ def test_truncation_and_precision_act(model):
         (["./none"], "there is no such folder"),
         (["./mine", "--label", 3], "takes no label"),
         (["./mine", "--device", "tpu9"], "there is no device 'tpu9'"),
-        (["hf://a"], "is no address on the Hub"),
+        (["hf://a"], "is not an address on the Hub"),
         (["vae-mnst"], "vae-mnist"),
     ],
 )

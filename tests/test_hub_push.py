@@ -218,7 +218,7 @@ def test_wrong_usage_exits_with_2(command, arguments):
 
 @pytest.mark.parametrize("repo", ["digits", "a/b/c", "../x", "a/", "hf://a/b", "a b/c", "a/" + "x" * 97])
 def test_what_is_no_repository_is_said(hub: Hub, folder, command, repo):
-    fails(command("push", folder, repo), "is no repository: write user/repo")
+    fails(command("push", folder, repo), "is not a repository: write user/repo")
 
 
 # what is not published
@@ -428,7 +428,7 @@ def test_a_registry_that_would_be_wrong_stays_as_it_was(tmp_path):
     file = tmp_path / "team.yaml"
     text = "version: 1\nmodels:\n  other:\n    architecture: vae\n    aliases: [digits]\n"
     file.write_text(text)
-    with pytest.raises(RegistryError, match="digits names a model already"):
+    with pytest.raises(RegistryError, match="digits is already the name of a model"):
         editing.write_entry(file, zoo.ModelEntry(name="digits", architecture="vae"))
     assert file.read_text() == text
     assert list(tmp_path.iterdir()) == [file]

@@ -6,7 +6,7 @@ from typing import Any
 
 import griffe
 
-STRUCTS = {"Struct", "_Facts", "ModelConfig", "Settings"}
+STRUCTS = {"Struct", "_Facts", "Config", "ModelConfig", "Settings"}
 WITH_FIELDS = {"Settings"}
 
 

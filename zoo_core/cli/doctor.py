@@ -100,7 +100,7 @@ def _extras() -> dict[str, str]:
 
 def _folders() -> dict[str, str]:
     from zoo_core.files.folders import configuration_folder
-    from zoo_core.plugins.plugin_manager import DISABLE_VARIABLE
+    from zoo_core.plugins.loading import DISABLE_VARIABLE
     from zoo_core.registries.sources import REGISTRY_VARIABLE
 
     cache = (
@@ -114,12 +114,11 @@ def _folders() -> dict[str, str]:
 
 
 def _plugins(problems: list[str]) -> dict[str, str]:
-    from zoo_core.cli.group import COMMANDS
+    from zoo_core.cli.group import plugin_commands
     from zoo_core.plugins import manager
 
     found = manager()
-    found.commands(reserved=COMMANDS)
-    problems += [f"{problem}; upgrade or uninstall it" for problem in found.problems]
+    problems += [f"{problem}; upgrade or uninstall it" for problem in (*found.problems, *plugin_commands().problems)]
     if not found.plugins:
         problems.append("no plugin is installed, so no model can be used: pip install zoo-dcgan, for example")
     return {info.key: f"{info.version}, {info.status}" for info in found.plugins}

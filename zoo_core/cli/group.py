@@ -7,13 +7,16 @@ import errno
 import functools
 import importlib
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core._version import __version__
 from zoo_core.errors import ZooError, did_you_mean, printable
+
+if TYPE_CHECKING:
+    from zoo_core.plugins import PluginCommands
 
 # name -> (module, one line of help): so that `zoo --help` imports no command.
 COMMANDS = {
@@ -88,13 +91,13 @@ class ZooGroup(click.Group):
         with _one_line(debug=bool(ctx.params.get("debug"))):
             return super().invoke(ctx)
 
-    def _plugin_commands(self, ctx: click.Context) -> dict[str, click.Command]:
-        commands = _commands_of_plugins()
+    def _plugin_commands(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        commands = plugin_commands()
         if not ctx.resilient_parsing:  # during completion a message would end up in the line being typed
             from zoo_core.cli.messages import report_problems
 
-            report_problems()
-        return commands
+            report_problems(*commands.problems)
+        return commands.accepted
 
 
 @contextlib.contextmanager
@@ -122,7 +125,8 @@ def _explanation(error: Exception) -> str:
 
 
 @functools.cache
-def _commands_of_plugins() -> dict[str, click.Command]:
+def plugin_commands() -> PluginCommands:
+    """Return the commands that plugins add; plugins are asked at the first call."""
     from zoo_core.plugins import manager
 
     return manager().commands(reserved=COMMANDS)

@@ -9,6 +9,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
+from zoo_core.registries.entries import FIELDS
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
@@ -33,20 +34,22 @@ def command(name: str, as_json: bool) -> None:
 
 
 def _identity(entry: ModelEntry) -> list[tuple[str, object]]:
-    facts: list[tuple[str, object]] = [
-        ("name", entry.name),
-        ("aliases", ", ".join(entry.aliases)),
-        ("summary", entry.summary),
-        ("architecture", entry.architecture),
-        ("plugin", _plugin(entry)),
-        ("paper", _paper(entry)),
-        ("sample", " x ".join(map(str, entry.sample_shape))),
-        ("parameters", f"{entry.parameters:,}" if entry.parameters is not None else ""),
-        ("classes", numbered(entry.class_names)),
-        ("license", entry.license or "not stated"),
-        ("data set", entry.dataset or "not stated"),
-        ("tags", ", ".join(entry.tags)),
-    ]
+    written = {
+        "plugin": _plugin(entry),
+        "sample_shape": " x ".join(map(str, entry.sample_shape)),
+        "parameters": f"{entry.parameters:,}" if entry.parameters is not None else "",
+        "class_names": numbered(entry.class_names),
+        "license": entry.license or "not stated",
+        "dataset": entry.dataset or "not stated",
+    }
+    facts: list[tuple[str, object]] = []
+    for field, rule in FIELDS.items():
+        if rule.label is not None:
+            value = getattr(entry, field)
+            plain = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            facts.append((rule.label, written.get(field, plain)))
+        if field == "plugin":
+            facts.append(("paper", _paper(entry)))
     return [(name, value) for name, value in facts if value]
 
 

@@ -21,7 +21,7 @@ from zoo_core.hub.repository import Content, is_there, their_card, what_the_hub_
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
 from zoo_core.registries import ModelEntry, TrainingFacts, editing
 from zoo_core.registries.address import check_repository
-from zoo_core.registries.entries import MODEL_NAME
+from zoo_core.registries.entries import FIELDS, MODEL_NAME
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
@@ -133,8 +133,8 @@ def _entry(
     if run:
         facts.setdefault("dataset", run.get("data", {}).get("name"))
         facts["training"] = _training_facts(run, present)
-    for field in ("summary", "license", "dataset", "tags", "training", "metrics"):
-        if known is not None and getattr(known, field):
+    for field, rule in FIELDS.items():
+        if rule.inherited and known is not None and getattr(known, field):
             facts[field] = getattr(known, field)
     return ModelEntry(
         name=name,

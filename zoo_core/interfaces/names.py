@@ -1,4 +1,4 @@
-"""The names of architectures, extractors and plugins: their form, and when two are the same."""
+"""Names of architectures, extractors and plugins: their form, and when two of them are the same."""
 
 from __future__ import annotations
 
@@ -8,5 +8,10 @@ ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def same_name(name: str) -> str:
-    """The form in which architecture and plugin names are compared: lower case, `-`, `_` and `.` equal."""
+    """Return the form in which names are compared: lower case, with `-`, `_` and `.` all the same.
+
+    Example:
+        >>> same_name("Vanilla_GAN") == same_name("vanilla-gan")
+        True
+    """
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -15,11 +15,11 @@ from zoo_core.errors import printable
 @options.json("every fact")
 def command(verbose: bool, as_json: bool) -> None:
     """List every installed plugin: entry point, package, origin, status, and what it provides or why it is left out."""
+    from zoo_core.cli.group import plugin_commands
     from zoo_core.plugins import manager
     from zoo_core.plugins.distributions import origin_of
 
-    found = manager()
-    facts = plugin_facts(found)
+    facts = plugin_facts(manager())
     if as_json:
         echo_json(facts)
         return
@@ -37,7 +37,7 @@ def command(verbose: bool, as_json: bool) -> None:
         package = f"{one['distribution']} {one['version']}"
         rows.append((one["entry_point"], package, origin_of(one["distribution"]), one["status"], remark.lstrip("; ")))
     echo_columns(rows)
-    for problem in found.command_problems:
+    for problem in plugin_commands().problems:
         click.echo(printable(problem, 1000))
     if verbose:
         for one in facts:
