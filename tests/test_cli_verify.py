@@ -239,5 +239,5 @@ def test_a_card_states_figures_that_a_program_and_a_person_read(measured):
 
 @pytest.mark.parametrize("index", ["3", "[3]", "[{results: [{}]}]", "[{results: [{metrics: [{type: a, value: b}]}]}]"])
 def test_a_model_index_that_is_none_is_said(index):
-    with pytest.raises(ModelFolderError, match=r"README\.md: has a model-index that is none"):
+    with pytest.raises(ModelFolderError, match=r"README\.md: has a model-index that is not in the Hub's form"):
         figures_of(f"---\nmodel-index: {index}\n---\n", Path("README.md"))

@@ -133,6 +133,6 @@ def _commands_of_plugins() -> dict[str, click.Command]:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """A model zoo for generative models: list, sample, train, measure, publish."""
-    from zoo_core.hub.client import speak
+    from zoo_core.hub.client import own_this_process
 
-    speak(lambda line: click.echo(f"zoo: {line}", err=True))
+    own_this_process(lambda line: click.echo(f"zoo: {line}", err=True))
