@@ -188,7 +188,7 @@ def _operation(name: str, content: Content, opened: contextlib.ExitStack | None)
     if opened is not None:
         source = content.source
         stream = tqdm_stream_file(source) if isinstance(source, Path) else io.BytesIO(source)
-        operation.path_or_fileobj = opened.enter_context(stream)
+        operation.path_or_fileobj = opened.enter_context(stream)  # type: ignore[assignment] # it names BinaryIO alone
     return operation
 
 
