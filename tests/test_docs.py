@@ -85,7 +85,9 @@ def test_every_file_and_folder_of_the_core_that_a_page_names_exists(page):
 
 def test_every_function_of_the_tables_of_the_architecture_is_in_its_file():
     rows = re.findall(
-        r"^\| `([\w/]+\.py)` \| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| `([\w/]+\.py)` \| `(\w+)` \|",
+        (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     assert rows
     for file, name in rows:
