@@ -1,13 +1,22 @@
-"""A griffe extension that shows msgspec structs with their constructors in the reference (mkdocs.yml names it)."""
+"""Extensions of griffe for the reference: constructors of msgspec structs, and examples as code (see mkdocs.yml)."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import griffe
 
 STRUCTS = {"Struct", "_Facts", "Config", "ModelConfig", "Settings"}
 WITH_FIELDS = {"Settings"}
+
+
+class ExampleSections(griffe.Extension):
+    """Makes griffe take an `Example:` section for code: it knows the heading `Examples:` only."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(r"^([ \t]*)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
 
 
 class StructSignatures(griffe.Extension):
