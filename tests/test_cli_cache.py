@@ -123,7 +123,7 @@ def test_verify_finds_damage_in_small_files_and_links_that_lead_nowhere(pulled, 
     told = command("cache", "verify", f"hf://{REPO}")
     assert told.exit_code == 1
     assert "README.md" in told.stderr
-    assert "samples.png: leads nowhere; pull it again" in told.stderr
+    assert "samples.png: is a link to a file that is gone; pull the model again" in told.stderr
 
 
 def test_the_cache_is_looked_after_without_a_connection(hub: Hub, pulled, command):

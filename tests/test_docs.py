@@ -70,6 +70,31 @@ def test_the_tables_of_settings_are_the_settings_with_their_defaults(heading, se
     assert table_below(ROOT / "docs" / "command.md", heading) == own
 
 
+def test_the_option_tables_are_those_of_the_commands():
+    command = [sys.executable, str(ROOT / "tools" / "command_reference.py"), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr  # which says how to regenerate them
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_and_folder_of_the_core_that_a_page_names_exists(page):
+    named = set(re.findall(r"zoo_core/[\w/]*(?:\.py)?", (ROOT / page).read_text(encoding="utf-8")))
+    assert named
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_every_function_of_the_tables_of_the_architecture_is_in_its_file():
+    rows = re.findall(
+        r"^\| `([\w/]+\.py)` \| `(\w+)` \|",
+        (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert rows
+    for file, name in rows:
+        definition = rf"^\s*(def|class) {name}\b|^{name}\b.* = "
+        assert re.search(definition, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}: {name}"
+
+
 @pytest.fixture
 def guide(site):
     """The guide's plugin, installed: the environment of a process that sees it, and its remaining blocks."""

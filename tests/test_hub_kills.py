@@ -67,7 +67,7 @@ def test_a_pull_that_is_killed_leaves_nothing_that_is_taken_for_whole(
         killed += kill_after(moments.uniform(0.1, longest), "pull", "digits")
         entries = list(registry().values())
         for model in housekeeping.cached_models(entries):
-            assert housekeeping.verify(model, entries).problems == ()
+            assert housekeeping.verify_model(model, entries).problems == ()
         snapshot = hub_home / "hub" / "models--alice--digits" / "snapshots" / entry.hub.revision
         for name in files:
             assert not (snapshot / name).exists() or (snapshot / name).read_bytes() == files[name]

@@ -24,9 +24,10 @@ from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
-from zoo_core.hub import client
+from zoo_core.hub.errors import HubResource
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.push import publish
+from zoo_core.hub.retrying import attempt
 from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
@@ -204,7 +205,7 @@ def test_private_never_ends_up_in_public(hub: Hub, folder, command):
     assert hub.api().model_info(REPO).private
     hub.api().create_repo("alice/open")
     hub.forget()
-    fails(command("push", folder, "alice/open", "--private"), "is there already and is public")
+    fails(command("push", folder, "alice/open", "--private"), "exists already and is public")
     assert changes_asked_for(hub) == []
 
 
@@ -246,7 +247,7 @@ def test_a_link_out_of_the_folder_is_refused(hub: Hub, folder, command, tmp_path
     (folder / name).symlink_to(tmp_path / "secret")
     fails(command("push", folder, REPO), name, "is a link out of the folder")
     (tmp_path / "secret").unlink()
-    fails(command("push", folder, REPO), "is a link that leads nowhere")
+    fails(command("push", folder, REPO), "is a link to a file that does not exist")
     assert hub.requests() == []
 
 
@@ -383,7 +384,7 @@ def test_metadata_that_cannot_be_kept_is_not_overwritten(hub: Hub, folder, comma
     hub.api().create_repo(REPO)
     hub.plant(REPO, {"README.md": f"---\n{HEADS[case]}\n---\n# Mine\n".encode()})
     hub.forget()
-    fails(command("push", folder, REPO), "the README has metadata that")
+    fails(command("push", folder, REPO), "the README has metadata that cannot be read")
     assert changes_asked_for(hub) == []
 
 
@@ -507,7 +508,7 @@ def test_every_failure_of_the_connection_is_tried_again(impatient, kind):
         raise getattr(httpx2, kind)("no luck")
 
     with pytest.raises(UnreachableError, match="cannot be reached"):
-        client.attempt(client.Subject(REPO), ask, attempts=2)
+        attempt(HubResource(REPO), ask, attempts=2)
     assert len(asked) == 2
 
 
@@ -701,3 +702,34 @@ def test_a_readme_that_is_not_text_is_refused(hub: Hub, folder):
     (folder / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(ModelFolderError, match="is not UTF-8"):
         zoo.push(folder, REPO)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("run.json", b'{"settings": {"steps": 7', "is not JSON"),
+        ("run.json", b'{"tool": "of another program"}', "is not the record of a training run"),
+        ("training.yaml", b"a: &a [x]\nb: [*a, *a]\n", "line 1: anchors are not allowed"),
+        ("training.yaml", b"steps: 1\nsteps: 2\n", "line 2: the key 'steps'"),
+        ("training.yaml", b"- steps\n", "is not a mapping of settings"),
+        ("training.yaml", b"steps: \xff\n", "is not UTF-8"),
+        ("training.yaml", b"a: " + b"x" * 100_000, "is larger than 100,000 bytes"),
+        ("training.yaml", b"a: " + b"[" * 50 + b"]" * 50, "is nested more than"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_named_before_the_hub_is_asked(hub: Hub, folder, name, content, problem):
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelFolderError, match=problem) as refused:
+        make_plan(folder, REPO)
+    assert str(refused.value).startswith(f"{folder / name}: ")
+    assert "\n" not in str(refused.value)
+    assert hub.requests() == []
+
+
+def test_the_cards_table_shows_settings_as_the_file_writes_them(hub: Hub, folder):
+    (folder / "training.yaml").write_text(
+        "steps: 020\nlearning_rate: 2.0e-4\nspectral_norm: true\naugment: [color, on]\n"
+    )
+    card = make_plan(folder, REPO).files["README.md"].read().decode()
+    rows = "| steps | 020 |\n| learning_rate | 2.0e-4 |\n| spectral_norm | True |\n| augment | color, on |\n"
+    assert rows in card

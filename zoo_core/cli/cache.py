@@ -12,7 +12,7 @@ from zoo_core.cli.messages import echo_columns, echo_json, report_problems
 from zoo_core.errors import ZooError, printable
 
 if TYPE_CHECKING:
-    from zoo_core.hub.housekeeping import Cached
+    from zoo_core.hub.housekeeping import CachedModel
     from zoo_core.registries import ModelEntry
 
 
@@ -56,7 +56,7 @@ def remove(names: tuple[str, ...]) -> None:
     from zoo_core.hub import housekeeping
 
     chosen = housekeeping.choose(housekeeping.cached_models(_entries()), names)
-    _say_freed(housekeeping.remove(chosen), chosen)
+    _say_freed(housekeeping.remove_models(chosen), chosen)
 
 
 @command.command("prune")
@@ -72,7 +72,7 @@ def prune(dry_run: bool) -> None:
             click.echo(printable(line, 1000))
         return
     freed = housekeeping.remove_files(leftovers)
-    _say_freed(freed + housekeeping.remove(old), old)
+    _say_freed(freed + housekeeping.remove_models(old), old)
 
 
 @command.command("verify")
@@ -84,7 +84,7 @@ def verify(names: tuple[str, ...]) -> None:
     entries = _entries()
     models = housekeeping.cached_models(entries)
     verdicts = [
-        housekeeping.verify(model, entries) for model in (housekeeping.choose(models, names) if names else models)
+        housekeeping.verify_model(model, entries) for model in (housekeeping.choose(models, names) if names else models)
     ]
     for verdict in verdicts:
         for problem in verdict.problems:
@@ -105,7 +105,7 @@ def _entries() -> list[ModelEntry]:
     return list(registry().values())
 
 
-def _facts(model: Cached) -> dict[str, object]:
+def _facts(model: CachedModel) -> dict[str, object]:
     return {
         "address": model.address,
         "repo": model.repo,
@@ -117,7 +117,7 @@ def _facts(model: Cached) -> dict[str, object]:
     }
 
 
-def _say_freed(freed: int, models: list[Cached]) -> None:
+def _say_freed(freed: int, models: list[CachedModel]) -> None:
     from zoo_core.files.sizes import readable_size
 
     for model in models:

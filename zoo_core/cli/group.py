@@ -140,6 +140,6 @@ def main(debug: bool) -> None:
 
     Use `zoo COMMAND --help` to see the options of a command.
     """
-    from zoo_core.hub.client import speak
+    from zoo_core.hub.client import own_this_process
 
-    speak(lambda line: click.echo(f"zoo: {line}", err=True))
+    own_this_process(lambda line: click.echo(f"zoo: {line}", err=True))

@@ -24,12 +24,14 @@ def hub_job() -> Iterator[Job]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from zoo_core.hub.client import speak
+    from zoo_core.hub.client import own_this_process
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
-        speak(lambda line: shown.console.print(f"zoo: {line}", markup=False, highlight=False, soft_wrap=True))
+        own_this_process(
+            lambda line: shown.console.print(f"zoo: {line}", markup=False, highlight=False, soft_wrap=True)
+        )
         yield Job(_Bars(shown))
 
 

@@ -49,6 +49,7 @@ def command(
     """
     from zoo_core.catalog import registry
     from zoo_core.hub import client
+    from zoo_core.hub.errors import HubResource
     from zoo_core.hub.plan import make_plan
     from zoo_core.hub.push import publish
     from zoo_core.registries.editing import as_yaml
@@ -56,7 +57,7 @@ def command(
     pushes = _pushes(folder, repo, name, everything, namespace)
     report_problems(*registry().problems)
     if not dry_run:
-        client.require_token(client.Subject(pushes[0][1], act="write"))
+        client.require_token(HubResource(pushes[0][1], act="write"))
     entries: list[ModelEntry] = []
     for place, target, entry_name, known in pushes:
         plan = make_plan(place, target, name=entry_name, register=register, known=known)

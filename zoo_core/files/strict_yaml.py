@@ -82,7 +82,11 @@ def read_yaml(path: str | Path) -> Document:
         100
     """
     path = Path(path)
-    text = _read_text(path)
+    return parse_yaml(_read_text(path), path)
+
+
+def parse_yaml(text: str, path: Path) -> Document:
+    """Return the content of a YAML text that was read from `path`, as `read_yaml` does. Raises as `read_yaml`."""
     control = _CONTROL.search(text)
     if control:
         problem = f"holds the control character U+{ord(control[0]):04X}"

@@ -6,7 +6,9 @@ verifying       files against the sizes and digests that a registry states
 building        a generator of a stated configuration
 loading         a folder's generator, checked before a weight is read
 weight_loading  stored weights into a module on the meta device
-saving          a folder, whole or not at all
+saving          a folder, complete or not at all
+replacing       several files of a folder together, also after a kill
+run_record      run.json, the record of the run that trained a model
 card            README.md, the model card
 """
 
