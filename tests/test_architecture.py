@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from zoo_core import Architecture, ModelConfig, Settings
 from zoo_core.errors import PluginError
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.interfaces.schedules import SCHEDULES
 
@@ -196,7 +196,7 @@ def test_a_class_is_named_by_module_and_class(target):
 
 
 def test_hyphen_and_underscore_compare_equal():
-    assert same_name("Vanilla_GAN") == same_name("vanilla-gan") == same_name("vanilla.gan")
+    assert canonical_name("Vanilla_GAN") == canonical_name("vanilla-gan") == canonical_name("vanilla.gan")
 
 
 def test_a_class_that_cannot_be_imported_is_named():

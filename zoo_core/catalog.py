@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from zoo_core.errors import UnknownArchitectureError, printable
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 from zoo_core.registries import ModelEntry, Registry
 from zoo_core.registries.index import core_index, user_files
@@ -71,14 +71,14 @@ def _missing_plugin(entry: ModelEntry) -> str | None:
     info = manager().unusable(entry.plugin)
     if info is not None:
         return f"its plugin {info.distribution} is {info.status}: {info.problem}"
-    if any(same_name(info.distribution) == same_name(entry.plugin) for info in manager().plugins):
+    if any(canonical_name(info.distribution) == canonical_name(entry.plugin) for info in manager().plugins):
         return None
     return f"it needs the plugin {printable(entry.plugin, 80)}, which is not installed"
 
 
 def suggested_installation(entry: ModelEntry) -> str | None:
     """Return `pip install …` for an entry whose plugin is missing, if the core's own index names that plugin."""
-    if same_name(entry.architecture) in manager().architectures or entry.name not in core_index():
+    if canonical_name(entry.architecture) in manager().architectures or entry.name not in core_index():
         return None
     plugin = core_index()[entry.name].plugin
     return f"pip install {plugin}" if plugin else None

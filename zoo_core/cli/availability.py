@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo_core.catalog import suggested_installation
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 from zoo_core.registries import ModelEntry
 
@@ -11,7 +11,7 @@ from zoo_core.registries import ModelEntry
 def why_unusable(entry: ModelEntry) -> str | None:
     """None if an installed plugin provides the architecture of the entry, else the reason why it cannot be used."""
     found = manager()
-    if same_name(entry.architecture) in found.architectures:
+    if canonical_name(entry.architecture) in found.architectures:
         return None
     info = found.unusable(entry.plugin) if entry.plugin else None
     if info is not None:

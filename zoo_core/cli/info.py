@@ -65,10 +65,10 @@ def _plugin(entry: ModelEntry) -> str:
 
 
 def _paper(entry: ModelEntry) -> str:
-    from zoo_core.interfaces.names import same_name
+    from zoo_core.interfaces.names import canonical_name
     from zoo_core.plugins import manager
 
-    known = manager().architectures.get(same_name(entry.architecture))
+    known = manager().architectures.get(canonical_name(entry.architecture))
     return (known[0].paper or "") if known else ""
 
 

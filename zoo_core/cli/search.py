@@ -19,7 +19,7 @@ from zoo_core.cli.messages import echo_columns, echo_json
 def command(text: str, limit: int, as_json: bool) -> None:
     """Search the Hub for zoo-core models whose name contains TEXT, and show which plugin each needs."""
     from zoo_core.hub.search import search
-    from zoo_core.interfaces.names import same_name
+    from zoo_core.interfaces.names import canonical_name
     from zoo_core.plugins import manager
 
     found = list(search(text, limit=limit))
@@ -32,7 +32,7 @@ def command(text: str, limit: int, as_json: bool) -> None:
     known = manager().architectures
     rows = []
     for model in found:
-        usable = model.architecture is not None and same_name(model.architecture) in known
+        usable = model.architecture is not None and canonical_name(model.architecture) in known
         # Never suggest installing a package that only a stranger's card names.
         need = f"needs {model.plugin or 'a plugin'}" + (", installed" if usable else ", not installed")
         rows.append(

@@ -7,11 +7,11 @@ import re
 ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-def same_name(name: str) -> str:
-    """Return the form in which names are compared: lower case, with `-`, `_` and `.` all the same.
+def canonical_name(name: str) -> str:
+    """Return the form in which names are compared, that of PEP 503: lower case, with `-` for `-`, `_` and `.`.
 
     Example:
-        >>> same_name("Vanilla_GAN") == same_name("vanilla-gan")
-        True
+        >>> canonical_name("Vanilla_GAN")
+        'vanilla-gan'
     """
     return re.sub(r"[-_.]+", "-", name).lower()

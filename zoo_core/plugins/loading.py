@@ -19,7 +19,7 @@ import pluggy
 
 from zoo_core.errors import PluginError, printable
 from zoo_core.interfaces import Architecture, FeatureExtractor
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.plugins import hookspecs
 
@@ -71,9 +71,11 @@ class PluginInfo:
 
     @property
     def claims(self) -> tuple[tuple[str, str], ...]:
-        """What the plugin registers: the kind of thing in words, and its name in the form of `same_name`."""
-        architectures = [(_WORDS[Architecture], same_name(architecture.name)) for architecture in self.architectures]
-        extractors = [(_WORDS[FeatureExtractor], same_name(extractor.name)) for extractor in self.extractors]
+        """What the plugin registers: the kind of thing in words, and its name in canonical form."""
+        architectures = [
+            (_WORDS[Architecture], canonical_name(architecture.name)) for architecture in self.architectures
+        ]
+        extractors = [(_WORDS[FeatureExtractor], canonical_name(extractor.name)) for extractor in self.extractors]
         return (*architectures, *extractors)
 
     def left_out(self, problem: str) -> PluginInfo:
@@ -107,7 +109,7 @@ def load_plugin(
 
     Args:
         entry_point: an entry point of the group `zoo.plugins`.
-        disabled: names of entry points or distributions, in the form of `same_name`, that are not imported; "all"
+        disabled: names of entry points or distributions, in canonical form, that are not imported; "all"
             disables every plugin.
         taken: keys of the plugins that are loaded already.
     """
@@ -115,7 +117,7 @@ def load_plugin(
     info = PluginInfo(
         entry_point=entry_point.name, distribution=distribution, version=version, module=entry_point.value
     )
-    if {"all", same_name(info.entry_point), same_name(info.distribution)} & set(disabled):
+    if {"all", canonical_name(info.entry_point), canonical_name(info.distribution)} & set(disabled):
         return LoadedPlugin(replace(info, status="disabled", problem=f"excluded by {DISABLE_VARIABLE}"))
     try:
         if info.key in taken:
@@ -226,9 +228,9 @@ def _results_of(hook: pluggy.HookCaller, kind: type[_Result]) -> tuple[_Result, 
     for item in items:
         if not isinstance(item, kind):
             raise PluginError(f"{hook.name} must return {kind.__name__}s, not {printable(repr(item), 80)}")
-        if same_name(item.name) in names:
+        if canonical_name(item.name) in names:
             raise PluginError(f"it registers the {_WORDS[kind]} {item.name!r} twice")
-        names.add(same_name(item.name))
+        names.add(canonical_name(item.name))
     return tuple(items)
 
 

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from zoo_core.errors import printable
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins.loading import DISABLE_VARIABLE, PluginInfo
 from zoo_core.registries.index import core_index
 
 
 def owners_of_architectures() -> dict[str, str]:
-    """Return the distribution that the core's index gives each architecture name to, names in the form of `same_name`.
+    """Return the distribution that the core's index gives each architecture name to, names in canonical form.
 
     Example:
         >>> owners_of_architectures()["cnn-gan"]
         'zoo-dcgan'
     """
-    return {same_name(entry.architecture): entry.plugin for entry in core_index().values() if entry.plugin}
+    return {canonical_name(entry.architecture): entry.plugin for entry in core_index().values() if entry.plugin}
 
 
 def settle_names(plugins: Sequence[PluginInfo], owners: Mapping[str, str]) -> list[PluginInfo]:
@@ -32,7 +32,7 @@ def settle_names(plugins: Sequence[PluginInfo], owners: Mapping[str, str]) -> li
         owners: the distribution that each reserved architecture name belongs to.
     """
     reserved = {("architecture", name): owner for name, owner in owners.items()}
-    reserved |= {("feature extractor", same_name(extractor.name)): "zoo-core" for extractor in CORE_EXTRACTORS}
+    reserved |= {("feature extractor", canonical_name(extractor.name)): "zoo-core" for extractor in CORE_EXTRACTORS}
     allowed = [_without_reserved_names(info, reserved) for info in plugins]
     claimants: dict[tuple[str, str], list[PluginInfo]] = {}
     for info in allowed:
@@ -46,7 +46,7 @@ def _without_reserved_names(info: PluginInfo, reserved: Mapping[tuple[str, str],
     if info.status == "ok":
         for kind, name in info.claims:
             owner = reserved.get((kind, name))
-            if owner is not None and same_name(owner) != same_name(info.distribution):
+            if owner is not None and canonical_name(owner) != canonical_name(info.distribution):
                 return info.left_out(f"the {kind} {name!r} belongs to {owner}")
     return info
 

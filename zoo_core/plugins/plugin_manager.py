@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.errors import PluginError, UnknownArchitectureError, did_you_mean, printable
 from zoo_core.interfaces import Architecture
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins.commands import PluginCommands, collect_commands
 from zoo_core.plugins.loading import DISABLE_VARIABLE, PluginInfo, installed_entry_points, load_plugins
 from zoo_core.plugins.names import owners_of_architectures, settle_names
@@ -31,7 +31,7 @@ class PluginManager:
 
     Attributes:
         plugins: every installed plugin, used or not, by distribution and entry point.
-        architectures: the architectures that can be used, each with its plugin, by name in the form of `same_name`.
+        architectures: the architectures that can be used, each with its plugin, by name in canonical form.
 
     Example:
         >>> PluginManager([]).architectures
@@ -50,7 +50,7 @@ class PluginManager:
             entry_points, unreadable = installed_entry_points()
         if disabled is None:
             disabled = os.environ.get(DISABLE_VARIABLE, "").split(",")
-        disabled = {same_name(name.strip()) for name in disabled if name.strip()}
+        disabled = {canonical_name(name.strip()) for name in disabled if name.strip()}
         self._owners = owners if owners is not None else owners_of_architectures()
         loaded = load_plugins(entry_points, disabled)
         settled = settle_names([plugin.info for plugin in loaded], self._owners)
@@ -61,7 +61,7 @@ class PluginManager:
         }
         self.plugins = sorted(settled + unreadable, key=lambda info: (info.distribution, info.entry_point, info.module))
         self.architectures = {
-            same_name(architecture.name): (architecture, info)
+            canonical_name(architecture.name): (architecture, info)
             for info in self.plugins
             if info.status == "ok"
             for architecture in info.architectures
@@ -96,7 +96,7 @@ class PluginManager:
             Traceback (most recent call last):
             zoo_core.errors.UnknownArchitectureError: the architecture 'ring' needs a plugin: pip install zoo-ring
         """
-        known = self.architectures.get(same_name(name))
+        known = self.architectures.get(canonical_name(name))
         if known is None:
             raise self._unknown(name)
         return known[0]
@@ -104,12 +104,12 @@ class PluginManager:
     def owner(self, name: str) -> PluginInfo:
         """Return the plugin that provides the architecture. Raises UnknownArchitectureError."""
         self.architecture(name)
-        return self.architectures[same_name(name)][1]
+        return self.architectures[canonical_name(name)][1]
 
     def owner_of_name(self, name: str) -> str | None:
         """Return the distribution that an architecture name belongs to, by the core's index or by being installed."""
-        installed = self.architectures.get(same_name(name))
-        return self._owners.get(same_name(name)) or (installed[1].distribution if installed else None)
+        installed = self.architectures.get(canonical_name(name))
+        return self._owners.get(canonical_name(name)) or (installed[1].distribution if installed else None)
 
     def architecture_of(self, generator_class: type[Generator]) -> tuple[Architecture, PluginInfo]:
         """Return the architecture that registers this generator class, and its plugin.
@@ -137,13 +137,13 @@ class PluginManager:
 
     def unusable(self, distribution: str | None) -> PluginInfo | None:
         """Return a plugin of that distribution which is installed and not used, or None."""
-        name = same_name(distribution or "")
-        candidates = (info for info in self.plugins if same_name(info.distribution) == name)
+        name = canonical_name(distribution or "")
+        candidates = (info for info in self.plugins if canonical_name(info.distribution) == name)
         return next((info for info in candidates if info.status != "ok"), None)
 
     def _unknown(self, name: str) -> UnknownArchitectureError:
         """Return the error for a name that no plugin provides: what to install, to upgrade or to fix."""
-        owner = self._owners.get(same_name(name))
+        owner = self._owners.get(canonical_name(name))
         shown = f"the architecture {printable(name, 80)!r}"
         unused = self.unusable(owner) if owner is not None else self._unused_claimant(name)
         if unused is not None:
@@ -153,7 +153,7 @@ class PluginManager:
             hint = did_you_mean(name, [architecture.name for architecture, _ in self.architectures.values()])
             return UnknownArchitectureError(name, f"{shown} is not provided by any installed plugin; {hint}")
         for info in self.plugins:
-            if same_name(info.distribution) == same_name(owner):
+            if canonical_name(info.distribution) == canonical_name(owner):
                 message = f"{shown} is not in {owner} {info.version}: pip install --upgrade {owner}"
                 return UnknownArchitectureError(name, message, owner)
         return UnknownArchitectureError(name, f"{shown} needs a plugin: pip install {owner}", owner)
@@ -161,7 +161,7 @@ class PluginManager:
     def _unused_claimant(self, name: str) -> PluginInfo | None:
         """Return a plugin that would provide the architecture if it had not been left out."""
         for info in self.plugins:
-            if any(same_name(architecture.name) == same_name(name) for architecture in info.architectures):
+            if any(canonical_name(architecture.name) == canonical_name(name) for architecture in info.architectures):
                 return info
         return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from zoo_core.errors import RegistryError, printable
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.registries.entries import FIELDS, ModelEntry
 from zoo_core.registries.registry import Registry
 
@@ -71,16 +71,16 @@ def _plugin_offers(
 
 def _reason_against(core: Registry, distribution: str, entry: ModelEntry) -> str | None:
     """Return why the distribution may not provide this entry, or None if it may."""
-    if entry.plugin is not None and same_name(entry.plugin) != same_name(distribution):
+    if entry.plugin is not None and canonical_name(entry.plugin) != canonical_name(distribution):
         return f"it names the plugin {printable(entry.plugin)}"
     if entry.name not in core:
         return None
     known = core[entry.name]
     if known.name != entry.name:
         return f"the name is an alias of {known.name}"
-    if same_name(known.plugin or "") != same_name(distribution):
+    if canonical_name(known.plugin or "") != canonical_name(distribution):
         return f"the name belongs to {printable(known.plugin or 'the core')}"
-    if same_name(known.architecture) != same_name(entry.architecture):
+    if canonical_name(known.architecture) != canonical_name(entry.architecture):
         return f"its architecture is {entry.architecture}, but the core's index says {known.architecture}"
     return None
 

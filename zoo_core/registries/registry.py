@@ -13,7 +13,7 @@ import msgspec
 from zoo_core.errors import UnknownModelError
 from zoo_core.files.paths import stays_inside
 from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.registries.entries import FIELDS, MODEL_NAME, ModelEntry
 
 
@@ -109,8 +109,8 @@ class Registry(Mapping[str, ModelEntry]):
             entry
             for entry in self._entries.values()
             if any(fnmatch.fnmatchcase(name, pattern) for name in (entry.name, *entry.aliases))
-            and (architecture is None or same_name(entry.architecture) == same_name(architecture))
-            and (plugin is None or same_name(entry.plugin or "") == same_name(plugin))
+            and (architecture is None or canonical_name(entry.architecture) == canonical_name(architecture))
+            and (plugin is None or canonical_name(entry.plugin or "") == canonical_name(plugin))
             and (dataset is None or entry.dataset == dataset)
             and (tag is None or tag in entry.tags)
             and (license is None or entry.license == license)

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from zoo_core.errors import OutputError, PluginError, printable
 from zoo_core.files.atomic import atomic_folder
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 
 Kind = Literal["gan", "vae", "generator"]
@@ -156,7 +156,7 @@ def _refuse_taken(scaffold: Scaffold) -> None:
             f"{scaffold.module!r} is an installed module, which the plugin would hide; choose another name"
         )
     owner = manager().owner_of_name(scaffold.short)
-    if owner is not None and same_name(owner) != same_name(scaffold.name):
+    if owner is not None and canonical_name(owner) != canonical_name(scaffold.name):
         raise PluginError(f"the architecture {scaffold.short!r} belongs to {printable(owner, 80)}; choose another name")
 
 

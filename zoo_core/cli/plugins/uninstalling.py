@@ -11,7 +11,7 @@ from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_facts
 from zoo_core.cli.plugins.facts import plugin_facts, summary_rows
 from zoo_core.errors import InstallationError, printable
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 
 
 @click.command("uninstall")
@@ -43,7 +43,7 @@ def _distribution(name: str, facts: list[dict[str, Any]]) -> str:
     """The distribution that provides the plugin of that name. Raises InstallationError."""
     for one in facts:
         known = (one["distribution"], one["entry_point"], *one["architectures"])
-        if same_name(name) in map(same_name, known):
+        if canonical_name(name) in map(canonical_name, known):
             distribution: str = one["distribution"]
             return distribution
     raise InstallationError(f"no installed plugin is called {printable(name, 80)!r}; zoo plugins list shows them")

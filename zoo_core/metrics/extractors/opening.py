@@ -14,22 +14,22 @@ from zoo_core.errors import MetricError, did_you_mean, printable
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.import_strings import import_object
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 
 
 def extractors() -> dict[str, FeatureExtractor]:
     """Every extractor that is known, by its name as it is compared (lower case, hyphens)."""
     of_plugins = [extractor for info in manager().plugins if info.status == "ok" for extractor in info.extractors]
-    return {same_name(extractor.name): extractor for extractor in (*CORE_EXTRACTORS, *of_plugins)}
+    return {canonical_name(extractor.name): extractor for extractor in (*CORE_EXTRACTORS, *of_plugins)}
 
 
 def find_extractor(name: str) -> FeatureExtractor:
     """The extractor of that name. Raises MetricError, with close names."""
     known = extractors()
-    found = known.get(same_name(name))
+    found = known.get(canonical_name(name))
     if found is None:
-        hint = did_you_mean(same_name(name), known)
+        hint = did_you_mean(canonical_name(name), known)
         raise MetricError(f"there is no feature extractor {printable(name, 80)!r}; {hint}")
     return found
 
