@@ -220,7 +220,7 @@ def test_a_hostile_repository_is_refused_in_one_line(hub: Hub, without_xet, comm
 @pytest.mark.plugins("zoo-dcgan")
 def test_a_configuration_for_another_architecture_is_refused_when_loaded(hub: Hub, without_xet):
     put(hub, read(BUNDLED) | {"config.json": CONFIG.replace(b'"vae"', b'"dcgan"')})
-    with pytest.raises(ZooError, match="the configuration is not one of a dcgan"):
+    with pytest.raises(ZooError, match="the configuration does not fit the architecture dcgan"):
         zoo.load(f"hf://{REPO}", device="cpu")
 
 

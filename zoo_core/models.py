@@ -25,7 +25,7 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
     """The folder that a name stands for, and its registry entry where it has one.
 
     A model that is not bundled with its plugin is looked for in the Hub's cache, then on the Hub; its files are
-    verified on the way. Those of other folders are not: `modelfolder.verify` does it.
+    verified on the way. Those of other folders are not: `modelfolder.verify_files` does it.
 
     Args:
         name: a registry name or alias, `hf://user/repo[@revision]`, or a folder where it has a path separator in it,
@@ -124,7 +124,7 @@ def verified(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry
     """
     folder, entry = resolve(name, job)
     if entry is not None and folder == entry.folder:
-        modelfolder.verify(folder, entry.files)  # what comes from the Hub is verified as it comes
+        modelfolder.verify_files(folder, entry.files)  # what comes from the Hub is verified as it comes
     modelfolder.inspect(folder)
     return folder, entry
 
