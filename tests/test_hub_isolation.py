@@ -7,14 +7,15 @@ import sys
 
 import pytest
 
-from tests.hub import Hub
+from tests.hub import Hub, slow
 from tests.hub_models import BUNDLED, REPO, environment
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
 
 PROGRAM = """
-import logging, os, sys, threading, warnings
+import logging, os, signal, sys, threading, time, warnings
+from pathlib import Path
 
 import huggingface_hub.hf_api, huggingface_hub.file_download
 import ruamel.yaml, torch  # importing either changes the warnings filters
@@ -53,9 +54,20 @@ def act():
             zoo.load("hf://alice/digits", device="cpu")
         elif action == "list":
             print(len(zoo.list_models()) and len(zoo.registry()))
+        elif action == "interrupted pull":
+            threading.Thread(target=interrupt, daemon=True).start()
+            zoo.pull("digits")
         print("done")
     except zoo.ZooError as error:
         print(f"failed: {error}")
+    except KeyboardInterrupt:
+        print("interrupted")
+
+
+def interrupt():
+    while not list(Path(constants.HF_HUB_CACHE).glob("models--*/blobs/*.incomplete")):
+        time.sleep(0.01)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
 def watch():
@@ -66,6 +78,7 @@ def watch():
 before = state()
 act()
 after_main = state()
+action = "list" if action == "interrupted pull" else action  # only the main thread can be interrupted
 watcher = threading.Thread(target=watch)
 watcher.start()
 worker = threading.Thread(target=act)
@@ -100,6 +113,12 @@ def test_a_call_that_fails_leaves_it_too(hub: Hub, pinned, action):
     hub.api().delete_repo(REPO)
     for line in run(action, HF_TOKEN="hf_wrongtoken"):
         assert line.startswith("failed: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_leaves_it_too(hub: Hub, pinned):
+    hub.fail(slow(300_000), method="GET", path="/cdn/*", times=None)
+    assert run("interrupted pull")[0] == "interrupted"
 
 
 def test_a_hub_without_xet_gets_the_files_though_no_switch_was_set(hub: Hub, pinned):

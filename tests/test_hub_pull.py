@@ -98,24 +98,36 @@ def test_what_other_tools_fetched_is_used(hub: Hub, hub_home, pinned):
     assert hub.requests() == []
 
 
-def test_several_models_are_pulled_at_once_and_printed_in_the_order_asked(
-    hub: Hub, without_xet, tmp_path, monkeypatch, command
-):
-    files = read(BUNDLED)
-    for name in ("one", "two", "three"):
+@pytest.fixture
+def three(hub: Hub, without_xet, tmp_path, monkeypatch) -> tuple[str, ...]:
+    """The names of three models of a registry, each in a repository of its own."""
+    files, names = read(BUNDLED), ("one", "two", "three")
+    for name in names:
         use(
             entry_of(files, put(hub, files, f"alice/{name}"), f"alice/{name}", name),
             tmp_path / "team.yaml",
             monkeypatch,
         )
-    hub.fail(slow(2_000_000), **DATA, times=None)
-    begin = time.monotonic()
+    return names
+
+
+def test_several_models_are_printed_in_the_order_asked(hub: Hub, three, command):
     lines = succeeds(command("pull", "three", "one", "vae-mnist", "two"))
-    assert time.monotonic() - begin < 3 * WEIGHTS / 2_000_000 + 5
     assert [Path(line).parts[-3].rpartition("--")[2] for line in lines if "models--" in line] == ["three", "one", "two"]
     assert lines[2] == str(BUNDLED)
-    starts = sorted(entry.time for entry in hub.downloads() if entry.side == "cdn")
-    assert starts[-1] - starts[0] < WEIGHTS / 2_000_000  # the last began before the first had ended
+
+
+def test_several_models_are_pulled_at_once(hub: Hub, three):
+    hub.fail(slow(20_000), **DATA, times=None)
+    process = start("pull", *three)
+    try:
+        while len(bodies := hub.requests("GET", DATA["path"])) < len(three):
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert all(body.sent < WEIGHTS for body in bodies)  # the last began before the first had ended
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_an_unknown_name_is_told_before_anything_is_downloaded(hub: Hub, pinned, command):
@@ -220,7 +232,7 @@ def test_a_hostile_repository_is_refused_in_one_line(hub: Hub, without_xet, comm
 @pytest.mark.plugins("zoo-dcgan")
 def test_a_configuration_for_another_architecture_is_refused_when_loaded(hub: Hub, without_xet):
     put(hub, read(BUNDLED) | {"config.json": CONFIG.replace(b'"vae"', b'"dcgan"')})
-    with pytest.raises(ZooError, match="the configuration is not one of a dcgan"):
+    with pytest.raises(ZooError, match="the configuration does not fit the architecture dcgan"):
         zoo.load(f"hf://{REPO}", device="cpu")
 
 
@@ -714,12 +726,11 @@ def test_ctrl_c_ends_a_pull_at_once(hub: Hub, hub_home, pinned):
     while not hub.requests("GET", "/cdn/*"):
         time.sleep(0.05)
     time.sleep(0.5)
-    begin = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
     assert err.splitlines()[-1] == "zoo: interrupted"
-    assert time.monotonic() - begin < 8
+    assert all(body.sent < WEIGHTS for body in hub.requests("GET", DATA["path"]))  # nobody waited for the rest
     assert not [path for path in blobs(hub_home) if path.name.endswith(".incomplete")]
 
 

@@ -517,7 +517,7 @@ REFUSED = {
     "403 on creating": (status(403), {"path": "/api/repos/create"}, "no permission to make it"),
     "403 on committing": (status(403), COMMIT, "no permission to write it"),
     "404 on committing": (status(404, error="RepoNotFound"), COMMIT, "there is no such repository"),
-    "412": (status(412), COMMIT, "was changed by somebody else meanwhile"),
+    "412": (status(412), COMMIT, "was changed by somebody else in the meantime"),
     "429 for an hour": (status(429, retry_after=3600), COMMIT, "asks to wait 3600 s"),
     "503 for ever": (status(503), COMMIT | {"times": None}, "the Hub answers 503"),
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
@@ -549,7 +549,7 @@ def test_whoever_pushed_in_between_is_not_overwritten(hub: Hub, folder, impatien
     (folder / "training.yaml").write_text("steps: 2\n")
     plan = make_plan(folder, REPO)
     put(hub, {"README.md": b"# theirs\n"})
-    with pytest.raises(HubError, match="was changed by somebody else meanwhile"):
+    with pytest.raises(HubError, match="was changed by somebody else in the meantime"):
         publish(plan)
     assert files_of(hub)["README.md"] == b"# theirs\n"
 

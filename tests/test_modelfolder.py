@@ -232,11 +232,11 @@ def test_another_size_a_missing_file_and_one_of_which_nothing_is_stated_are_refu
     files = stated_files(folder)
     longer = files | {"config.json": msgspec.structs.replace(files["config.json"], size=1)}
     with pytest.raises(ModelFolderError, match="bytes, but the registry states 1"):
-        modelfolder.verify(folder, longer)
+        modelfolder.verify_files(folder, longer)
     with pytest.raises(ModelFolderError, match="is missing, but the registry lists it"):
-        modelfolder.verify(folder, files | {"gone": files["config.json"]})
+        modelfolder.verify_files(folder, files | {"gone": files["config.json"]})
     with pytest.raises(ModelFolderError, match=r"the registry states no sha256 of config\.json"):
-        modelfolder.verify(folder, {"model.safetensors": files["model.safetensors"]})
+        modelfolder.verify_files(folder, {"model.safetensors": files["model.safetensors"]})
 
 
 def header(text, data=b""):
@@ -250,7 +250,7 @@ def tensor(dtype="F32", shape=(1,), offsets=(0, 4)):
 
 WEIGHTS = {
     "empty": (b"", "is empty"),
-    "a few bytes": (b"abc", "is cut off: 3 bytes are no safetensors file"),
+    "a few bytes": (b"abc", "is cut off: 3 bytes are not a safetensors file"),
     "a header that never ends": (struct.pack("<Q", 10**6) + b"{}", "its header claims 1,000,000 bytes of 10"),
     "a terabyte of header": (struct.pack("<Q", 2**40) + b"{}", "its header claims 1,099,511,627,776 bytes"),
     "the largest number": (b"\xff" * 8 + b"{}", "its header claims 18,446,744,073,709,551,615 bytes"),
@@ -258,10 +258,10 @@ WEIGHTS = {
         header({"a": tensor(shape=(2**38,), offsets=(0, 2**40))}),
         "its tensors need 1,099,511,627,776 bytes, the file has 0",
     ),
-    "a product that overflows": (header({"a": tensor(shape=(2**62, 2**62), offsets=(0, 0))}), "does not lie where"),
+    "a product that overflows": (header({"a": tensor(shape=(2**62, 2**62), offsets=(0, 0))}), "is not at the offsets"),
     "a negative size": (header({"a": tensor(shape=(-1,))}, b"1234"), "damaged header"),
-    "overlapping tensors": (header({"a": tensor(), "b": tensor()}, b"1234"), "does not lie where"),
-    "a hole": (header({"a": tensor(offsets=(4, 8))}, b"12345678"), "does not lie where"),
+    "overlapping tensors": (header({"a": tensor(), "b": tensor()}, b"1234"), "is not at the offsets"),
+    "a hole": (header({"a": tensor(offsets=(4, 8))}, b"12345678"), "is not at the offsets"),
     "trailing data": (header({"a": tensor()}, b"12345678"), "need 4 bytes, the file has 8"),
     "an unknown dtype": (header({"a": tensor(dtype="OBJECT")}, b"1234"), "unknown dtype 'OBJECT'"),
     "a repeated name": (header(b'{"a": {}, "a": {}}'), "has the key 'a' twice"),

@@ -25,7 +25,7 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
     """Return the folder that a name refers to, and its registry entry if it has one.
 
     A model that is not bundled with its plugin is looked for in the Hub's cache, then on the Hub; its files are
-    verified on the way. Files of other folders are not verified here: `modelfolder.verify` does it.
+    verified on the way. Files of other folders are not verified here: `modelfolder.verify_files` does it.
 
     Args:
         name: a registry name or alias, `hf://user/repo[@revision]`, or a folder: a Path, or a string that contains a
@@ -145,7 +145,7 @@ def verified(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry
     """
     folder, entry = resolve(name, job)
     if entry is not None and folder == entry.folder:
-        modelfolder.verify(folder, entry.files)  # files from the Hub are verified when they are downloaded
+        modelfolder.verify_files(folder, entry.files)  # files from the Hub are verified when they are downloaded
     modelfolder.inspect(folder)
     return folder, entry
 

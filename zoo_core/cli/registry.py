@@ -20,7 +20,7 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Check a registry FILE: its format, and every file of the bundled models that it names."""
-    from zoo_core.modelfolder import inspect, verify
+    from zoo_core.modelfolder import inspect, verify_files
     from zoo_core.registries import Registry
 
     models = Registry.from_file(file)
@@ -29,7 +29,7 @@ def check(file: Path) -> None:
             continue
         if not entry.folder.is_dir():
             raise RegistryError(f"there is no folder {entry.folder}", file=file, field=f"models.{entry.name}.bundled")
-        verify(entry.folder, entry.files)
+        verify_files(entry.folder, entry.files)
         inspect(entry.folder)
     click.echo(f"{printable(file)}: {_count(len(models))}, all well")
 

@@ -98,7 +98,7 @@ def _why_refused(error: BaseException, status: int, resource: HubResource, reaso
     if status == 403:
         return f"{resource}: this token has no permission to {resource.act} it ({reason or 'forbidden'})"
     if status in (409, 412):
-        return f"{resource} was changed by somebody else meanwhile ({reason or status}); try again"
+        return f"{resource} was changed by somebody else in the meantime ({reason or status}); try again"
     return f"{resource}: the Hub refuses with {status}: {reason or 'no reason given'}"
 
 

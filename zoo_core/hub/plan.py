@@ -253,7 +253,7 @@ def _card(
         plugin=entry.plugin,
         preview=PREVIEW in present,
     )
-    # The README that comes with the weights of a plugin holds nobody's own words.
+    # The README that comes with a plugin's weights has no words of a person to keep.
     bundled = known is not None and CARD in present and known.files.get(CARD) == present[CARD].facts
     ours = None if bundled or CARD not in present else _own_card(folder, present)
     if theirs is not None and (cards.written_by_a_person(theirs) or ours is None):

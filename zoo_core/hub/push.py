@@ -203,7 +203,7 @@ def _made_already(made: Plan, head: str) -> str | None:
         return None
     if now is not None and all(is_there(theirs.get(name), content) for name, content in made.files.items()):
         return now
-    raise HubError(f"hf://{made.repo} was changed by somebody else meanwhile; push again")
+    raise HubError(f"hf://{made.repo} was changed by somebody else in the meantime; push again")
 
 
 def _offers_xet(repo: str, pull_request: bool) -> bool:

@@ -55,12 +55,13 @@ def replace_files(folder: Path, files: Mapping[str, bytes], *, last: str) -> Non
 def complete_replacement(folder: Path, *, last: str) -> None:
     """Complete a replacement whose writer was killed; wait for one whose writer is alive.
 
-    Does nothing where `last` is in its place, and where the folder cannot be written.
+    Does nothing where `last` is in its place, and where the folder cannot be read or written.
     """
-    if (folder / last).exists() or not any(_set_aside(folder, last)):
-        return
-    with _alone(folder / last), contextlib.suppress(OSError):
-        _complete(folder, last)
+    with contextlib.suppress(OSError):
+        if (folder / last).exists() or not any(_set_aside(folder, last)):
+            return
+        with _alone(folder / last):
+            _complete(folder, last)
 
 
 @contextlib.contextmanager
