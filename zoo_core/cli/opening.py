@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoo_core.cli.messages import report_problems
 from zoo_core.cli.progress import hub_job
 from zoo_core.registries.address import SCHEME, parse_address
-from zoo_core.runtime.environment import own_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,9 @@ def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Open
     with hub_job() as job:
         folder, entry = models.verified(name, job)
     report_problems(*(catalog.registry().problems if entry else ()))
-    generator = models.load(folder, device=own_device(device), dtype=_dtype(precision))
+    from zoo_core.runtime.devices import device_of_process  # imports torch: only when the files are verified
+
+    generator = models.load(folder, device=device_of_process(device), dtype=_dtype(precision))
     return Opened(generator, entry.name if entry else _own_name(name, folder))
 
 

@@ -56,14 +56,14 @@ def command(
     A .png is one grid of all samples. An .npz holds arr_0: uint8 (N, H, W, C) for pictures, float32 for anything else.
     A folder holds 000000.png, 000001.png and so on. A seed gives the same samples whatever the batch size.
     """
-    from zoo_core.kinds import image as images
+    from zoo_core.kinds.output import check_output, write_samples
 
     if out is not None:  # report an output that cannot be written before torch is imported
-        images.check_output(out, None, count)
+        check_output(out, None, count)
     generator, stem = open_model(name, device, precision)
     if out is None:
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
-    images.check_output(out, generator.kind, count)
+    check_output(out, generator.kind, count)
 
     from zoo_core.sampling.batches import sample_batches
 
@@ -76,7 +76,7 @@ def command(
         _sample_together(generator, count, out, draw)
         return
     with _progress(draw(0, count), count) as shown:
-        echo_path(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
+        echo_path(write_samples(shown, count, generator.sample_shape, generator.kind, out))
 
 
 def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:

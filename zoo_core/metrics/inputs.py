@@ -12,14 +12,14 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.models import load
-from zoo_core.runtime.environment import own_device
+from zoo_core.runtime.devices import device_of_process
 
 
 def load_generator(model: str | Path | Generator, device: str) -> Generator:
     """The model itself, or the one of that name or folder."""
     if isinstance(model, Generator):
         return model
-    return load(model, device=own_device(device))
+    return load(model, device=device_of_process(device))
 
 
 def picture_shape(generator: Generator) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from zoo_core.errors import DeviceError
+from zoo_core.runtime.environment import local_rank, process_count
 
 
 def resolve_device(name: str) -> torch.device:
@@ -33,6 +34,18 @@ def resolve_device(name: str) -> torch.device:
     elif device.type not in ("cpu", "cuda", "mps", "meta"):
         raise DeviceError(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
+
+
+def device_of_process(name: str) -> str:
+    """The device that `auto` or `cuda` means for this process, where several share a machine: each gets its own GPU.
+
+    Example:
+        >>> device_of_process("cpu")
+        'cpu'
+    """
+    if name not in ("auto", "cuda") or process_count() == 1 or not torch.cuda.is_available():
+        return name
+    return f"cuda:{local_rank() % torch.cuda.device_count()}"
 
 
 def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:

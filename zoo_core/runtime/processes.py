@@ -7,6 +7,7 @@ gloo on CPUs and by nccl on GPUs. One process alone needs neither.
 from __future__ import annotations
 
 import atexit
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -72,8 +73,12 @@ class Processes:
         _exchange(dist.all_reduce, numbers, group=_control_group())
         return int(numbers.item())
 
+    def common_token(self) -> str:
+        """A random name that is the same for all."""
+        return f"{self.agree(secrets.randbits(60)):015x}"
+
     def wait(self) -> None:
-        """Go on when every process has come here."""
+        """Continue when every process has arrived here."""
         self.any(False)
 
     @contextmanager
