@@ -10,10 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests import forkserver
 from tests.builtin import require
 
 # Workers of pytest-xdist share the cores: threads of theirs would wait for each other. Before torch is imported.
@@ -123,11 +125,21 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def zoo(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own, in a folder of its own."""
+    """Run the command in a process of its own, in a folder of its own, without the second that importing torch costs."""
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return forkserver.run("-m", "zoo_core", *arguments, **{"cwd": tmp_path, "timeout": 120} | options)
+
+    return run
+
+
+@pytest.fixture
+def zoo_from_scratch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same in a new interpreter: for what is imported, or where output goes."""
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "zoo_core", *map(str, arguments)]
         options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120} | options
-        return subprocess.run(command, check=False, **options)  # type: ignore[call-overload]
+        return subprocess.run(command, check=False, **options)
 
     return run
