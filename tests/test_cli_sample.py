@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import zoo_core as zoo_package
+from tests import forkserver
 from tests.builtin import architecture
 from zoo_core.cli import main
 
@@ -153,7 +154,7 @@ SAVE = "from zoo_ring.model import *; Ring(RingConfig(fails={fails})).save('ring
 def saved_ring(site, tmp_path, fails=False):
     site.add("zoo-ring", RING, model=RING_MODEL)
     environment = site.environment()
-    subprocess.run([sys.executable, "-c", SAVE.format(fails=fails)], env=environment, cwd=tmp_path, check=True)
+    forkserver.run("-c", SAVE.format(fails=fails), env=environment, cwd=tmp_path, check=True)
     return environment
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests import forkserver
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
 from zoo_core.training import decodedcache, imagesource, memory
@@ -375,7 +376,7 @@ workers = [int(child) for child in open(f"/proc/self/task/{os.getpid()}/children
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
-def test_a_worker_that_is_killed_is_told_in_a_line(folder, run_python):
+def test_a_worker_that_is_killed_is_told_in_a_line(folder):
     script = """
 os.kill(workers[0], signal.SIGKILL)
 try:
@@ -383,12 +384,12 @@ try:
 except DataError as error:
     print(error)
 """
-    (line,) = run_python(WORKERS + script, folder)
+    (line,) = forkserver.run("-c", WORKERS + script, folder, check=True).stdout.splitlines()
     assert line == "set: a process that decodes pictures was killed; the machine may have run out of memory"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
-def test_workers_outlive_ctrl_c_but_not_the_main_process(folder, run_python):
+def test_workers_outlive_ctrl_c_but_not_the_main_process(folder):
     script = """
 for worker in workers:
     os.kill(worker, signal.SIGINT)
@@ -396,7 +397,7 @@ for _ in range(9): next(decoded)
 print(*workers, flush=True)
 os._exit(0)
 """
-    (line,) = run_python(WORKERS + script, folder)
+    (line,) = forkserver.run("-c", WORKERS + script, folder, check=True).stdout.splitlines()
     deadline = time.monotonic() + 60
     while any(
         Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes()
