@@ -22,13 +22,19 @@ from tests.builtin import require
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shared machine may take any time over an example; speed is measured in benchmarks/.
-hypothesis.settings.register_profile("zoo", deadline=None)
-hypothesis.settings.load_profile("zoo")
+# A shared machine may take any time over an example; speed is measured in benchmarks/. .ci/run asks for `thorough`.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("thorough", deadline=None)
+hypothesis.settings.load_profile("quick")
+
+SLOW_TIMEOUT = 600  # seconds
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `cuda` run only where there is a CUDA device."""
+    """Slow tests may take longer; tests marked `cuda` run only where there is a CUDA device."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
     marked = [item for item in items if item.get_closest_marker("cuda")]
     if marked:
         import torch
