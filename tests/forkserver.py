@@ -27,8 +27,9 @@ import sys
 import tempfile
 import threading
 import types
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, Any, NoReturn
 
 # Nothing here may start a thread or read what tests set: huggingface_hub keeps the environment of its import.
 PRELOADED = ["torch", "numpy", "click", "jinja2", "msgspec", "pluggy", "rich.console", "ruamel.yaml", "yaml"]
@@ -46,7 +47,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with `-m MODULE …` or `-c CODE …`, as subprocess.run does, with its output captured as text."""
     words, environment = list(map(str, arguments)), dict(os.environ if env is None else env)
-    if sys.platform != "linux" or _at_the_start(environment) != _at_the_start(os.environ):
+    if not _forks(environment):
         return subprocess.run(
             [sys.executable, *words], cwd=cwd, env=environment, stdin=stdin, timeout=timeout, check=check,
             capture_output=True, text=True,
@@ -54,8 +55,8 @@ def run(
     with contextlib.ExitStack() as stack:
         outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
         source = stack.enter_context(Path(os.devnull).open("rb")) if stdin == subprocess.DEVNULL else stdin
-        request = {"arguments": words, "environment": environment, "folder": str(cwd or Path.cwd())}
-        code = _ask(request, [source, *outputs], timeout)
+        with Process(words, [source, *outputs], cwd=cwd, env=environment) as process:
+            code = process.wait(timeout)
         for output in outputs:
             output.seek(0)
         said = [output.read().decode(errors="replace").replace("\r\n", "\n") for output in outputs]
@@ -63,6 +64,72 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+def torchrun(*arguments: object, cwd: Path, processes: int = 2, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Let torchrun start so many processes with those arguments, each on one thread."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes]
+    return run(*launcher, *arguments, cwd=cwd, env=os.environ | {"OMP_NUM_THREADS": "1"} | variables)
+
+
+def write_program(file: Path, module: str, environment: dict[str, str]) -> None:
+    """A program that a shell with that environment can call, as an installer would have written it for `-m MODULE`."""
+    line = f"exec {sys.executable} -m {module}"
+    if _forks(environment):
+        line = f"exec {sys.executable} -SI {__file__} ask {_server()} -m {module}"
+    file.write_text(f'#!/bin/sh\n{line} "$@"\n')
+    file.chmod(0o755)
+
+
+class Process:
+    """A forked process at work, which ends with its `with` block at the latest."""
+
+    def __init__(
+        self,
+        words: list[str],
+        streams: Sequence[int | IO[Any]],
+        *,
+        cwd: Path | str | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        request = {"arguments": words, "environment": dict(os.environ if env is None else env)}
+        message = json.dumps(request | {"folder": str(cwd or Path.cwd())}).encode()
+        descriptors = [stream if isinstance(stream, int) else stream.fileno() for stream in streams]
+        self._words = words
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(_server())
+        socket.send_fds(self._connection, [len(message).to_bytes(4, "big")], descriptors)
+        self._connection.sendall(message)
+        self._answers = self._connection.makefile("r")
+        self.pid = int(self._answers.readline())
+        self._code: int | None = None
+
+    def wait(self, timeout: float) -> int:
+        """The exit code, negative where it was a signal."""
+        if self._code is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self._words, timeout)
+            self._code = os.waitstatus_to_exitcode(int(self._answers.readline()))
+        return self._code
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has ended: its id may be another's by now."""
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._answers.close()
+        self._connection.close()
+
+
+def _forks(environment: dict[str, str]) -> bool:
+    """Whether a process with that environment may be forked."""
+    return sys.platform == "linux" and _at_the_start(environment) == _at_the_start(os.environ)
 
 
 def _at_the_start(environment: dict[str, str]) -> dict[str, str]:
@@ -81,35 +148,13 @@ def _server() -> str:
     if _address is None:
         folder = tempfile.TemporaryDirectory(prefix="zoo-forks-")
         address = str(Path(folder.name) / "socket")
-        process = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, __file__, "serve", address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert process.stdout.readline() == b"ready\n"  # type: ignore[union-attr]
         atexit.register(lambda: (process.stdin.close(), process.wait(), folder.cleanup()))  # type: ignore[union-attr]
         _address = address
     return _address
-
-
-def _ask(request: dict[str, object], streams: list[object], timeout: float) -> int:
-    """Let the server fork; returns the exit code, negative where it was a signal."""
-    address = _server()
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(address)
-        message = json.dumps(request).encode()
-        socket.send_fds(connection, [len(message).to_bytes(4, "big")], [_descriptor(stream) for stream in streams])
-        connection.sendall(message)
-        answers = connection.makefile("r")
-        pid = int(answers.readline())
-        connection.settimeout(timeout)
-        try:
-            return os.waitstatus_to_exitcode(int(answers.readline()))
-        except TimeoutError:
-            raise subprocess.TimeoutExpired(str(request["arguments"]), timeout) from None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _descriptor(stream: object) -> int:
-    return stream if isinstance(stream, int) else stream.fileno()  # type: ignore[attr-defined, no-any-return]
 
 
 # The side of the server
@@ -145,6 +190,10 @@ def _fork(connection: socket.socket) -> dict[str, object]:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
+        # New objects, because those of the server know what their files could do, which may have been others.
+        sys.stdin = os.fdopen(0, closefd=False)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
         return request
     for number in range(3):
         os.close(number)
@@ -195,11 +244,19 @@ def _execute(request: dict[str, object], search_path: list[str]) -> None:
         exec(compile(what, "<string>", "exec"), sys.modules["__main__"].__dict__)
 
 
-if __name__ == "__main__":
-    _own = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    _search_path = [path for path in sys.path if path not in _own]
-    sys.path.remove(_own[0])
-    for _name in PRELOADED:
-        importlib.import_module(_name)
+def _main(role: str, address: str, words: list[str]) -> None:
+    global _address
+    if role == "ask":
+        _address = address
+        with Process(words, [0, 1, 2]) as process:
+            sys.exit(process.wait(600))
+    here, own = str(Path(__file__).parent), os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path.remove(here)
+    for name in PRELOADED:
+        importlib.import_module(name)
     gc.freeze()  # a collection in a forked process would copy every page
-    _become(_serve(sys.argv[1]), _search_path)
+    _become(_serve(address), [path for path in sys.path if path not in own])
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -16,7 +16,7 @@ from zoo_core.hub.keeping import count_bytes
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 SIZE = count_bytes(sum(len(content) for content in read(BUNDLED).values()))
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from zoo_core.hub.fetch import Job, _counter
 from zoo_core.hub.follow import Follower
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 SIZE = 45_000_000
 
 

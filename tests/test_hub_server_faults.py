@@ -34,7 +34,6 @@ from tests.hub import (
 pytest_plugins = ["tests.hub.fixture"]
 pytestmark = [
     pytest.mark.usefixtures("without_xet"),
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]
 
 REPO = "alice/pets"
