@@ -233,6 +233,7 @@ root, moments = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
 def newest():
     return max((int(path.name[5:]) for path in checkpoints.glob("step-*")), default=0)
 checkpoints = root / "killed" / "checkpoints"
+vae(steps=2).fit(pictures(), out=root / "imported")
 kills, patience = 0, 0.6
 while kills < 20:
     before = newest()
