@@ -237,7 +237,7 @@ def bundle(run, tmp_path):
 
 
 @pytest.mark.plugins("zoo-vanilla-gan")
-def test_a_changed_file_is_refused_before_torch_is_imported(zoo, bundle, tmp_path):
+def test_a_changed_file_is_refused_before_torch_is_imported(zoo_from_scratch, bundle, tmp_path):
     file, folder = bundle
     weights = folder / "model.safetensors"
     content = bytearray(weights.read_bytes())
@@ -247,7 +247,7 @@ def test_a_changed_file_is_refused_before_torch_is_imported(zoo, bundle, tmp_pat
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"ZOO_REGISTRY": str(file), "PYTHONPATH": path}
     for arguments in (["pull", "mine"], ["sample", "mine"]):
-        fails_in_one_line(zoo(*arguments, env=environment), "model.safetensors", "sha256")
+        fails_in_one_line(zoo_from_scratch(*arguments, env=environment), "model.safetensors", "sha256")
     assert list(tmp_path.glob("*.png")) == []
 
 
@@ -544,9 +544,9 @@ def test_a_reader_that_goes_away_is_no_noise(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_one_line(zoo):
+def test_a_full_disk_is_one_line(zoo_from_scratch):
     with Path("/dev/full").open("w") as full:
-        result = zoo("list", stdout=full, stderr=subprocess.PIPE, capture_output=False)
+        result = zoo_from_scratch("list", stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert (result.returncode, result.stderr) == (1, "zoo: No space left on device\n")
 
 

@@ -16,7 +16,7 @@ from zoo_core.files.sizes import readable_size
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 SIZE = readable_size(sum(len(content) for content in read(BUNDLED).values()))
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 
 
 @pytest.fixture

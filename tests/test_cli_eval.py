@@ -47,7 +47,8 @@ def test_json_holds_every_condition(model):
 def test_the_neighbours_are_a_picture(model):
     result = run("--metric", "neighbours", "-o", "near.png")
     assert (result.exit_code, result.stdout) == (0, "near.png\n"), result.stderr
-    assert Image.open("near.png").size == (8 * 30 + 2, 10 * 30 + 2)
+    with Image.open("near.png") as picture:
+        assert picture.size == (8 * 30 + 2, 10 * 30 + 2)
 
 
 def test_statistics_are_shared_as_a_file(model):

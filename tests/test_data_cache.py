@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests import forkserver
 from zoo_core.data import cache, image_source
 from zoo_core.data.opening import open_images
 from zoo_core.data.source_files import source_files
@@ -376,7 +377,7 @@ workers = [int(child) for child in open(f"/proc/self/task/{os.getpid()}/children
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
-def test_a_worker_that_is_killed_is_told_in_a_line(folder, run_python):
+def test_a_worker_that_is_killed_is_told_in_a_line(folder):
     script = """
 os.kill(workers[0], signal.SIGKILL)
 try:
@@ -384,12 +385,12 @@ try:
 except DataError as error:
     print(error)
 """
-    (line,) = run_python(WORKERS + script, folder)
+    (line,) = forkserver.run("-c", WORKERS + script, folder, check=True).stdout.splitlines()
     assert line == "set: a process that decodes pictures was killed; the machine may have run out of memory"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
-def test_workers_outlive_ctrl_c_but_not_the_main_process(folder, run_python):
+def test_workers_outlive_ctrl_c_but_not_the_main_process(folder):
     script = """
 for worker in workers:
     os.kill(worker, signal.SIGINT)
@@ -397,7 +398,7 @@ for _ in range(9): next(decoded)
 print(*workers, flush=True)
 os._exit(0)
 """
-    (line,) = run_python(WORKERS + script, folder)
+    (line,) = forkserver.run("-c", WORKERS + script, folder, check=True).stdout.splitlines()
     deadline = time.monotonic() + 60
     while any(
         Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes()

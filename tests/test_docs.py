@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests import forkserver
 from tests.builtin import architecture
 from tests.environments import Environment
 from zoo_core import GANSettings, Settings
@@ -106,22 +107,20 @@ def guide(site):
 def test_the_plugin_of_the_guide_is_a_working_one(guide, zoo, tmp_path):
     environment, tests, _ = guide
     save = "from zoo_ring.model import *; RingGenerator(RingConfig(radius=2.0)).save('my-ring')"
-    subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=environment, check=True)
+    forkserver.run("-c", save, cwd=tmp_path, env=environment, check=True)
     assert zoo("sample", "./my-ring", "-n", 1000, "-o", "points.npz", env=environment).stdout == "points.npz\n"
     with np.load(tmp_path / "points.npz") as archive:
         assert archive["arr_0"].shape == (1000, 2)
         assert abs(np.linalg.norm(archive["arr_0"], axis=1).mean() - 2) < 0.02
     assert zoo("circumference", 2, env=environment).stdout == "12.566\n"
     (tmp_path / "test_ring.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_ring.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = forkserver.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_ring.py", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_conditional_model_of_the_guide_learns_its_classes(guide, tmp_path):
     environment, _, rings_trained = guide
-    command = [sys.executable, "-c", rings_trained]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = forkserver.run("-c", rings_trained, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     small, large = map(float, done.stdout.split())
     assert small < 1.5 < large

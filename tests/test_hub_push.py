@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from huggingface_hub import ModelCard, hf_hub_download
 
 import zoo_core as zoo
 from tests.builtin import bundled_here
-from tests.hub import ALICE, Hub, cut, flip, lie, lose, refuse, reset, slow, status
+from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, status
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
@@ -31,7 +32,7 @@ from zoo_core.hub.retrying import attempt
 from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 NAMES = {"config.json", "model.safetensors", "README.md", "samples.png", "training.yaml", "golden.safetensors"}
 
 
@@ -606,20 +607,27 @@ def test_the_token_is_never_shown_written_or_passed_on(hub: Hub, folder, zoo, hu
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_process_has_the_token_in_its_arguments(hub: Hub, folder):
-    hub.fail(slow(100), path="*/preupload/*")
+    hub.fail(hang(), path="*/preupload/*")
     process = start("push", folder, REPO)
-    seen = 0
-    while process.poll() is None:
-        for line in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                content = line.read_bytes()
-            except OSError:
-                continue
-            assert b"hf_test" not in content
-            seen += 1
-        time.sleep(0.2)
-    assert process.wait() == 0, process.communicate()
-    assert seen
+    while not hub.requests(path="*/preupload/*"):
+        assert process.poll() is None, process.communicate()
+        assert not any(b"hf_test" in command for command in commands_at_work())
+        time.sleep(0.05)
+    commands = commands_at_work()
+    assert any(b"push" in command for command in commands)
+    assert not any(b"hf_test" in command for command in commands)
+    hub.heal()
+    told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+
+
+def commands_at_work() -> list[bytes]:
+    """The arguments of every process."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(file.read_bytes())
+    return found
 
 
 # everything

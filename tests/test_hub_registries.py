@@ -15,7 +15,7 @@ from zoo_core.errors import RegistryError
 from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 PLACE = "hf://guild/registry"
 
 

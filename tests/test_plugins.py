@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import subprocess
 import sys
 import textwrap
 
@@ -10,6 +9,7 @@ import click
 import numpy as np
 import pytest
 
+from tests import forkserver
 from zoo_core.errors import PluginError, UnknownArchitectureError
 from zoo_core.plugins import PluginManager
 
@@ -451,7 +451,7 @@ def test_points_in_the_plane_are_saved_loaded_and_sampled(site, zoo, tmp_path):
     """A plugin of tensors, not pictures, from the contract alone."""
     site.add("zoo-ring", GOOD, model=MODEL)
     save = "from zoo_ring.model import *; Ring(RingConfig(radius=2.0)).save('ring')"
-    subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=site.environment(), check=True)
+    forkserver.run("-c", save, cwd=tmp_path, env=site.environment(), check=True)
     done = zoo("sample", "./ring", "-n", "10", "-o", "points.npz", env=site.environment())
     assert (done.returncode, done.stdout, done.stderr) == (0, "points.npz\n", "")
     points = np.load(tmp_path / "points.npz")["arr_0"]

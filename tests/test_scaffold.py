@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forkserver
 from tests.conftest import Site
 from tests.test_cli import fails_in_one_line
 from zoo_core.cli.plugins import scaffolding
@@ -38,12 +39,12 @@ def written(tmp_path_factory):
 @pytest.mark.slow
 def test_every_kind_of_plugin_passes_its_own_tests_and_zoo_plugins_check(written):
     folder, environment = written
-    options = {"cwd": folder, "env": environment, "capture_output": True, "text": True, "check": False}
-    tested = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "."], **options)
+    options = {"cwd": folder, "env": environment}
+    tested = forkserver.run("-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", ".", **options)
     assert tested.returncode == 0, tested.stdout
     for name in VARIANTS:
         assert f"PASSED {name}/tests/test_{name.replace('-', '_')}.py" in tested.stdout
-    checked = subprocess.run([sys.executable, "-m", "zoo_core", "plugins", "check"], **options)
+    checked = forkserver.run("-m", "zoo_core", "plugins", "check", **options)
     assert checked.returncode == 0, checked.stdout
 
 
@@ -53,9 +54,7 @@ def test_the_python_of_its_readme_runs(written, name, tmp_path):
         re.findall(r"^```python\n(.*?)^```", (written[0] / name / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     )
     code = code.replace("steps=200", "steps=2")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=written[1], capture_output=True, text=True, check=False
-    )
+    done = forkserver.run("-c", code, cwd=tmp_path, env=written[1])
     assert done.returncode == 0, done.stderr
     assert bool(list(tmp_path.rglob("model.safetensors"))) == bool(code)
 

@@ -80,11 +80,11 @@ class PictureDecoder:
         pixels = np.empty((len(chosen), self.size, self.size, self.channels), np.uint8)
         changes: Counter[str] = Counter()
         for place, (row, value) in enumerate(zip(chosen, self.rows[list(chosen)][self.image_column], strict=True)):
-            image = open_picture(value, self.name, row)
-            try:
-                pixels[place] = _decode(image, self.channels, self.size, changes)
-            except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise
-                raise _undecodable(value, self.name, row, error) from error
+            with open_picture(value, self.name, row) as image:
+                try:
+                    pixels[place] = _decode(image, self.channels, self.size, changes)
+                except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise
+                    raise _undecodable(value, self.name, row, error) from error
         return Decoded(pixels, changes)
 
 

@@ -54,9 +54,9 @@ class ImageSource:
         self, rows: Any, image_column: str, label_column: str | None, name: str, *, location: Path | None = None
     ) -> None:
         self.rows, self.image_column, self.label_column, self.name = rows, image_column, label_column, name
-        first = open_picture(rows[0][image_column], name, 0)
-        side = min(first.size)
-        self.shape = (channels_of(first), side, side)
+        with open_picture(rows[0][image_column], name, 0) as first:
+            side = min(first.size)
+            self.shape = (channels_of(first), side, side)
         self._files = source_files(location, rows)
 
     def __len__(self) -> int:
