@@ -57,3 +57,15 @@ def test_no_module_uses_the_private_names_of_another():
                 ]
                 offences += [f"{dotted(path)} imports {node.module}.{name}" for name in names]
     assert not offences
+
+
+def test_the_tables_that_contributing_names_for_each_change_are_in_their_files():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.search(r"## Where to make a change\n(.*?)\n## ", text, re.DOTALL)[1].splitlines()
+    changes = [row for row in rows if row.startswith("| ") and "`zoo_core/" in row]
+    assert len(changes) == 12
+    for row in changes:
+        file = ROOT / re.search(r"`(zoo_core/[\w/]+(?:\.py|/))`", row)[1]
+        assert file.exists(), row
+        for table in re.findall(r"`([A-Z][A-Z_]+)`", row):
+            assert re.search(rf"^{table}\b.* = ", file.read_text(encoding="utf-8"), re.MULTILINE), row
