@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
+from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
 
@@ -237,7 +238,7 @@ class Trainer(ABC):
             module.parameters(),
             lr=self.settings.learning_rate * pace,
             betas=(first**pace, second**pace),
-            fused=self.device.type in ("cpu", "cuda") or None,
+            fused=type_of(self.device).fused_optimizers or None,
         )
 
     def draw(self, sampler: Callable[..., Tensor], count: int, *shape: int) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from zoo_core.errors import ProcessError, printable
+from zoo_core.runtime.devices import DEVICE_TYPES
 from zoo_core.runtime.environment import local_rank, process_count
 
 _ENDED = "another process of this run has ended, and so must this one"
@@ -134,7 +135,7 @@ def join(device_type: str) -> Processes:
         return ALONE
     try:
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+            dist.init_process_group(DEVICE_TYPES[device_type].communication)
             atexit.register(_leave)  # threads of gloo that outlive Python abort the process
         _control_group()
     except (RuntimeError, ValueError) as error:
