@@ -1,7 +1,7 @@
 """Devices: what `auto` means on this machine, what each type of device can do, and errors for one that is missing.
 
-This is the one module that knows types of devices. To support another, add it to DEVICE_TYPES, and what only torch's own
-module for it can do (`torch.cuda`, say) to the functions below.
+This is the one module that knows types of devices. To support another, add it to DEVICE_TYPES, and whatever only torch's
+own module for it can do (`torch.cuda`, say) to the functions below.
 """
 
 from __future__ import annotations
