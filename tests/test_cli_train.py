@@ -164,7 +164,7 @@ def test_a_run_prints_its_folder_states_its_conversions_and_can_be_sampled(zoo, 
     assert (result.returncode, result.stdout) == (0, "run\n")
     planned, *done, gathered = result.stderr.splitlines()
     assert planned.startswith(
-        "512 pictures of 12 x 12 (image column 'image', label column 'label') take 0.1 MB of memory"
+        "512 pictures of 12 x 12 (image column 'image', label column 'label') take 73.7 kB of memory"
     )
     assert done == ["512 grey pictures of 12 x 12", "512 were resized to 12 x 12 (bicubic)"]
     assert gathered.startswith("batches are gathered from")

@@ -414,9 +414,9 @@ def test_the_plan_says_what_memory_is_taken(folder, monkeypatch):
     source = open_images(folder)
     monkeypatch.setattr(image_source, "available_memory", lambda: 3_200_000_000)
     assert source.plan(3, 6) == (
-        "40 pictures of 6 x 6 (image column 'image', label column 'label') take 0.0 MB of memory; 3.2 GB are available"
+        "40 pictures of 6 x 6 (image column 'image', label column 'label') take 4.3 kB of memory; 3.2 GB are available"
     )
-    assert "take 503 MB of memory" in source.plan(3, 2048)
+    assert "take 503.3 MB of memory" in source.plan(3, 2048)
     assert (
         "take 2.0 GB, too much for the 3.2 GB of memory that are available: they are decoded once into"
         in source.plan(3, 4096)
