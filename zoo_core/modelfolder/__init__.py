@@ -7,6 +7,7 @@ building        a generator of a stated configuration
 loading         a folder's generator, checked before a weight is read
 weight_loading  stored weights into a module on the meta device
 saving          a folder, whole or not at all
+run_record      run.json, the record of the run that trained a model
 card            README.md, the model card
 """
 
