@@ -25,6 +25,17 @@ from zoo_core.interfaces import Trainer
 from zoo_core.training.ema import ExponentialMovingAverage
 
 _NAME = re.compile(r"step-(\d{8,})")
+# What restoring a damaged checkpoint raises: a value of another type or shape can lead to almost anything.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    SafetensorError,
+)
 
 
 def save_checkpoint(
@@ -112,8 +123,7 @@ def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingA
         trainer.scaler.load_state_dict(state["scaler"])
         trainer.step = _whole_number(state["step"])
         _restore_random(state["random"], tensors, trainer.device)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
-            SafetensorError) as error:  # whatever a value of another type or shape leads to  # fmt: skip
+    except _DAMAGE as error:
         raise TrainingError(
             f"the checkpoint {path} cannot be read ({type(error).__name__}: {printable(error, 160)}); "
             "remove its folder to continue from the one before"

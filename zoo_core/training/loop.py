@@ -44,7 +44,7 @@ from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.run_folder import RunFolder, describe_run
-from zoo_core.training.sharing import share_layers
+from zoo_core.training.synchronised_layers import synchronise_layers
 
 LOG_EVERY = 50
 GRID_SAMPLES = 64
@@ -177,7 +177,7 @@ def prepare(trainer: Trainer) -> None:
         # Convolutions run fastest with the channels last in memory; it changes no value and no other layer.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
-        share_layers(module, trainer.processes)
+        synchronise_layers(module, trainer.processes)
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
