@@ -79,18 +79,24 @@ def critic_generator_loss(fake_logits: Tensor) -> Tensor:
 
 
 class AdversarialLoss(NamedTuple):
-    """What D and G minimise: discriminator(real_logits, fake_logits) and generator(fake_logits)."""
+    """What D and G minimise: discriminator(real_logits, fake_logits) and generator(fake_logits).
+
+    Attributes:
+        shares_pass: whether D's gradient at a fake logit is never 0, so that G's is a multiple of it and one pass
+            through D can serve both losses.
+    """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
+    shares_pass: bool = False
 
 
 ADVERSARIAL_LOSSES = {
-    "non-saturating": AdversarialLoss(discriminator_loss, non_saturating_generator_loss),
-    "minimax": AdversarialLoss(discriminator_loss, minimax_generator_loss),
+    "non-saturating": AdversarialLoss(discriminator_loss, non_saturating_generator_loss, shares_pass=True),
+    "minimax": AdversarialLoss(discriminator_loss, minimax_generator_loss, shares_pass=True),
     "least-squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
     "hinge": AdversarialLoss(hinge_discriminator_loss, critic_generator_loss),
-    "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, critic_generator_loss),
+    "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, critic_generator_loss, shares_pass=True),
 }
 
 

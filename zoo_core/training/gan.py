@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from msgspec import Meta
@@ -21,8 +21,10 @@ from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
 from zoo_core.training.augmentation import Augmentation, augment
 
-# Games in which D's gradient at a fake logit is never 0, so that G's is a multiple of it.
-_SHARED_PASS = frozenset({"non-saturating", "minimax", "wasserstein"})
+if TYPE_CHECKING:
+    Loss = str  # a type checker cannot read the names from the table
+else:
+    Loss = Literal[tuple(ADVERSARIAL_LOSSES)]
 
 
 class GANSettings(Settings, frozen=True):
@@ -44,7 +46,7 @@ class GANSettings(Settings, frozen=True):
             arXiv 2006.10738): color, translation, cutout. For small data sets.
     """
 
-    loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"] = "non-saturating"
+    loss: Loss = "non-saturating"
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     discriminator_steps: Annotated[int, Meta(ge=1, le=100)] = 1
     updates: Literal["alternating", "simultaneous"] = "alternating"
@@ -194,7 +196,7 @@ class GANTrainer(Trainer):
         discriminator = self.modules["discriminator"]
         # In float16 the gradient of a sure D underflows, and a multiple of 0 is no gradient.
         return (
-            self.settings.loss in _SHARED_PASS
+            ADVERSARIAL_LOSSES[self.settings.loss].shares_pass
             and not self.scaler.is_enabled()
             and not _has_batch_norm(discriminator)
             and not _has_dropout(discriminator)
