@@ -182,10 +182,11 @@ def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
     """Of equal length, too, so that nothing but the split tells them apart."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.setattr("zoo_core.data.image_source.CACHED_FROM", 0)
-    rows = open_images(MNIST).rows.select(range(128))
+    rows = open_images(MNIST).pictures.rows.select(range(128))
+    from zoo_core.data.dataset_rows import DatasetRows
     from zoo_core.data.image_source import ImageSource
 
-    first = ImageSource(rows, "image", "label", "mnist", location=MNIST).decode(1, 28)
+    first = ImageSource(DatasetRows(rows, "image", "label", "mnist", location=MNIST)).decode(1, 28)
     second = open_images(MNIST, split="test").decode(1, 28)
     assert len(first) == len(second) == 128
     assert not torch.equal(first.samples, second.samples)

@@ -57,7 +57,7 @@ from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.loop import prepare
 from zoo_core.training.run_folder import RunFolder, describe_run
 from zoo_core.training.setup import prepare_training
-from zoo_core.training.sharing import share_layers
+from zoo_core.training.synchronised_layers import synchronise_layers
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 CLASSES = 3
@@ -486,7 +486,7 @@ def test_14_every_process_draws_noise_and_dropout_of_its_own(kind):
         trainer = trainer_of(kind)
         trainer.processes = Processes(rank, count)
         layer = nn.Sequential(nn.Dropout(0.4), nn.Dropout2d(0.4))
-        share_layers(layer, trainer.processes)
+        synchronise_layers(layer, trainer.processes)
         torch.manual_seed(0)
         return trainer.draw(torch.randn, size, 3), layer(torch.ones(size, 2, 5, 5))
 

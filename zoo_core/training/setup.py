@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from zoo_core.data.decoding import picture_shape
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError, did_you_mean, printable
@@ -75,11 +76,11 @@ def prepare_training(
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:
-    shape = tuple(generator.sample_shape)
-    if generator.kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
+    shape = picture_shape(generator.kind, generator.sample_shape)
+    if shape is None:
         raise TrainingError(
-            f"{type(generator).__qualname__} makes samples of {shape}, not square pictures; zoo train reads pictures: "
-            "call the trainer's fit from Python with a tensor of samples"
+            f"{type(generator).__qualname__} makes samples of {tuple(generator.sample_shape)}, not square pictures; "
+            "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
         )
     return shape[0], shape[1]
 
