@@ -1,7 +1,7 @@
 """Devices: what `auto` means on this machine, what each type of device can do, and errors for one that is missing.
 
-This is the one module that knows types of devices. To support another, add it to DEVICE_TYPES, and whatever only torch's
-own module for it can do (`torch.cuda`, say) to the functions below.
+This is the one module that knows types of devices. To support another, add it to DEVICE_TYPES, and what only
+torch's own module for it can do (`torch.cuda`, say) to the functions below.
 """
 
 from __future__ import annotations
@@ -25,18 +25,26 @@ class DeviceType:
         asynchronous: whether the device works on while Python goes on: copies come from pinned memory, which need not
             be waited for, and times are taken after `synchronize`.
         communication: the backend of torch.distributed that connects such devices.
-        compile_mode: of torch.compile; on CUDA the kernels of a step are replayed as a graph.
+        compile_mode: of torch.compile; "reduce-overhead" replays the kernels of a step as a graph.
+        compiled_by_default: whether a long run is compiled where the user leaves it open.
     """
 
     fused_optimizers: bool = False
     asynchronous: bool = False
     communication: str = "gloo"
     compile_mode: str = "default"
+    compiled_by_default: bool = False
 
 
 DEVICE_TYPES = {
     "cpu": DeviceType(fused_optimizers=True),
-    "cuda": DeviceType(fused_optimizers=True, asynchronous=True, communication="nccl", compile_mode="reduce-overhead"),
+    "cuda": DeviceType(
+        fused_optimizers=True,
+        asynchronous=True,
+        communication="nccl",
+        compile_mode="reduce-overhead",
+        compiled_by_default=True,
+    ),
     "mps": DeviceType(),
     "meta": DeviceType(),  # shapes without values, for tests and for loading
 }
@@ -89,6 +97,19 @@ def select_for_process(device: torch.device, rank: int) -> torch.device:
     own = torch.device("cuda", rank)
     torch.cuda.set_device(own)
     return own
+
+
+def allow_tf32(device: torch.device, allowed: bool) -> None:
+    """Let float32 multiplications on the device be computed in TF32, or not. Changes torch for the whole process."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        torch.backends.cudnn.allow_tf32 = allowed
+
+
+def begin_compiled_step(device: torch.device) -> None:
+    """Say that a step of compiled networks begins: a graph may now overwrite tensors of the step before."""
+    if device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
 
 def free_memory(device: torch.device) -> int:

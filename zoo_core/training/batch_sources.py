@@ -19,6 +19,7 @@ from zoo_core.data.decoding import Decoded, PictureDecoder
 from zoo_core.data.decoding_workers import available_workers, decode
 from zoo_core.data.training_data import TrainingData
 from zoo_core.files.sizes import readable_size
+from zoo_core.runtime.devices import free_memory, type_of
 
 Order = Callable[[int], Tensor]  # number of a batch -> its samples' indices: (n,) int64, on the CPU
 DEVICE_SHARE = 1 / 4  # of a GPU's free memory may hold the data; the rest is the model's
@@ -74,7 +75,7 @@ def gatherer(data: TrainingData, layout: Layout, order: Order, device: torch.dev
     if data.decoder is not None:
         return DecodingGatherer(data.decoder, order, device)
     rows = layout.rows(data.samples)
-    if device.type == "cuda" and rows.nbytes <= torch.cuda.mem_get_info(device)[0] * DEVICE_SHARE:
+    if rows.nbytes <= free_memory(device) * DEVICE_SHARE:
         return DeviceGatherer(rows, order, device)
     return (DiskGatherer if data.larger_than_memory else MemoryGatherer)(rows, order, device)
 
@@ -90,7 +91,7 @@ class MemoryGatherer(Gatherer):
         return self._pick(self._order(number)).to(self._device, non_blocking=True)
 
     def _pick(self, chosen: Tensor) -> Tensor:
-        if self._device.type != "cuda":
+        if not type_of(self._device).asynchronous:
             return self._rows.index_select(0, chosen)
         pinned = torch.empty((len(chosen), self._rows.shape[1]), dtype=self._rows.dtype, pin_memory=True)
         return torch.index_select(self._rows, 0, chosen, out=pinned)
@@ -148,6 +149,6 @@ class DecodingGatherer(Gatherer):
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A small tensor of the CPU on the device; a GPU is not waited for."""
-    if device.type == "cuda":
+    if type_of(device).asynchronous:
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

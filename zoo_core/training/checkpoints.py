@@ -22,6 +22,7 @@ from torch import Tensor
 from zoo_core.errors import TrainingError, printable
 from zoo_core.files.atomic import atomic_folder
 from zoo_core.interfaces import Trainer
+from zoo_core.runtime.devices import random_state, set_random_state
 from zoo_core.training.ema import ExponentialMovingAverage
 
 _NAME = re.compile(r"step-(\d{8,})")
@@ -62,8 +63,8 @@ def save_checkpoint(
         "optimizers": {},
         "random": {"python": random.getstate(), "numpy": _numpy_state()},
     }
-    if trainer.device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(trainer.device)
+    if (own := random_state(trainer.device)) is not None:
+        tensors[f"random.{trainer.device.type}"] = own
     for name, module in trainer.modules.items():
         tensors |= {f"modules.{name}.{key}": value for key, value in module.state_dict().items()}
     if average is not None:
@@ -171,8 +172,8 @@ def _numpy_state() -> list[Any]:
 
 def _restore_random(state: dict[str, Any], tensors: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(tensors["random.torch"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    if (own := tensors.get(f"random.{device.type}")) is not None:
+        set_random_state(device, own)
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = state["numpy"]

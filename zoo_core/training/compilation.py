@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from zoo_core.interfaces import Trainer
+from zoo_core.runtime.devices import synchronize, type_of
 
 # Compiling takes up to a minute and was never seen to gain less than a tenth on a GPU: ten minutes pay it back.
 PAYS_BACK_AFTER = 600.0  # seconds
@@ -28,7 +29,7 @@ def resolve_compile(trainer: Trainer, train_steps: Callable[[int], None]) -> boo
     setting = trainer.settings.compile
     if setting != "auto":
         return setting == "on"
-    if trainer.device.type != "cuda" or shutil.which(os.environ.get("CC", "gcc")) is None:
+    if not type_of(trainer.device).compiled_by_default or shutil.which(os.environ.get("CC", "gcc")) is None:
         return False
     train_steps(1)
     began = _clock(trainer.device)
@@ -39,12 +40,12 @@ def resolve_compile(trainer: Trainer, train_steps: Callable[[int], None]) -> boo
 
 def compile_networks(trainer: Trainer) -> None:
     """Let torch.compile translate each network at its first use; on CUDA its kernels are replayed as a graph."""
-    mode = "reduce-overhead" if trainer.device.type == "cuda" else "default"
+    mode = type_of(trainer.device).compile_mode
     for module in trainer.modules.values():
         module.compile(mode=mode, dynamic=False)
 
 
 def _clock(device: torch.device) -> float:
     """Seconds, once the device has done all that it was given."""
-    torch.cuda.synchronize(device)
+    synchronize(device)
     return time.perf_counter()

@@ -35,7 +35,7 @@ from zoo_core.kinds import image as images
 from zoo_core.kinds.gif import evenly, write_film
 from zoo_core.modelfolder.card import model_card
 from zoo_core.plugins import manager
-from zoo_core.runtime.devices import resolve_device
+from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process
 from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import Processes, join
 from zoo_core.training.batches import BatchStream
@@ -98,10 +98,8 @@ def _join(trainer: Trainer) -> None:
     """Take up the device, and the connection to the other processes where there are any."""
     device = resolve_device(trainer.settings.device)
     trainer.processes = join(device.type)
-    if device.type == "cuda" and trainer.processes.count > 1:
-        device = torch.device("cuda", trainer.processes.local_rank)
-        torch.cuda.set_device(device)
-    trainer.device = device
+    several = trainer.processes.count > 1
+    trainer.device = select_for_process(device, trainer.processes.local_rank) if several else device
 
 
 def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
@@ -167,9 +165,7 @@ def prepare(trainer: Trainer) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
-        torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    allow_tf32(device, precision != "fp32")
     with device:
         trainer.build()
     for module in trainer.modules.values():
@@ -183,8 +179,8 @@ def prepare(trainer: Trainer) -> None:
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
     """One step of the plugin under autocast; returns its figures, still on the device."""
     count = trainer.batches_per_step
-    if trainer.settings.compile == "on" and trainer.device.type == "cuda":
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # tensors of the step before may be overwritten now
+    if trainer.settings.compile == "on":
+        begin_compiled_step(trainer.device)
     batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
         figures = trainer.training_step(batch)
