@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import modelfolder
+from zoo_core.data.decoding import picture_shape
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
@@ -53,7 +54,12 @@ GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid, and columns at
 
 
 def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
-    """What `Trainer.fit` does; see there."""
+    """Do what `Trainer.fit` documents."""
+    with _tf32_restored():
+        return _fit(trainer, data, out, resume)
+
+
+def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, resume: bool) -> Path:
     run = RunFolder(out)
     _join(trainer)
     training_data = trainer.prepare_data(_as_training_data(data, trainer))
@@ -261,7 +267,10 @@ def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: Trainin
 def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:
     sample_shape = trainer.sample_shape
     if isinstance(data, (str, Path)):
-        channels, _, size = sample_shape
+        shape = picture_shape("image", sample_shape)
+        if shape is None:
+            raise DataError(f"{data} is read as square pictures, but the model makes {sample_shape}; pass a tensor")
+        channels, _, size = shape
         data = open_images(data).decode(channels, size, processes=trainer.processes)
     elif isinstance(data, Tensor):
         data = TrainingData.from_tensors(data)
@@ -311,6 +320,17 @@ def _remove_parametrizations(module: Discriminator) -> None:
         if is_parametrized(layer):
             for name in list(layer.parametrizations):  # type: ignore[arg-type]
                 remove_parametrizations(layer, name)
+
+
+@contextmanager
+def _tf32_restored() -> Iterator[None]:
+    """Leave the switches of TF32, which `prepare` sets for the whole process, as they were before the block."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 @contextmanager
