@@ -1,7 +1,10 @@
 """Training: the loop around a plugin's training step, and everything that a run leaves behind.
 
 setup                from what a user writes to a trainer and its data
-loop                 the steps of a run, its sample grids and the finished model
+loop                 the steps of a run
+stop_signals         Ctrl-C and SIGTERM: the step in progress ends first
+grids                sample grids during the run
+finishing            the files of the finished model
 gan                  the training step that GANs share
 augmentation         differentiable augmentation, by name
 batches              which samples a batch holds, and in which order
@@ -21,10 +24,13 @@ __all__ = [
     "checkpoints",
     "compilation",
     "ema",
+    "finishing",
     "gan",
+    "grids",
     "log",
     "loop",
     "run_folder",
     "setup",
+    "stop_signals",
     "synchronised_layers",
 ]
