@@ -10,7 +10,7 @@ from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
 from zoo_core.training import batch_sources
 from zoo_core.training import batches as batches_module
-from zoo_core.training.batch_sources import DeviceGatherer, DiskGatherer, Layout, MemoryGatherer
+from zoo_core.training.batch_sources import DeviceBatchSource, DiskBatchSource, MemoryBatchSource, RowLayout
 from zoo_core.training.batches import BatchStream
 
 CPU = torch.device("cpu")
@@ -121,11 +121,11 @@ def test_pixels_are_exactly_their_255th_and_the_channels_lie_last(channels_last)
     assert batch.samples.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("way", [MemoryGatherer, DiskGatherer, DeviceGatherer])
+@pytest.mark.parametrize("way", [MemoryBatchSource, DiskBatchSource, DeviceBatchSource])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_every_way_of_gathering_gives_the_same_rows(way, channels_last):
     samples = pictures(channels_last=channels_last).samples
-    layout = Layout(samples)
+    layout = RowLayout(samples)
     order = {number: torch.randperm(48)[:8] for number in range(40)}
     source = way(layout.rows(samples), order.__getitem__, CPU)
     for number in (0, 1, 2, 3, 9, 4, 5, 30, 0):  # in order, after a jump, and back
@@ -134,14 +134,14 @@ def test_every_way_of_gathering_gives_the_same_rows(way, channels_last):
 
 def test_rows_are_a_view_of_the_samples_whichever_axis_comes_first():
     for samples in (pictures().samples, pictures(channels_last=True).samples):
-        rows = Layout(samples).rows(samples)
+        rows = RowLayout(samples).rows(samples)
         assert rows.data_ptr() == samples.data_ptr()
-        assert torch.equal(Layout(samples).samples(rows), samples)
+        assert torch.equal(RowLayout(samples).samples(rows), samples)
 
 
 def test_data_that_a_device_holds_is_copied_at_the_first_batch_and_not_before():
     meta = torch.device("meta")
-    source = DeviceGatherer(torch.zeros(48, 12, dtype=torch.uint8), lambda number: torch.arange(8), meta)
+    source = DeviceBatchSource(torch.zeros(48, 12, dtype=torch.uint8), lambda number: torch.arange(8), meta)
     assert source.note == "all samples are held on meta: 576 B of its memory"
     assert source._rows.device == CPU
     assert source.gather(0).shape == (8, 12)
@@ -160,7 +160,9 @@ def test_a_gpu_holds_the_data_where_a_quarter_of_its_free_memory_is_enough(monke
     data = pictures()
     free = data.samples.nbytes * times
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
-    source = batch_sources.gatherer(data, Layout(data.samples), lambda number: torch.arange(8), torch.device("cuda"))
+    source = batch_sources.batch_source(
+        data, RowLayout(data.samples), lambda number: torch.arange(8), torch.device("cuda")
+    )
     assert way in source.note
 
 

@@ -192,6 +192,27 @@ def test_a_line_of_the_log_that_was_never_finished_is_dropped(rest, tmp_path):
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [2, 4]
 
 
+def test_the_switches_of_tf32_are_left_as_they_were(tmp_path):
+    """Set in `build` here, since `prepare` sets them only for a CUDA device."""
+
+    class Switching(architecture("vanilla_gan").trainer_class()):
+        def build(self):
+            super().build()
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not before
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    also = torch.backends.cudnn.allow_tf32
+    Switching(mlp().config, mlp(steps=1).settings, (1, 16, 16)).fit(pictures(), out=tmp_path / "run")
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (before, also)
+
+
+def test_pictures_for_a_model_of_something_else_are_refused(tmp_path):
+    trainer = mlp()
+    trainer.sample_shape = (2,)
+    with pytest.raises(DataError, match=r"is read as square pictures, but the model makes \(2,\); pass a tensor"):
+        trainer.fit(tmp_path, out=tmp_path / "run")
+
+
 def test_a_run_in_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="run cannot be written: Not a directory"):

@@ -1,4 +1,4 @@
-"""How the samples of a batch come together on the device: from its own memory, from the machine's, from disk, or from
+"""Sources of batches: samples gathered from the memory of the device, of the machine, from disk, or from
 pictures that are decoded on the way.
 
 A sample is a row here, all its values one after another: gathering rows is one copy of memory each, and whether the
@@ -27,8 +27,8 @@ READING_THREADS = 4  # a disk answers several requests in little more time than 
 BATCHES_AHEAD = 8
 
 
-class Layout:
-    """How one sample lies in a row: as it is, or for a picture with its channels last."""
+class RowLayout:
+    """The order of the values of a sample in its row: as they are, or for a picture with its channels last."""
 
     def __init__(self, samples: Tensor) -> None:
         self.channels_last = samples.ndim == 4 and samples.is_contiguous(memory_format=torch.channels_last)
@@ -56,7 +56,7 @@ class Layout:
         return samples.permute(0, 2, 3, 1) if self.channels_last else samples
 
 
-class Gatherer(ABC):
+class BatchSource(ABC):
     """Gives the rows of a batch, on the device.
 
     Attributes:
@@ -70,17 +70,17 @@ class Gatherer(ABC):
         """(n, values): the samples of batch `number`."""
 
 
-def gatherer(data: TrainingData, layout: Layout, order: Order, device: torch.device) -> Gatherer:
+def batch_source(data: TrainingData, layout: RowLayout, order: Order, device: torch.device) -> BatchSource:
     """The fastest way that the device, the memory and the data leave."""
     if data.decoder is not None:
-        return DecodingGatherer(data.decoder, order, device)
+        return DecodingBatchSource(data.decoder, order, device)
     rows = layout.rows(data.samples)
     if rows.nbytes <= free_memory(device) * DEVICE_SHARE:
-        return DeviceGatherer(rows, order, device)
-    return (DiskGatherer if data.larger_than_memory else MemoryGatherer)(rows, order, device)
+        return DeviceBatchSource(rows, order, device)
+    return (DiskBatchSource if data.larger_than_memory else MemoryBatchSource)(rows, order, device)
 
 
-class MemoryGatherer(Gatherer):
+class MemoryBatchSource(BatchSource):
     """From the machine's memory, through pinned memory to a GPU, which need not wait for it."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
@@ -97,7 +97,7 @@ class MemoryGatherer(Gatherer):
         return torch.index_select(self._rows, 0, chosen, out=pinned)
 
 
-class DiskGatherer(MemoryGatherer):
+class DiskBatchSource(MemoryBatchSource):
     """From a file that is mapped into memory and larger than it: threads read the batches that come next."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
@@ -115,7 +115,7 @@ class DiskGatherer(MemoryGatherer):
         return self._coming[number].result().to(self._device, non_blocking=True)
 
 
-class DeviceGatherer(Gatherer):
+class DeviceBatchSource(BatchSource):
     """From the device's own memory, into which all samples are copied once."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
@@ -128,12 +128,12 @@ class DeviceGatherer(Gatherer):
         return self._rows.index_select(0, to_device(self._order(number), self._device))
 
 
-class DecodingGatherer(Gatherer):
-    """From pictures that are decoded anew for every batch, by processes that work ahead."""
+class DecodingBatchSource(BatchSource):
+    """From pictures that are decoded again for every batch, by processes that work ahead."""
 
     def __init__(self, decoder: PictureDecoder, order: Order, device: torch.device) -> None:
         self._workers = available_workers()
-        self.note = f"pictures are decoded anew for every batch, by {self._workers or 1} processes"
+        self.note = f"pictures are decoded again for every batch, by {self._workers or 1} processes"
         self._decoder, self._order, self._device = decoder, order, device
         self._next = -1
         self._batches: Iterator[Decoded] = iter(())

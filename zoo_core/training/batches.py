@@ -8,7 +8,7 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Batch, Generator
-from zoo_core.training.batch_sources import Layout, gatherer, to_device
+from zoo_core.training.batch_sources import RowLayout, batch_source, to_device
 
 _PIECE = 2**18  # values that are brought into the model's range at once on the CPU: a megabyte of float32
 
@@ -94,8 +94,8 @@ class BatchStream:
         self.horizontal_flip = horizontal_flip
         self.batches_per_epoch = len(data) // batch_size
         self._order = SampleOrder(len(data), batch_size, seed, rank=rank, processes=processes)
-        self._layout = Layout(data.samples)
-        self._source = gatherer(data, self._layout, self._order.chosen, device)
+        self._layout = RowLayout(data.samples)
+        self._source = batch_source(data, self._layout, self._order.chosen, device)
         self._labels = data.labels.to(device) if data.labels is not None else None
         self._white = torch.full((), 255.0, device=device)  # a GPU divides by a number as by its inverse: not exactly
         self.note = self._source.note

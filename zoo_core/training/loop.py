@@ -12,48 +12,46 @@ A run's folder:
 from __future__ import annotations
 
 import random
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from zoo_core import modelfolder
+from zoo_core.data.decoding import picture_shape
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
-from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Trainer
-from zoo_core.kinds import image as images
-from zoo_core.kinds.gif import evenly, write_film
-from zoo_core.modelfolder.card import model_card
+from zoo_core.interfaces import Batch, Generator, Settings, Trainer
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process
 from zoo_core.runtime.precision import autocast, resolve_precision
-from zoo_core.runtime.processes import Processes, join
+from zoo_core.runtime.processes import join
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
+from zoo_core.training.finishing import write_finished_model
+from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
 from zoo_core.training.run_folder import RunFolder, describe_run
+from zoo_core.training.stop_signals import stop_signals
 from zoo_core.training.synchronised_layers import synchronise_layers
 
 LOG_EVERY = 50
-GRID_SAMPLES = 64
-FILM_FRAMES = 100  # of the GIF, at most
-GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid, and columns at most
 
 
 def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
-    """What `Trainer.fit` does; see there."""
+    """Do what `Trainer.fit` documents."""
+    with _tf32_restored():
+        return _fit(trainer, data, out, resume)
+
+
+def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, resume: bool) -> Path:
     run = RunFolder(out)
     _join(trainer)
     training_data = trainer.prepare_data(_as_training_data(data, trainer))
@@ -88,7 +86,7 @@ def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path
             f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
         ) from error
     if processes.first:
-        _finish(trainer, averaged, run, training_data)
+        write_finished_model(trainer, averaged, run, training_data)
         run.mark_finished(description)
     processes.wait()
     return out
@@ -198,7 +196,7 @@ def _train(
 ) -> None:
     """All remaining steps, with what is written on the way."""
     settings, processes = trainer.settings, trainer.processes
-    with RunLog(run, trainer) as log, _stop_signals() as stop:
+    with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:
             log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
         log.report("data", stream.note)
@@ -211,7 +209,7 @@ def _train(
             if done % LOG_EVERY == 0 or done == settings.steps:
                 log.write(done)
             if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
-                _sample_grid(averaged, settings.seed, run.sample_grid(done), log, processes)
+                write_sample_grid(averaged, settings.seed, run.sample_grid(done), log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
             if (periodic or done == settings.steps or stopped) and processes.first:
@@ -220,44 +218,13 @@ def _train(
                 raise TrainingError(f"stopped at step {done} of {settings.steps}; use --resume to continue from there")
 
 
-def _sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, processes: Processes) -> None:
-    if not processes.first:
-        return
-    pictures = _pictures(generator, seed)
-    images.save_png(images.grid(pictures, _columns(generator)), path)
-    if np.ptp(pictures.astype(np.int16), axis=0).max() <= 1:
-        log.report(
-            "collapse",
-            "all samples are the same picture: the generator has collapsed; try another seed, a lower learning_rate, "
-            "--set r1_gamma=1 or --set augment=color,translation,cutout",
-        )
-
-
-def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: TrainingData) -> None:
-    """The finished model at the root of the run: the same bytes whenever the run is repeated."""
-    if len(data.class_names) == averaged.num_classes:
-        averaged.class_names = data.class_names
-    discriminator = trainer.modules.get("discriminator")
-    if isinstance(discriminator, Discriminator):
-        _remove_parametrizations(discriminator)
-        modelfolder.save_discriminator(discriminator, run.root)
-    if averaged.kind == "image":
-        grid = images.grid(_pictures(averaged, trainer.settings.seed), _columns(averaged))
-        images.save_png(grid, run.root / "samples.png")
-        grids = run.sample_grids()
-        if len(grids) > 1:
-            frames = evenly(grids, FILM_FRAMES)
-            write_film(frames, run.root / "training.gif", milliseconds=100, last=2000)
-    architecture, _ = manager().architecture_of(type(averaged))
-    card = model_card(averaged, architecture, name=run.root.name, settings=trainer.settings, dataset=data.name)
-    run.write_text("README.md", card)
-    averaged.save(run.root)
-
-
 def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:
     sample_shape = trainer.sample_shape
     if isinstance(data, (str, Path)):
-        channels, _, size = sample_shape
+        shape = picture_shape("image", sample_shape)
+        if shape is None:
+            raise DataError(f"{data} is read as square pictures, but the model makes {sample_shape}; pass a tensor")
+        channels, _, size = shape
         data = open_images(data).decode(channels, size, processes=trainer.processes)
     elif isinstance(data, Tensor):
         data = TrainingData.from_tensors(data)
@@ -287,44 +254,12 @@ def _check_labels(generator: Generator, data: TrainingData) -> None:
         raise DataError(f"{data.name} has {data.num_classes} classes, but the model knows {generator.num_classes}")
 
 
-def _pictures(generator: Generator, seed: int) -> np.ndarray:
-    """The samples of a grid, (N, H, W, C) uint8; of a conditional model every class in a column of its own."""
-    columns = _columns(generator)
-    if columns is None:
-        return images.to_uint8(generator.sample(GRID_SAMPLES, seed=seed))
-    labels = torch.arange(columns).repeat(GRID_ROWS)
-    return images.to_uint8(generator.sample(len(labels), seed=seed, labels=labels))
-
-
-def _columns(generator: Generator) -> int | None:
-    return min(generator.num_classes, GRID_COLUMNS) if generator.num_classes is not None else None
-
-
-def _remove_parametrizations(module: Discriminator) -> None:
-    """Leave the layers as their class builds them: spectral normalisation, say, computed into the weights."""
-    module.eval()  # in training, the power iteration would take another step
-    for layer in list(module.modules()):
-        if is_parametrized(layer):
-            for name in list(layer.parametrizations):  # type: ignore[arg-type]
-                remove_parametrizations(layer, name)
-
-
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the step in progress ends and is kept; a second one kills."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals; there the caller's own handling stays
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.default_int_handler(number, frame)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+def _tf32_restored() -> Iterator[None]:
+    """Leave the switches of TF32, which `prepare` sets for the whole process, as they were before the block."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
     try:
-        yield stop
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        matmul.allow_tf32, cudnn.allow_tf32 = before

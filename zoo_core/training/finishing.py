@@ -1,0 +1,45 @@
+"""The files of the finished model, at the root of the run."""
+
+from __future__ import annotations
+
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
+from zoo_core import modelfolder
+from zoo_core.data.training_data import TrainingData
+from zoo_core.interfaces import Discriminator, Generator, Trainer
+from zoo_core.kinds.gif import evenly, write_film
+from zoo_core.modelfolder.card import model_card
+from zoo_core.plugins import manager
+from zoo_core.training.grids import grid_samples, save_grid
+from zoo_core.training.run_folder import RunFolder
+
+FILM_FRAMES = 100  # at most, in training.gif
+
+
+def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder, data: TrainingData) -> None:
+    """Write the finished model at the root of the run: the same bytes whenever the run is repeated."""
+    if len(data.class_names) == averaged.num_classes:
+        averaged.class_names = data.class_names
+    discriminator = trainer.modules.get("discriminator")
+    if isinstance(discriminator, Discriminator):
+        _remove_parametrizations(discriminator)
+        modelfolder.save_discriminator(discriminator, run.root)
+    if averaged.kind == "image":
+        save_grid(grid_samples(averaged, trainer.settings.seed), averaged, run.root / "samples.png")
+        grids = run.sample_grids()
+        if len(grids) > 1:
+            frames = evenly(grids, FILM_FRAMES)
+            write_film(frames, run.root / "training.gif", milliseconds=100, last=2000)
+    architecture, _ = manager().architecture_of(type(averaged))
+    card = model_card(averaged, architecture, name=run.root.name, settings=trainer.settings, dataset=data.name)
+    run.write_text("README.md", card)
+    averaged.save(run.root)
+
+
+def _remove_parametrizations(module: Discriminator) -> None:
+    """Turn layers back into those that their class builds, with spectral normalisation computed into the weights."""
+    module.eval()  # in training, the power iteration would take another step
+    for layer in list(module.modules()):
+        if is_parametrized(layer):
+            for name in list(layer.parametrizations):  # type: ignore[arg-type]
+                remove_parametrizations(layer, name)

@@ -1,0 +1,48 @@
+"""Sample grids: what the generator draws while it trains, and the warning when it has collapsed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zoo_core.interfaces import Generator
+from zoo_core.kinds import image as images
+from zoo_core.runtime.processes import Processes
+from zoo_core.training.log import RunLog
+
+GRID_SAMPLES = 64
+GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid; it has one column for each class, up to GRID_COLUMNS
+
+
+def write_sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, processes: Processes) -> None:
+    """Write a grid of samples, and report a generator whose samples are all the same."""
+    if not processes.first:
+        return
+    pictures = grid_samples(generator, seed)
+    save_grid(pictures, generator, path)
+    if np.ptp(pictures.astype(np.int16), axis=0).max() <= 1:
+        log.report(
+            "collapse",
+            "all samples are the same picture: the generator has collapsed; try another seed, a lower learning_rate, "
+            "--set r1_gamma=1 or --set augment=color,translation,cutout",
+        )
+
+
+def save_grid(pictures: np.ndarray, generator: Generator, path: Path) -> None:
+    """Write pictures (N, H, W, C) uint8 as one PNG."""
+    images.save_png(images.grid(pictures, _columns(generator)), path)
+
+
+def grid_samples(generator: Generator, seed: int) -> np.ndarray:
+    """Return the samples of a grid, (N, H, W, C) uint8; each class of a conditional model has a column of its own."""
+    columns = _columns(generator)
+    if columns is None:
+        return images.to_uint8(generator.sample(GRID_SAMPLES, seed=seed))
+    labels = torch.arange(columns).repeat(GRID_ROWS)
+    return images.to_uint8(generator.sample(len(labels), seed=seed, labels=labels))
+
+
+def _columns(generator: Generator) -> int | None:
+    return min(generator.num_classes, GRID_COLUMNS) if generator.num_classes is not None else None
