@@ -141,7 +141,7 @@ def test_a_figure_that_was_changed_everywhere_is_found_by_measuring(mine, measur
     [
         ("fid", {"samples": None}, "does not state its split, samples and seed"),
         ("fid", {"version": 7}, "another version: 7 is stated, and this is 1"),
-        ("sharpness", {}, "sharpness is no figure that this version measures"),
+        ("sharpness", {}, "sharpness is not a figure that this version measures"),
     ],
 )
 def test_a_figure_that_cannot_be_measured_again_is_said(name, fields, reason, mine, measured):

@@ -12,9 +12,9 @@ from zoo_core.data.opening import open_images
 from zoo_core.errors import MetricError, PluginError
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
+from zoo_core.metrics.distances import manifold_figures
 from zoo_core.metrics.extractors import inception
 from zoo_core.metrics.extractors.opening import find_extractor, open_extractor
-from zoo_core.metrics.manifold import manifold_figures
 from zoo_core.plugins import PluginManager
 
 MNIST = Path(__file__).parent / "data" / "mnist"

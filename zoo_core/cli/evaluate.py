@@ -6,17 +6,19 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line, report_problems
 from zoo_core.errors import MetricError, printable
+from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
+from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, find_metrics
 from zoo_core.runtime.environment import first_process
 
 if TYPE_CHECKING:
-    from zoo_core.metrics.data_features import Progress
+    from zoo_core.metrics.reporting import MeasuringProgress
 
 NEIGHBOURS = "neighbours"  # the one metric that is a picture
 
@@ -27,20 +29,35 @@ NEIGHBOURS = "neighbours"  # the one metric that is a picture
 @click.option(
     "--metric",
     "metrics",
-    default="fid,kid,prdc",
+    default=",".join(DEFAULT_METRICS),
     show_default=True,
-    help="With commas: fid, kid, prdc, elbo, iwae, neighbours.",
+    help=f"With commas: {', '.join([*METRICS, NEIGHBOURS])}.",
 )
-@click.option("-n", "count", type=click.IntRange(min=2), default=10_000, show_default=True, help="How many samples.")
-@click.option("--seed", type=click.IntRange(0, 2**63), default=0, show_default=True, help="Of the first draw.")
-@click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True, help="Draws, for an error.")
 @click.option(
-    "--extractor", default="digits", show_default=True, help="Of the features: digits, random-vgg, inception-v3, …."
+    "-n", "count", type=click.IntRange(min=2), default=DEFAULTS.samples, show_default=True, help="How many samples."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63), default=DEFAULTS.seed, show_default=True, help="Of the first draw."
+)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=DEFAULTS.repeats, show_default=True, help="Draws, for an error."
+)
+@click.option(
+    "--extractor",
+    default=DEFAULTS.extractor,
+    show_default=True,
+    help="Of the features: digits, random-vgg, inception-v3, ….",
 )
 @click.option("--extractor-weights", type=click.Path(path_type=Path), help="Its file, where it does not bring its own.")
-@click.option("--split", default="train", show_default=True, help="Of the data.")
-@click.option("--importance-samples", type=click.IntRange(1, 100_000), default=50, show_default=True, help="k of iwae.")
-@click.option("--binarization", type=click.Choice(["dynamic", "static", "none"]), help="Of the pixels for elbo, iwae.")
+@click.option("--split", default=DEFAULTS.split, show_default=True, help="Of the data.")
+@click.option(
+    "--importance-samples",
+    type=click.IntRange(1, 100_000),
+    default=DEFAULTS.importance_samples,
+    show_default=True,
+    help="k of iwae.",
+)
+@click.option("--binarization", type=click.Choice(get_args(Binarization)), help="Of the pixels for elbo, iwae.")
 @click.option("--save-statistics", type=click.Path(path_type=Path), help="Write the data's statistics, to share.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture of the nearest neighbours, a .png.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
@@ -57,7 +74,7 @@ def command(
     extractor_weights: Path | None,
     split: str,
     importance_samples: int,
-    binarization: str | None,
+    binarization: Binarization | None,
     save_statistics: Path | None,
     out: Path | None,
     batch_size: int | None,
@@ -72,30 +89,31 @@ def command(
     """
     wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
     _check(wanted, out)
-    from zoo_core.metrics.evaluation import check_metrics, evaluate
+    chosen = find_metrics(name for name in wanted if name != NEIGHBOURS) if set(wanted) != {NEIGHBOURS} else []
+    conditions = Conditions(
+        samples=count,
+        seed=seed,
+        repeats=repeats,
+        split=split,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        importance_samples=importance_samples,
+        binarization=binarization,
+    )
+    from zoo_core.metrics.evaluation import measure
     from zoo_core.metrics.inputs import load_generator, open_data, picture_shape
 
-    numbers = [metric for metric in wanted if metric != NEIGHBOURS]
-    if numbers:
-        check_metrics(numbers)
     report_problems()
     generator = load_generator(name, device)
     source = open_data(data, picture_shape(generator), split, _tell)
-    if numbers:
+    if chosen:
         with _progress() as progress:
-            figures = evaluate(
+            figures = measure(
                 generator,
                 source,
-                metrics=numbers,
-                n=count,
-                seed=seed,
-                extractor=extractor,
-                extractor_weights=extractor_weights,
-                split=split,
+                chosen,
+                conditions,
                 batch_size=batch_size,
-                repeats=repeats,
-                importance_samples=importance_samples,
-                binarization=binarization,  # type: ignore[arg-type]  # click has checked it
                 save_statistics=save_statistics,
                 tell=_tell,
                 progress=progress,
@@ -130,7 +148,7 @@ def _tell(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Iterator[MeasuringProgress]:
     """A bar on a terminal, a new one for each thing that is done; silence in a pipe."""
     if not sys.stderr.isatty() or not first_process():
         yield lambda what, done, total: None
