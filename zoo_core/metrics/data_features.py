@@ -104,6 +104,11 @@ def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, shape:
         raise MetricError(
             f"{printable(file)} does not state its {' and '.join(missing)}; write it with zoo eval --save-statistics"
         )
+    if statistics.mean.numel() != extractor.facts.dimensions:
+        raise MetricError(
+            f"{printable(file)} cannot be compared with: it has {statistics.mean.numel()} features of a picture, "
+            f"and extractor {extractor.facts.name} has {extractor.facts.dimensions}"
+        )
     expected = {
         "extractor": extractor.facts.name,
         "version": str(extractor.facts.version),
