@@ -1,13 +1,14 @@
-"""What the bundled models are held against: the same kinds of model as well-known tutorials write them.
+"""Train the models of well-known tutorials, which the bundled models are compared with.
 
     python benchmarks/baselines.py --data path/to/mnist --out runs/baselines [--steps N] [NAME...]
 
-Trains each with batches as large as its bundled counterpart has, for the steps that stand below (or N), measures it in
-the same way, and prints lines for the table of docs/quality.md; pictures and weights lie in the folder. A run that was
-stopped, or is to be longer, goes on.
-Networks, losses and optimisers are those of the tutorials (the DCGAN tutorial and the VAE example of PyTorch, the MLP
-GAN of the most copied collection of GANs), written anew; only the data comes from memory instead of a DataLoader, which
-changes no value.
+Trains each with the batch size of its bundled counterpart, for the number of steps given below (or N), measures it in
+the same way, and prints rows for the table of docs/quality.md. Pictures and weights are written to the folder, and a
+run that was stopped, or is to be longer, is continued.
+
+Networks, losses and optimisers are those of the tutorials (the DCGAN tutorial and the VAE example of PyTorch, and the
+MLP GAN of the most copied collection of GANs), implemented independently. The only difference is that the data comes
+from memory instead of a DataLoader, which changes no value.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def tutorial_mlp_discriminator() -> nn.Module:
 
 
 class TutorialDCGANGenerator(Generator):
-    """The DCGAN tutorial's, of base width 64, one stage shorter since digits are of 32 x 32 and not 64 x 64."""
+    """The DCGAN tutorial's generator, of base width 64, with one stage less because digits are 32 x 32, not 64 x 64."""
 
     latent_shape, sample_shape = (100,), (1, 32, 32)
 
@@ -75,7 +76,7 @@ class TutorialDCGANGenerator(Generator):
 
 
 def tutorial_dcgan_discriminator() -> nn.Module:
-    """The DCGAN tutorial's, one stage shorter."""
+    """The DCGAN tutorial's discriminator, with one stage less."""
     layers: list[nn.Module] = [nn.Conv2d(1, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
     for before, after in ((64, 128), (128, 256)):
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, True)]
@@ -92,7 +93,7 @@ def _dcgan_weights(layer: nn.Module) -> None:
 
 
 class TutorialVAE(Generator):
-    """The VAE example's: 784, 400, 20 and back; grey values go into the cross-entropy as they are."""
+    """The VAE example's model: 784, 400, 20 and back; grey values are the targets of the cross-entropy."""
 
     latent_shape, sample_shape = (20,), (1, 28, 28)
 
@@ -113,7 +114,7 @@ class TutorialVAE(Generator):
 
 @dataclass(frozen=True)
 class Baseline:
-    """A tutorial's model. `batch_size` is that of the bundled model beside which it stands."""
+    """A tutorial's model. `batch_size` is that of its bundled counterpart."""
 
     title: str
     generator: Callable[[], Generator]
@@ -142,7 +143,7 @@ class Run:
         self.parts = [*networks, *self.optimizers]
 
     def train(self, pixels: Tensor, folder: Path, steps: int) -> None:
-        """To that many steps in all, from the checkpoint in the folder."""
+        """Train up to `steps` steps in total, starting from the checkpoint in the folder if there is one."""
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.is_file():
             saved = torch.load(checkpoint, weights_only=True)
@@ -196,9 +197,9 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BASELINES))
-    parser.add_argument("--data", required=True, help="MNIST, as `zoo train` takes it")
+    parser.add_argument("--data", required=True, help="MNIST, in any form that `zoo train` reads")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and pictures")
-    parser.add_argument("--steps", type=int, help="instead of as many as its bundled counterpart has")
+    parser.add_argument("--steps", type=int, help="training steps (default: as many as the bundled counterpart had)")
     options = parser.parse_args()
     for name in options.names or BASELINES:
         run, folder = Run(BASELINES[name]), options.out / name

@@ -1,9 +1,9 @@
-"""How long the command takes to start, beside the imports that it cannot do without.
+"""Start-up time of the command, compared with the imports that it cannot do without.
 
     python benchmarks/cli_start.py [RUNS]
 
-Whole processes, one after another in turn, so that a noisy machine slows all alike; prints medians and their ratios to
-`python -c "import click, pluggy, msgspec, yaml"`, and for `zoo sample` to `python -c "import torch"`.
+Runs whole processes, taking turns so that a noisy machine slows all of them alike. Prints medians and their ratios to
+`python -c "import click, pluggy, msgspec, yaml"`, or to `python -c "import torch"` for `zoo sample`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TORCH = "import torch"
 
 
 def measure(commands: dict[str, list[str]], runs: int) -> dict[str, float]:
-    """The median wall time of each command, in seconds; a first round is not counted."""
+    """The median wall time of each command, in seconds; the first round is discarded."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(runs + 1):

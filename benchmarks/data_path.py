@@ -1,15 +1,16 @@
-"""Images a second of the data path, beside torch's DataLoader.
+"""Images per second of the data path, compared with torch's DataLoader.
 
     python benchmarks/data_path.py [SECONDS]
 
-Two sets: MNIST's grey PNG files as 32 x 32, and colour JPEG files of 178 x 218, CelebA's size, as 64 x 64. Batches of
-64, in float32 in [-1, 1] with the channels last, on the CPU. In turn, so that a noisy machine slows all alike, each for
-SECONDS (1) in each of 7 rounds; prints medians, and their ratios to the first:
+Reads two data sets: MNIST's grey PNG files as 32 x 32, and colour JPEG files of 178 x 218, CelebA's size, as 64 x 64.
+All batches have 64 pictures, in float32 in [-1, 1] with the channels last, on the CPU. The competitors take turns, so
+that a noisy machine slows all of them alike, each for SECONDS (1) in each of 7 rounds. Prints medians and their ratios
+to the first:
 
-    DataLoader, PIL         as tutorials have it: every picture is decoded, cropped, resized and made a tensor when its
-                            turn comes, by a worker process per processor, and as by default in the main process
+    DataLoader, PIL         as in tutorials: every picture is decoded, cropped, resized and converted when it is needed,
+                            by one worker process per processor, and (the default) in the main process
     DataLoader, tensors     over a TensorDataset of decoded pictures in float32, without workers
-    memory, disk, decoding  BatchStream with the set in memory, in a file of the cache, and decoded for every batch
+    memory, disk, decoding  BatchStream with the data set in memory, in a file of the cache, and decoded for every batch
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ CPU = torch.device("cpu")
 
 
 class Range(Generator):
-    """[-1, 1], as any generator that ends in tanh."""
+    """The range [-1, 1] of a generator that ends in tanh."""
 
     sample_shape, latent_shape = (1, 32, 32), (1,)
 
@@ -76,7 +77,7 @@ def mnist() -> list[bytes]:
 
 
 def photographs(count: int = 4096) -> list[bytes]:
-    """Soft random colours: about as many bytes as a portrait of this size."""
+    """Soft random colours, which take about as many bytes as a portrait of this size."""
     random, encoded = np.random.default_rng(0), []
     for _ in range(count):
         image = Image.fromarray(random.integers(0, 256, (28, 23, 3), np.uint8)).resize(
@@ -103,7 +104,7 @@ def of_stream(data: TrainingData) -> Callable[[], object]:
 
 
 def decode(folder: Path, channels: int, size: int, *, memory: bool = True, disk: bool = True) -> TrainingData:
-    """The set as it is kept where memory or disk have no room for it."""
+    """The data set as it is stored if it does not fit into memory or on the disk."""
     available, free = image_source.available_memory, decodedcache.free_space
     try:
         if not memory:
@@ -116,12 +117,12 @@ def decode(folder: Path, channels: int, size: int, *, memory: bool = True, disk:
 
 
 def measure(ways: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """The median images a second of each; a first round is not counted."""
+    """The median images per second of each; the first round is discarded."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(ROUNDS + 1):
         for name, batch in ways.items():
             batch()
-            time.sleep(seconds / 5)  # what another's workers had begun ahead comes to its end
+            time.sleep(seconds / 5)  # lets the workers of the previous competitor finish what they prefetched
             start, done = time.perf_counter(), 0
             while time.perf_counter() - start < seconds:
                 batch()
@@ -135,7 +136,9 @@ def compare(name: str, encoded: list[bytes], channels: int, size: int, seconds: 
     folder = Path(tempfile.mkdtemp())
     pq.write_table(pa.table({"image": [{"bytes": data, "path": None} for data in encoded]}), folder / "train.parquet")
     start = time.perf_counter()
-    as_needed = decode(folder, channels, size, memory=False, disk=False)  # first: the others leave a file in the cache
+    as_needed = decode(
+        folder, channels, size, memory=False, disk=False
+    )  # first, because the others leave a file in the cache
     decoding = time.perf_counter() - start
     on_disk = decode(folder, channels, size, memory=False)
     start = time.perf_counter()

@@ -1,9 +1,9 @@
-"""What an extractor sees: the figures of real pictures that were damaged, beside undamaged ones.
+"""What a feature extractor sees: figures of damaged real pictures, compared with undamaged ones.
 
     python benchmarks/extractors.py --data path/to/pictures --extractor random-vgg --size 64
 
-One half of the pictures (at most 2,000) is the data; the other, damaged in each of the ways below, stands for samples.
-An extractor is worth its figures where they get worse with the damage.
+One half of the pictures (at most 2,000) is the data. The other half, damaged in each of the ways below, is used as
+samples. An extractor is useful if its figures get worse with the damage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 250
 
 
 def blurred(x: Tensor, deviation: float) -> Tensor:
-    """By a Gaussian of that standard deviation in pixels."""
+    """Blurred by a Gaussian with this standard deviation in pixels."""
     reach = int(3 * deviation + 1)
     kernel = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * deviation**2))
     kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)
@@ -34,12 +34,12 @@ def blurred(x: Tensor, deviation: float) -> Tensor:
 
 
 def noisy(x: Tensor, deviation: float) -> Tensor:
-    """With normal noise of that standard deviation, white being 1."""
+    """With normal noise of this standard deviation, where white is 1."""
     return x + deviation * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
 
 def shuffled(x: Tensor, pieces: int) -> Tensor:
-    """Cut into pieces x pieces squares that change places."""
+    """Cut into pieces x pieces squares that are shuffled."""
     count, channels, size = x.shape[0], x.shape[1], x.shape[2] // pieces
     squares = x.unfold(2, size, size).unfold(3, size, size).reshape(count, channels, pieces**2, size, size)
     generator = torch.Generator().manual_seed(0)
@@ -58,9 +58,9 @@ DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
     "noise of 0.3": lambda x: noisy(x, 0.3),
     "2 x 2 squares shuffled": lambda x: shuffled(x, 2),
     "4 x 4 squares shuffled": lambda x: shuffled(x, 4),
-    "each the mean of two": lambda x: (x + x.roll(1, 0)) / 2,
-    "half of them, twice": lambda x: x[: len(x) // 2].repeat(2, 1, 1, 1),
-    "5 % of them, 20 times": lambda x: x[: len(x) // 20].repeat(20, 1, 1, 1),
+    "each picture the mean of two": lambda x: (x + x.roll(1, 0)) / 2,
+    "half of the pictures, twice": lambda x: x[: len(x) // 2].repeat(2, 1, 1, 1),
+    "5 % of the pictures, 20 times": lambda x: x[: len(x) // 20].repeat(20, 1, 1, 1),
 }
 
 
@@ -74,9 +74,9 @@ def features(extractor: OpenExtractor, pictures: Tensor) -> FeatureStatistics:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="pictures, as `zoo eval` takes them")
-    parser.add_argument("--extractor", default="digits", help="of the features (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=28, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--data", required=True, help="pictures, in any form that `zoo eval` reads")
+    parser.add_argument("--extractor", default="digits", help="feature extractor (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=28, help="pixels per side (default: %(default)s)")
     options = parser.parse_args()
     extractor = open_extractor(options.extractor)
     pictures = open_images(options.data).decode(max(extractor.facts.channels), options.size).samples

@@ -1,8 +1,8 @@
-"""Training and sampling on a CUDA card: throughput, share of its matrix rate, memory, eager against compiled.
+"""Training and sampling on a CUDA card: throughput, fraction of the matrix rate, memory, eager against compiled.
 
     python benchmarks/gpu.py [--steps 200]
 
-Prints markdown tables; without a CUDA device, one line.
+Prints Markdown tables; without a CUDA device, prints one line and stops.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEVICE = torch.device("cuda")
 
 
 def timed(call: Callable[[], object], times: int) -> float:
-    """Seconds a call, the card's work included."""
+    """Seconds per call, including the work of the card."""
     call()
     torch.cuda.synchronize()
     began = time.perf_counter()
@@ -35,7 +35,7 @@ def timed(call: Callable[[], object], times: int) -> float:
 
 
 def matrix_rate(dtype: torch.dtype, *, tf32: bool = False) -> float:
-    """Floating-point operations a second of torch.mm."""
+    """Floating-point operations per second of torch.mm."""
     torch.backends.cuda.matmul.allow_tf32 = tf32
     size = 8192
     a, b = (torch.randn(size, size, device=DEVICE, dtype=dtype) for _ in range(2))
@@ -43,7 +43,7 @@ def matrix_rate(dtype: torch.dtype, *, tf32: bool = False) -> float:
 
 
 def memory_rate() -> float:
-    """Bytes a second that a copy reads and writes."""
+    """Bytes per second that a copy reads and writes."""
     x = torch.empty(2**28, device=DEVICE)
     y = torch.empty_like(x)
     return 2 * x.nbytes / timed(lambda: y.copy_(x), 10)
@@ -84,10 +84,10 @@ def report(case: Case, steps: int, peaks: dict[str, float]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="training steps per measurement (default: %(default)s)")
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("there is no CUDA device here; this benchmark needs one")
+        sys.exit("no CUDA device was found; this benchmark needs one")
     peaks = {"fp32": matrix_rate(torch.float32), "bf16": matrix_rate(torch.bfloat16)}
     tf32 = matrix_rate(torch.float32, tf32=True)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")

@@ -1,11 +1,12 @@
-"""Push and pull beside huggingface_hub's own upload_folder and snapshot_download: time and memory.
+"""Push and pull compared with huggingface_hub's own upload_folder and snapshot_download: time and memory.
 
     python benchmarks/hub.py [--megabytes 500] [--rounds 5]
 
-Starts the loopback Hub of the tests, and lets both publish and fetch one model, in turns, each time in a process of
-its own, into a new repository, into an empty cache. The clock runs around the call alone: Python and what it imports
-are there before. What `zoo` does in that time includes checking the folder as a load would, every sha256, and asking
-the Hub for what it has. Memory is the peak of the whole process over that of a bare interpreter.
+Starts the tests' Hub server on the loopback. Both competitors publish and fetch one model, taking turns, each time in a
+process of its own, to a new repository and into an empty cache. Only the call itself is timed, not the start of Python
+and its imports. The time of `zoo` includes checking the folder as strictly as a load would, every sha256, and asking
+the Hub which files it has. Memory is the peak of the whole process minus that of a bare interpreter.
+
 Prints the median of each, and of their ratio in each round.
 """
 
@@ -63,9 +64,9 @@ pull("measured")
 
 
 def run(call: str, environment: dict[str, str], *arguments: object) -> tuple[float, float]:
-    """Seconds and bytes of a call in a process of its own."""
+    """Seconds and bytes that a call takes in a process of its own."""
     if hasattr(os, "sync"):
-        os.sync()  # what the last one left to write would slow this one down
+        os.sync()  # pending writes of the previous call would slow this one down
     command = [sys.executable, "-c", START + CALLS[call] + END, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -75,7 +76,7 @@ def run(call: str, environment: dict[str, str], *arguments: object) -> tuple[flo
 
 
 def make_model(folder: Path, megabytes: int) -> None:
-    """A model whose weights have about so many megabytes."""
+    """A model whose weights have about this many megabytes."""
     from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANGenerator
 
     widths = (4096,) * (1 + round(megabytes * 1e6 / 4 / 4096**2))
@@ -84,8 +85,8 @@ def make_model(folder: Path, megabytes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabytes", type=int, default=500, help="size of the model (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="pushes and pulls of each (default: %(default)s)")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     from tests.hub import Hub
@@ -104,7 +105,7 @@ def main() -> None:
 
 
 def measure(hub: object, place: Path, rounds: int, size: int) -> None:
-    """Both directions, by both, in turns."""
+    """Measure both directions with both competitors, in turns."""
     from tests.hub import Hub
 
     assert isinstance(hub, Hub)
@@ -113,7 +114,7 @@ def measure(hub: object, place: Path, rounds: int, size: int) -> None:
         repositories = {call: f"alice/{call.replace(' ', '-')}-{number}" for call in CALLS}
         uploads = ["upload_folder", "zoo push"]
         for call in uploads if number % 2 else reversed(uploads):
-            # The official client asks for Xet and does not fall back; `zoo push` finds out by itself.
+            # The official client asks for Xet and does not fall back to LFS; `zoo push` detects what the Hub supports.
             switch = {"HF_HUB_DISABLE_XET": "1"} if call == "upload_folder" else {}
             environment = hub.environment(place / f"home-{number}-{call}", **switch)
             found[call].append(run(call, environment, place / "model", repositories[call]))
@@ -125,7 +126,7 @@ def measure(hub: object, place: Path, rounds: int, size: int) -> None:
 
 
 def pulls(hub: object, place: Path, number: int, repo: str, found: dict[str, list[tuple[float, float]]]) -> None:
-    """Fetch what was pushed."""
+    """Measure fetching the model that was pushed."""
     import shutil
 
     from msgspec.structs import replace

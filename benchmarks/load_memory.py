@@ -1,10 +1,10 @@
-"""How far memory rises while a model is loaded, beside the size of its weights.
+"""Memory used while a model is loaded, compared with the size of its weights.
 
     python benchmarks/load_memory.py
 
-Makes models of about 400 MB in a temporary folder and loads each in a process of its own: as it is stored, in half
-precision, and from a file of half precision. Prints the peak of the resident memory during the load, and until the
-first samples are there, over the resident memory just before, when everything is imported.
+Writes models of about 400 MB to a temporary folder and loads each in a process of its own: as stored, in half
+precision, and from a file in half precision. Prints the peak of the resident memory during the load and until the first
+samples are drawn, relative to the resident memory just before, when everything has been imported.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ generator = architecture.generator_class()(architecture.config_class()(generator
 generator.to(getattr(torch, sys.argv[2])).save(sys.argv[1])
 """
 
-# On Linux getrusage's peak is inherited from the parent process; that of /proc is of this process alone, and can be
-# set back. Elsewhere getrusage has to do.
+# On Linux, getrusage's peak is inherited from the parent process; that of /proc belongs to this process alone, and can
+# be reset. On other systems only getrusage is available.
 LOAD = """
 import sys, torch
 from pathlib import Path

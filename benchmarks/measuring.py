@@ -1,4 +1,4 @@
-"""Rates of several competitors on a machine that others use too: in turn, as ratios, without the noisy windows."""
+"""Rates of competitors on a shared machine: they take turns, ratios are compared, and noisy rounds are discarded."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-QUIET = 0.85  # a round counts where the machine did at least this share of the best matrix rate seen
+QUIET = 0.85  # a round counts if the machine reached at least this fraction of the best matrix rate seen
 
 
 def matrix_rate(dtype: torch.dtype, size: int = 1024, seconds: float = 0.15) -> float:
-    """Floating-point operations a second of torch.mm on square matrices of this type, on the CPU."""
+    """Floating-point operations per second of torch.mm on square matrices of this type, on the CPU."""
     a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
     torch.mm(a, b)
     done, began = 0, time.perf_counter()
@@ -24,12 +24,12 @@ def matrix_rate(dtype: torch.dtype, size: int = 1024, seconds: float = 0.15) -> 
 
 
 def peak(dtype: torch.dtype) -> float:
-    """The best matrix rate of several tries and sizes: what this machine can do at most."""
+    """The best matrix rate over several tries and sizes, which is the most that this machine can do."""
     return max(matrix_rate(dtype, size) for size in (1024, 2048) for _ in range(3))
 
 
 def rates(competitors: dict[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, float]:
-    """Calls a second of each competitor: medians over the quiet rounds, in each of which all had their turn."""
+    """Calls per second of each competitor: medians over the quiet rounds, in each of which all take a turn."""
     for call in competitors.values():
         call()
         call()
@@ -55,7 +55,7 @@ def _rate(call: Callable[[], object], seconds: float) -> float:
 
 
 def peak_memory() -> int:
-    """The most memory that this process held, in bytes (Linux)."""
+    """The peak memory of this process, in bytes (Linux)."""
     with Path("/proc/self/status").open(encoding="ascii") as status:
         line = next(line for line in status if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

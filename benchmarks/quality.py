@@ -1,10 +1,10 @@
-"""The tables of docs/quality.md: the figures of every bundled model, and real pictures as what cannot be beaten.
+"""The tables of docs/quality.md: the figures of every bundled model, with real pictures as an upper limit.
 
     python benchmarks/quality.py --mnist path/to/mnist --emoji path/to/emoji
 
-The figures of the models are those that their registry states; `zoo verify --all --metrics --data …` measures them
-again. Those of real pictures are measured here: MNIST's test split beside its train split as if it had been sampled,
-and, as Noto Emoji has one split, one half of it beside the other.
+The figures of the models are those stated in their registry; `zoo verify --all --metrics --data …` measures them again.
+Those of real pictures are measured here: MNIST's test split is compared with its train split as if it had been sampled,
+and one half of Noto Emoji, which has only one split, with the other half.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def head(columns: Sequence[str]) -> str:
 
 
 def row(title: str, metrics: Mapping[str, Metric], columns: Sequence[str] = COLUMNS) -> str:
-    """A line of the table; a figure that does not exist is a dash."""
+    """A row of the table; a missing figure is a dash."""
     cells = [_cell(metrics[name]) if name in metrics else "–" for name in columns]
     return " | ".join([f"| {title}", *cells]) + " |"
 
@@ -66,8 +66,10 @@ def _cell(metric: Metric) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mnist", required=True, help="as `zoo eval` takes it, with a train and a test split")
-    parser.add_argument("--emoji", required=True, help="Noto Emoji of 64 x 64, as `zoo eval` takes it")
+    parser.add_argument(
+        "--mnist", required=True, help="MNIST with a train and a test split, in any form that `zoo eval` reads"
+    )
+    parser.add_argument("--emoji", required=True, help="Noto Emoji in 64 x 64, in any form that `zoo eval` reads")
     options = parser.parse_args()
     print(head(COLUMNS))
     for size in (28, 32):
@@ -76,7 +78,7 @@ def main() -> None:
         if entry.folder is not None:
             print(row(f"`{entry.name}`", entry.metrics))
     print(f"\n{head(FEATURE_METRICS)}")
-    print(row("half of the real emoji, beside the other", real_emoji(options.emoji), FEATURE_METRICS))
+    print(row("half of the real emoji, against the other half", real_emoji(options.emoji), FEATURE_METRICS))
     emoji = zoo.registry()["dcgan-emoji-64"]
     print(row(f"`{emoji.name}`", emoji.metrics, FEATURE_METRICS))
 

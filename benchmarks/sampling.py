@@ -1,18 +1,19 @@
-"""Samples a second: the models' own layers, the zoo, and the best that is known by hand; and how exact bfloat16 is.
+"""Samples per second of a model's own layers, the zoo, and the best known implementation; accuracy of bfloat16.
 
     python benchmarks/sampling.py [--rounds 7] [--seconds 0.5] [--only WORD]
 
-Batches of 64 on the CPU, all competitors in one process, in turn, noisy rounds left out; compare ratios. Prints a
-markdown table:
+Draws batches of 64 on the CPU. All competitors run in one process and take turns, and noisy rounds are discarded;
+compare ratios. Prints a Markdown table:
 
-- own: the model's own layers, from latents that are there.
-- hand: the same by the means that are known for such a model: oneDNN's packed linear layers with their activations;
-  BatchNorm folded, channels last; x2 upsampling and a 3 x 3 convolution as one transposed convolution.
-- zoo: what `sample` calls, from the same latents; sample: all of it, from a seed to 256 pictures in [0, 1], in batches
-  of its own choice.
-- of the peak: the arithmetic of the model's own layers over the rate of torch.mm in that type, measured beside it.
-  More than 100% is possible where merged layers take fewer operations.
-- off, largest: share of 8-bit values more than one step from the float32 reference, and the largest step.
+- own: the model's own layers, from precomputed latents.
+- hand: the best known implementation for such a model: oneDNN's packed linear layers with their activations; BatchNorm
+  folded into the weights, channels last; x2 upsampling and a 3 x 3 convolution as one transposed convolution.
+- zoo: the function that `sample` calls, from the same latents; sample: all of `sample`, from a seed to 256 pictures in
+  [0, 1], in batches of its own choice.
+- of the peak: the arithmetic of the model's own layers divided by the rate of torch.mm in that type, measured in the
+  same run. More than 100% is possible if merged layers take fewer operations.
+- off, largest: the fraction of 8-bit values that differ by more than one step from the float32 reference, and the
+  largest difference in steps.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Forward = Callable[[Tensor], Tensor]
 
 
 class UpsamplingDCGAN(zoo.Generator):
-    """The generator that many tutorials use: nearest upsampling and 3 x 3 convolutions, 64 x 64 in colour."""
+    """The generator of many tutorials: nearest upsampling and 3 x 3 convolutions, 64 x 64 in colour."""
 
     latent_shape, sample_shape = (100,), (3, 64, 64)
 
@@ -77,7 +78,7 @@ def models() -> dict[str, zoo.Generator]:
 
 
 def by_hand(model: zoo.Generator) -> Forward | None:
-    """The model's function, written for it; None where nobody has."""
+    """A hand-written function for the model; None if there is none."""
     if isinstance(model, DCGANGenerator) and model.num_classes is None:
         layers = _folded(model.layers).to(memory_format=torch.channels_last)
         return lambda z: layers(z[:, :, None, None])
@@ -136,7 +137,7 @@ def _doubling(layer: nn.Module) -> nn.ConvTranspose2d:
 
 @torch.no_grad()
 def report(name: str, model: zoo.Generator, rounds: int, seconds: float, peaks: dict[str, float]) -> None:
-    """The rows of one model."""
+    """Print the rows of one model."""
     z = model.latents(0, 0, BATCH)
     labels = None if model.num_classes is None else draw_labels(0, 0, BATCH, model.num_classes)
     of_type = {kind: model if kind == "float32" else copy.deepcopy(model).to(dtype) for kind, dtype in TYPES.items()}
@@ -172,14 +173,14 @@ def _check(found: Tensor, expected: Tensor, name: str) -> None:
 
 
 def distance(model: zoo.Generator, coarse: zoo.Generator) -> str:
-    """How far the 8-bit pictures of `coarse` are from the model's: two cells of the table."""
+    """Two cells of the table: how far the 8-bit pictures of `coarse` are from the model's."""
     reference = to_uint8(model.sample(256)).astype(int)
     steps = abs(to_uint8(coarse.sample(256)).astype(int) - reference)
     return f"{(steps > 1).mean():.2%} | {steps.max()}"
 
 
 def report_memory() -> None:
-    """The peak of this process before and after many more samples."""
+    """Print the peak memory of this process before and after many more samples."""
     model = zoo.load("vanilla-gan-mnist", device="cpu")
     held = []
     for count in (2_000, 200_000):
@@ -190,7 +191,7 @@ def report_memory() -> None:
 
 
 def report_start(rounds: int) -> None:
-    """From Enter to the file, beside the import of torch alone; Python's compiled files are kept, as installed ones."""
+    """Print the time from Enter to the file, relative to importing torch; bytecode is cached, as in an installation."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPYCACHEPREFIX": f"{folder}/compiled", "PYTHONDONTWRITEBYTECODE": ""}
         sampling = ["-m", "zoo_core", "sample", "dcgan-mnist", "-n", "64", "-o", str(Path(folder, "grid.png"))]
@@ -208,9 +209,11 @@ def report_start(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each competitor in each round")
-    parser.add_argument("--only", default="", help="models with this in their name")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each model (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="time of each competitor in each round (default: %(default)s)"
+    )
+    parser.add_argument("--only", default="", help="measure only models with WORD in their names", metavar="WORD")
     options = parser.parse_args()
     peaks = {name: peak(dtype) for name, dtype in TYPES.items()}
     print(", ".join(f"{name} matrices {rate / 1e9:,.0f} GFLOP/s" for name, rate in peaks.items()))

@@ -1,9 +1,10 @@
-"""Images a second in training: the tutorials' loops, the zoo, and a hand-written loop with nothing around it.
+"""Images per second in training: the tutorials' loops, the zoo, and a hand-written loop with nothing around it.
 
     python benchmarks/training.py [--only NAME] [--rounds 7] [--seconds 1.0]
 
-The same networks on the same pictures in one process, in turn, noisy rounds left out; prints a markdown table. Where
-pythae is installed, its trainer is measured on the VAE. Peak memory comes from processes of their own.
+All loops train the same networks on the same pictures in one process and take turns; noisy rounds are discarded. Prints
+a Markdown table. If pythae is installed, its trainer is measured on the VAE. Peak memory is measured in separate
+processes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ PICTURES = 4096
 
 @dataclass(frozen=True)
 class Case:
-    """A model at a batch size."""
+    """A model with a batch size."""
 
     name: str
     trainer: type[Trainer]
@@ -93,7 +94,7 @@ def _prepared(case: Case, precision: str, **settings: object) -> Trainer:
 
 
 def zoo(case: Case, pixels: torch.Tensor, precision: str, **settings: object) -> Step:
-    """What `fit` does in every step: the batch, the step, the average of the weights, the log."""
+    """Everything that `fit` does in a step: the batch, the step, the average of the weights, the log."""
     trainer = _prepared(case, precision, **settings)
     stream = batch_stream(trainer, TrainingData.from_tensors(pixels))
     average = ExponentialMovingAverage(trainer.modules["generator"], 0.999)
@@ -138,7 +139,7 @@ def competitors(case: Case, pixels: torch.Tensor, encoded: list[bytes]) -> dict[
 
 
 def pictures(case: Case) -> tuple[torch.Tensor, list[bytes]]:
-    """Smooth random pictures: as pixels (N, C, H, W) uint8 in the model's size, and as PNG files of 28 or 64 pixels."""
+    """Smooth random pictures, as pixels (N, C, H, W) uint8 in the model's size and as PNG files of 28 or 64 pixels."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(PICTURES, case.shape[0], 7, 7, generator=generator)
     side = 28 if case.shape[0] == 1 else 64
@@ -153,7 +154,7 @@ def pictures(case: Case) -> tuple[torch.Tensor, list[bytes]]:
 
 
 def pythae_rate(case: Case, pixels: torch.Tensor) -> float | None:
-    """Images a second of pythae's own trainer, its loader included; None where it is not installed."""
+    """Images per second of pythae's own trainer, including its loader; None if it is not installed."""
     try:
         from pythae.data.datasets import BaseDataset
         from pythae.models import VAE
@@ -177,7 +178,7 @@ def pythae_rate(case: Case, pixels: torch.Tensor) -> float | None:
 
 
 def flops_a_picture(case: Case, pixels: torch.Tensor) -> float:
-    """Of one training step by hand, forwards and backwards, for each picture."""
+    """Operations per picture of one hand-written training step, forward and backward."""
     networks = case.networks()
     if case.is_vae:
         step = hand_written_vae(networks["generator"], pixels, case.batch_size, bf16=False)
@@ -210,7 +211,7 @@ def report(case: Case, rounds: int, seconds: float, peaks: dict[str, float]) -> 
 
 
 def report_memory() -> None:
-    """The peak of a whole process, with torch and the data in it."""
+    """Print the peak memory of a whole process, including torch and the data."""
     print("\n| model | zoo, MB | by hand, MB | ratio |\n|---|---|---|---|")
     for case in (CASES[0], CASES[3]):
         used = {}
@@ -235,10 +236,12 @@ def memory_of(who: str, case: Case) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--memory-of", choices=("zoo", "hand"))
+    parser.add_argument("--only", default="", metavar="NAME", help="measure only models with NAME in their titles")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each model (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="time of each loop in each round (default: %(default)s)"
+    )
+    parser.add_argument("--memory-of", choices=("zoo", "hand"), help="print only the peak memory of this loop")
     options = parser.parse_args()
     cases = [case for case in CASES if options.only in case.name]
     if options.memory_of:

@@ -1,7 +1,7 @@
-"""Training loops as tutorials write them and as an expert would by hand, to be measured beside the zoo's.
+"""Training loops as tutorials write them, and as an expert would write them by hand.
 
-All train the same networks on the same pictures; what differs is what stands around them. Written from the papers and
-from torch's documentation.
+benchmarks/training.py compares them with the zoo. All train the same networks on the same pictures and differ only in
+the code around them. They were written from the papers and from torch's documentation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Step = Callable[[], object]
 
 
 class EncodedPictures(Dataset):
-    """PNG files in memory, each decoded, resized and normalised when its turn comes, in PIL."""
+    """PNG files in memory, each decoded, resized and normalised by PIL when it is needed."""
 
     def __init__(self, encoded: list[bytes], mode: str, size: int, *, signed: bool) -> None:
         self.encoded, self.mode, self.size, self.signed = encoded, mode, size, signed
@@ -43,7 +43,7 @@ def _endless(loader: DataLoader) -> Iterator[Tensor]:
 
 
 def tutorial_gan(generator: nn.Module, discriminator: nn.Module, data: EncodedPictures, batch_size: int) -> Step:
-    """The DCGAN tutorial's loop: DataLoader, sigmoid and BCE, Adam as it comes, three passes of D, float32."""
+    """The DCGAN tutorial's loop: DataLoader, sigmoid and BCE, Adam with its defaults, three passes of D, float32."""
     batches = _endless(DataLoader(data, batch_size, shuffle=True, drop_last=True))
     criterion = nn.BCELoss()
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -65,7 +65,7 @@ def tutorial_gan(generator: nn.Module, discriminator: nn.Module, data: EncodedPi
 
 
 def tutorial_vae(vae: nn.Module, data: EncodedPictures, batch_size: int) -> Step:
-    """The VAE example's loop: DataLoader, summed BCE and KL, Adam as it comes, float32."""
+    """The VAE example's loop: DataLoader, summed BCE and KL, Adam with its defaults, float32."""
     batches = _endless(DataLoader(data, batch_size, shuffle=True, drop_last=True))
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
 
@@ -97,7 +97,7 @@ def _gathered(pixels: Tensor, batch_size: int, *, signed: bool) -> Callable[[], 
 def hand_written_gan(
     generator: nn.Module, discriminator: nn.Module, pixels: Tensor, batch_size: int, *, bf16: bool
 ) -> Step:
-    """Nothing but the mathematics: fused Adam, D frozen in G's step, losses from logits, channels last."""
+    """Only the mathematics: fused Adam, D frozen in G's step, losses from logits, channels last."""
     next_batch = _gathered(pixels, batch_size, signed=True)
     for network in (generator, discriminator):
         network.to(memory_format=torch.channels_last)
@@ -129,9 +129,9 @@ def hand_written_gan(
 def hand_written_one_pass_gan(
     generator: nn.Module, discriminator: nn.Module, pixels: Tensor, batch_size: int, *, bf16: bool
 ) -> Step:
-    """Both networks step from the same parameters: D once over [real; fake], whose backward serves both losses.
+    """Update both networks from the same parameters: D runs once over [real; fake], one backward serves both losses.
 
-    With ℓ the fake logits, G's gradient is D's times −(1 − σ(ℓ)) / σ(ℓ) = −exp(−ℓ), sample by sample.
+    With the fake logits ℓ, G's gradient is D's times −(1 − σ(ℓ)) / σ(ℓ) = −exp(−ℓ), sample by sample.
     """
     next_batch = _gathered(pixels, batch_size, signed=True)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)

@@ -10,23 +10,31 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests import forkserver
 from tests.builtin import require
 
 # Workers of pytest-xdist share the cores: threads of theirs would wait for each other. Before torch is imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shared machine may take any time over an example; speed is measured in benchmarks/.
-hypothesis.settings.register_profile("zoo", deadline=None)
-hypothesis.settings.load_profile("zoo")
+# A shared machine may take any time over an example; speed is measured in benchmarks/. .ci/run asks for `thorough`.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("thorough", deadline=None)
+hypothesis.settings.load_profile("quick")
+
+SLOW_TIMEOUT = 600  # seconds
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `cuda` run only where there is a CUDA device."""
+    """Slow tests may take longer; tests marked `cuda` run only where there is a CUDA device."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
     marked = [item for item in items if item.get_closest_marker("cuda")]
     if marked:
         import torch
@@ -123,11 +131,21 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def zoo(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in a process of its own, in a folder of its own."""
+    """Run the command in a process of its own, in a folder of its own, without the second that importing torch costs."""
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return forkserver.run("-m", "zoo_core", *arguments, **{"cwd": tmp_path, "timeout": 120} | options)
+
+    return run
+
+
+@pytest.fixture
+def zoo_from_scratch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same in a new interpreter: for what is imported, or where output goes."""
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "zoo_core", *map(str, arguments)]
         options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120} | options
-        return subprocess.run(command, check=False, **options)  # type: ignore[call-overload]
+        return subprocess.run(command, check=False, **options)
 
     return run

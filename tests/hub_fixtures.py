@@ -13,15 +13,15 @@ from tests.hub import Hub
 from tests.hub_models import BUNDLED, entry_of, put, read, use
 from zoo_core import catalog
 from zoo_core.cli import main
-from zoo_core.hub import client
 from zoo_core.hub import pull as fetch
+from zoo_core.hub import retrying
 from zoo_core.registries import ModelEntry
 
 
 @pytest.fixture(autouse=True)
 def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No registry of the machine's user, and nothing that an earlier test read or was told."""
-    monkeypatch.setattr(fetch, "_told", set())
+    monkeypatch.setattr(fetch, "_warned", set())
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("ZOO_REGISTRY", raising=False)
     catalog.registry.cache_clear()
@@ -32,7 +32,7 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, the waits between attempts are short; how many there are stays as it is."""
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retrying, "FIRST_WAIT", 0.01)
 
 
 @pytest.fixture

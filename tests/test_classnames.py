@@ -107,10 +107,10 @@ def test_as_many_names_as_classes_are_asked_for(names, tmp_path):
     folder = generator.save(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"class_names": names}))
-    with pytest.raises(ModelFolderError, match=f"names {len(names)} classes, but the model knows 3"):
+    with pytest.raises(ModelFolderError, match=f"names {len(names)} classes, but the model has 3"):
         zoo.load(folder)
     generator.class_names = tuple(names)
-    with pytest.raises(ModelFolderError, match="but the model knows 3"):
+    with pytest.raises(ModelFolderError, match="but the model has 3"):
         generator.save(tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

@@ -16,7 +16,7 @@ from zoo_core.files.sizes import readable_size
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 SIZE = readable_size(sum(len(content) for content in read(BUNDLED).values()))
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def foreign(hub: Hub, without_xet) -> Path:
 def test_an_empty_cache_is_said(hub: Hub, command):
     done = command("cache", "list")
     assert succeeds(done) == []
-    assert "no model of this zoo is in the cache" in done.stderr
+    assert "the cache holds no model of zoo-core" in done.stderr
     assert succeeds(command("cache", "verify")) == []
     succeeds(command("cache", "prune"))
 
@@ -111,7 +111,7 @@ def test_verify_reads_every_byte_again_whatever_the_times_say(pulled, command, m
     assert done.exit_code == 1
     assert done.stdout.endswith(": 1 damaged\n")
     assert "sha256 is" in done.stderr
-    assert "1 of 1 models were damaged; zoo pull fetches what is missing" in done.stderr
+    assert "1 of 1 models were damaged; use zoo pull to download what is missing" in done.stderr
     assert not blob.exists()
     succeeds(command("pull", "digits"))
     succeeds(command("cache", "verify", "digits"))
@@ -123,7 +123,7 @@ def test_verify_finds_damage_in_small_files_and_links_that_lead_nowhere(pulled, 
     told = command("cache", "verify", f"hf://{REPO}")
     assert told.exit_code == 1
     assert "README.md" in told.stderr
-    assert "samples.png: leads nowhere; pull it again" in told.stderr
+    assert "samples.png: is a link to a file that is gone; pull the model again" in told.stderr
 
 
 def test_the_cache_is_looked_after_without_a_connection(hub: Hub, pulled, command):

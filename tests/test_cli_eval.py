@@ -47,7 +47,8 @@ def test_json_holds_every_condition(model):
 def test_the_neighbours_are_a_picture(model):
     result = run("--metric", "neighbours", "-o", "near.png")
     assert (result.exit_code, result.stdout) == (0, "near.png\n"), result.stderr
-    assert Image.open("near.png").size == (8 * 30 + 2, 10 * 30 + 2)
+    with Image.open("near.png") as picture:
+        assert picture.size == (8 * 30 + 2, 10 * 30 + 2)
 
 
 def test_statistics_are_shared_as_a_file(model):
@@ -61,7 +62,7 @@ def test_statistics_are_shared_as_a_file(model):
     [
         (["--metric", "fit"], "there is no metric 'fit'"),
         (["--metric", ","], "name at least one metric of fid, kid"),
-        (["--metric", "neighbours"], "-o neighbours.png says where"),
+        (["--metric", "neighbours"], "use -o neighbours.png to say where"),
         (["-o", "a.png"], "--metric fid,kid,prdc,neighbours"),
         (["--metric", "neighbours", "-o", "a.npz"], "use a name in .png"),
         (["--metric", "elbo"], "does not encode"),

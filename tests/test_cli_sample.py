@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import zoo_core as zoo_package
+from tests import forkserver
 from tests.builtin import architecture
 from zoo_core.cli import main
 
@@ -44,12 +45,14 @@ def array(path):
 def test_a_grid_is_written_and_its_path_printed(model, tmp_path):
     result = sample("./mine", "-n", 4, "-o", "grid.png")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "grid.png\n", "")
-    assert Image.open("grid.png").size == (22, 22)
+    with Image.open("grid.png") as picture:
+        assert picture.size == (22, 22)
 
 
 def test_the_default_is_a_grid_of_64_under_the_models_name(model):
     assert sample("./mine").stdout == "mine.png\n"
-    assert Image.open("mine.png").size == (82, 82)
+    with Image.open("mine.png") as picture:
+        assert picture.size == (82, 82)
 
 
 @pytest.mark.plugins("zoo-vae")
@@ -98,7 +101,7 @@ def test_truncation_and_precision_act(model):
         (["./none"], "there is no such folder"),
         (["./mine", "--label", 3], "takes no label"),
         (["./mine", "--device", "tpu9"], "there is no device 'tpu9'"),
-        (["hf://a"], "is no address on the Hub"),
+        (["hf://a"], "is not an address on the Hub"),
         (["vae-mnst"], "vae-mnist"),
     ],
 )
@@ -153,7 +156,7 @@ SAVE = "from zoo_ring.model import *; Ring(RingConfig(fails={fails})).save('ring
 def saved_ring(site, tmp_path, fails=False):
     site.add("zoo-ring", RING, model=RING_MODEL)
     environment = site.environment()
-    subprocess.run([sys.executable, "-c", SAVE.format(fails=fails)], env=environment, cwd=tmp_path, check=True)
+    forkserver.run("-c", SAVE.format(fails=fails), env=environment, cwd=tmp_path, check=True)
     return environment
 
 
@@ -173,7 +176,7 @@ def test_a_model_that_fails_is_one_line_and_leaves_no_file(zoo, site, tmp_path):
     before = set(tmp_path.iterdir())
     result = zoo("sample", "./ring", "-o", "a.npz", env=environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "zoo: RuntimeError: the model's own fault (zoo --debug COMMAND shows where)\n"
+    assert result.stderr == "zoo: RuntimeError: the model's own fault (use zoo --debug COMMAND to see where)\n"
     assert set(tmp_path.iterdir()) == before
 
 

@@ -164,7 +164,7 @@ def test_a_run_prints_its_folder_states_its_conversions_and_can_be_sampled(zoo, 
     assert (result.returncode, result.stdout) == (0, "run\n")
     planned, *done, gathered = result.stderr.splitlines()
     assert planned.startswith(
-        "512 pictures of 12 x 12 (image column 'image', label column 'label') take 0.1 MB of memory"
+        "512 pictures of 12 x 12 (image column 'image', label column 'label') take 73.7 kB of memory"
     )
     assert done == ["512 grey pictures of 12 x 12", "512 were resized to 12 x 12 (bicubic)"]
     assert gathered.startswith("batches are gathered from")
@@ -196,7 +196,7 @@ def test_resume_starts_where_nothing_is_goes_on_and_leaves_a_finished_run(tmp_pa
     assert train("--resume", "--steps", 6).exit_code == 0
     again = train()
     assert (again.exit_code, again.stdout) == (1, "")
-    assert "--resume goes on with it" in again.stderr
+    assert "use --resume to continue it" in again.stderr
     changed = train("--resume", "--seed", 9)
     assert changed.exit_code == 1
     assert "settings.seed was 0 and is now 9" in changed.stderr
@@ -241,7 +241,7 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(zoo, tmp_path):
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (1, "")
-    assert "--resume goes on from its checkpoint" in stderr.splitlines()[-1]
+    assert "use --resume to continue from there" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     steps = int(checkpoint.name.removeprefix("step-")) + 2

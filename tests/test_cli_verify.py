@@ -101,7 +101,10 @@ def test_data_is_named_by_its_data_set(mine):
         "3 measured again" in run("mine", "--metrics", "--data", f"mnist={MNIST}", "--data", "emoji=./nowhere").stdout
     )
     assert "3 measured again" in run("mine", "--metrics", "--data", "emoji=./nowhere", "--data", MNIST).stdout
-    fails(run("mine", "--metrics", "--data", f"emoji={MNIST}"), "its figures are of mnist; --data mnist=PATH")
+    fails(
+        run("mine", "--metrics", "--data", f"emoji={MNIST}"),
+        "its figures were measured on mnist; use --data mnist=PATH",
+    )
 
 
 @pytest.mark.parametrize("file", ["README.md", "config.json", "model.safetensors", GOLDEN])
@@ -239,5 +242,5 @@ def test_a_card_states_figures_that_a_program_and_a_person_read(measured):
 
 @pytest.mark.parametrize("index", ["3", "[3]", "[{results: [{}]}]", "[{results: [{metrics: [{type: a, value: b}]}]}]"])
 def test_a_model_index_that_is_none_is_said(index):
-    with pytest.raises(ModelFolderError, match=r"README\.md: has a model-index that is none"):
+    with pytest.raises(ModelFolderError, match=r"README\.md: has a model-index that is not in the Hub's form"):
         figures_of(f"---\nmodel-index: {index}\n---\n", Path("README.md"))

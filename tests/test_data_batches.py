@@ -142,7 +142,7 @@ def test_rows_are_a_view_of_the_samples_whichever_axis_comes_first():
 def test_data_that_a_device_holds_is_copied_at_the_first_batch_and_not_before():
     meta = torch.device("meta")
     source = DeviceGatherer(torch.zeros(48, 12, dtype=torch.uint8), lambda number: torch.arange(8), meta)
-    assert source.note == "all samples are held on meta: 0.0 MB of its memory"
+    assert source.note == "all samples are held on meta: 576 B of its memory"
     assert source._rows.device == CPU
     assert source.gather(0).shape == (8, 12)
     assert source._rows.device == meta
@@ -165,7 +165,7 @@ def test_a_gpu_holds_the_data_where_a_quarter_of_its_free_memory_is_enough(monke
 
 
 def test_the_note_says_where_the_samples_are():
-    assert BatchStream(pictures(), 8, 0, CPU).note == "batches are gathered from the 0.0 MB of samples in memory"
+    assert BatchStream(pictures(), 8, 0, CPU).note == "batches are gathered from the 2.3 kB of samples in memory"
 
 
 @pytest.mark.cuda

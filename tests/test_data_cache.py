@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo_core.data import cache, image_source
+from tests import forkserver
+from zoo_core.data import cache, decoding, decoding_workers, image_source
 from zoo_core.data.opening import open_images
-from zoo_core.data.source_files import source_files
+from zoo_core.data.source_files import files_below, state_of_files
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
 from zoo_core.runtime import memory
@@ -148,12 +149,12 @@ def test_a_changed_label_column_is_not_a_matter_of_the_cache(folder):
 def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_another_one(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
-    before, status = source_files(tmp_path, None), path.stat()
+    before, status = state_of_files(files_below(tmp_path)), path.stat()
     (tmp_path / "b").write_bytes(b"two")
     (tmp_path / "b").replace(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_mtime_ns == status.st_mtime_ns
-    assert source_files(tmp_path, None).key != before.key
+    assert state_of_files(files_below(tmp_path)).key != before.key
 
 
 def test_links_among_folders_are_followed_once(tmp_path):
@@ -161,14 +162,16 @@ def test_links_among_folders_are_followed_once(tmp_path):
     (tmp_path / "a" / "one.png").write_bytes(b"12345")
     (tmp_path / "a" / "back").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert source_files(tmp_path, None).size == 5
+    assert state_of_files(files_below(tmp_path)).size == 5
 
 
-def test_rows_without_files_have_no_key():
-    class Rows:
-        cache_files = ()
+def test_data_without_files_has_no_key():
+    assert state_of_files([]) is None
 
-    assert source_files(None, Rows()) is None
+
+def test_a_file_that_cannot_be_looked_at_makes_the_key_unknown(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "nowhere")
+    assert state_of_files(files_below(tmp_path)) is None
 
 
 def test_small_sets_are_not_kept(folder, monkeypatch):
@@ -367,37 +370,43 @@ WORKERS = """
 import os, signal, sys
 from zoo_core.errors import DataError
 from zoo_core.data.opening import open_images
-from zoo_core.data import decoding
-decoder = open_images(sys.argv[1])._decoder(3, 6)
-decoded = decoding.decode(decoder, ([0] for _ in iter(int, 1)), 2)
+from zoo_core.data.decoding import PictureDecoder
+from zoo_core.data.decoding_workers import decode
+decoded = decode(PictureDecoder(open_images(sys.argv[1]).pictures, 3, 6), ([0] for _ in iter(int, 1)), 2)
 next(decoded)
-workers = [int(child) for child in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
+children = lambda process: [int(child) for child in open(f"/proc/{process}/task/{process}/children").read().split()]
+(server,) = children(os.getpid())
+workers = children(server)
+assert len(workers) == 2
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
-def test_a_worker_that_is_killed_is_told_in_a_line(folder, run_python):
+@pytest.mark.parametrize("killed", ["workers[:1]", "workers"])
+def test_a_worker_that_is_killed_is_reported_in_a_line(killed, folder):
     script = """
-os.kill(workers[0], signal.SIGKILL)
+for worker in WORKERS:
+    os.kill(worker, signal.SIGKILL)
 try:
     for _ in decoded: pass
 except DataError as error:
     print(error)
 """
-    (line,) = run_python(WORKERS + script, folder)
+    done = forkserver.run("-c", WORKERS + script.replace("WORKERS", killed), folder, check=True)
+    (line,) = done.stdout.splitlines()
     assert line == "set: a process that decodes pictures was killed; the machine may have run out of memory"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
-def test_workers_outlive_ctrl_c_but_not_the_main_process(folder, run_python):
+def test_workers_outlive_ctrl_c_but_not_the_main_process(folder):
     script = """
-for worker in workers:
-    os.kill(worker, signal.SIGINT)
+for process in (server, *workers):
+    os.kill(process, signal.SIGINT)
 for _ in range(9): next(decoded)
-print(*workers, flush=True)
+print(server, *workers, flush=True)
 os._exit(0)
 """
-    (line,) = run_python(WORKERS + script, folder)
+    (line,) = forkserver.run("-c", WORKERS + script, folder, check=True).stdout.splitlines()
     deadline = time.monotonic() + 60
     while any(
         Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes()
@@ -407,6 +416,49 @@ os._exit(0)
         time.sleep(0.1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
+def test_workers_do_not_outlive_the_end_of_decoding(folder, run_python):
+    script = """
+decoded.close()
+print(children(os.getpid()))
+"""
+    assert run_python(WORKERS + script, folder) == ["[]"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
+def test_workers_neither_run_the_users_script_again_nor_import_torch(folder, tmp_path):
+    """A script without `if __name__ == "__main__"`, in a folder with modules that have the names of others."""
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')")
+    script = tmp_path / "scripts" / "script.py"
+    script.parent.mkdir()
+    script.write_text(
+        f"""
+print("run")
+{WORKERS}
+mapped = [open(f"/proc/{{process}}/maps").read() for process in (os.getpid(), server, *workers)]
+print(["libtorch" in maps for maps in mapped])
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["run", "[True, False, False, False]"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
+def test_an_error_of_a_data_source_itself_is_one_line(folder, monkeypatch):
+    decoder = decoding.PictureDecoder(open_images(folder).pictures, 3, 6)
+    decoder.pictures.image_column = "vanished"
+    with pytest.raises(DataError, match=r"^set: rows 3 to 4 cannot be read: KeyError: 'vanished'$"):
+        list(decoding_workers.decode(decoder, [[3, 4]], 1))
+
+
 # Told beforehand
 
 
@@ -414,15 +466,15 @@ def test_the_plan_says_what_memory_is_taken(folder, monkeypatch):
     source = open_images(folder)
     monkeypatch.setattr(image_source, "available_memory", lambda: 3_200_000_000)
     assert source.plan(3, 6) == (
-        "40 pictures of 6 x 6 (image column 'image', label column 'label') take 0.0 MB of memory; 3.2 GB are available"
+        "40 pictures of 6 x 6 (image column 'image', label column 'label') take 4.3 kB of memory; 3.2 GB are available"
     )
-    assert "take 503 MB of memory" in source.plan(3, 2048)
+    assert "take 503.3 MB of memory" in source.plan(3, 2048)
     assert (
         "take 2.0 GB, too much for the 3.2 GB of memory that are available: they are decoded once into"
         in source.plan(3, 4096)
     )
     no_disk(monkeypatch)
-    assert "again for every batch; ZOO_CACHE=FOLDER names a disk with more room" in source.plan(3, 4096)
+    assert "again for every batch; set ZOO_CACHE=FOLDER to a disk with more room" in source.plan(3, 4096)
 
 
 def test_classes_are_known_before_anything_is_decoded(folder, tmp_path):

@@ -10,13 +10,18 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests import forkserver
 from tests.builtin import architecture
 from tests.environments import Environment
 from zoo_core import GANSettings, Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("plugins/*/README.md")]
+    [
+        *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "RELEASING")),
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ]
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -66,6 +71,31 @@ def test_the_tables_of_settings_are_the_settings_with_their_defaults(heading, se
     assert table_below(ROOT / "docs" / "command.md", heading) == own
 
 
+def test_the_option_tables_are_those_of_the_commands():
+    command = [sys.executable, str(ROOT / "tools" / "command_reference.py"), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr  # which says how to regenerate them
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_and_folder_of_the_core_that_a_page_names_exists(page):
+    named = set(re.findall(r"zoo_core/[\w/]*(?:\.py)?", (ROOT / page).read_text(encoding="utf-8")))
+    assert named
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_every_function_of_the_tables_of_the_architecture_is_in_its_file():
+    rows = re.findall(
+        r"^\| `([\w/]+\.py)` \| `(\w+)` \|",
+        (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert rows
+    for file, name in rows:
+        definition = rf"^\s*(def|class) {name}\b|^{name}\b.* = "
+        assert re.search(definition, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}: {name}"
+
+
 @pytest.fixture
 def guide(site):
     """The guide's plugin, installed: the environment of a process that sees it, and its remaining blocks."""
@@ -77,22 +107,20 @@ def guide(site):
 def test_the_plugin_of_the_guide_is_a_working_one(guide, zoo, tmp_path):
     environment, tests, _ = guide
     save = "from zoo_ring.model import *; RingGenerator(RingConfig(radius=2.0)).save('my-ring')"
-    subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=environment, check=True)
+    forkserver.run("-c", save, cwd=tmp_path, env=environment, check=True)
     assert zoo("sample", "./my-ring", "-n", 1000, "-o", "points.npz", env=environment).stdout == "points.npz\n"
     with np.load(tmp_path / "points.npz") as archive:
         assert archive["arr_0"].shape == (1000, 2)
         assert abs(np.linalg.norm(archive["arr_0"], axis=1).mean() - 2) < 0.02
     assert zoo("circumference", 2, env=environment).stdout == "12.566\n"
     (tmp_path / "test_ring.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_ring.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = forkserver.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_ring.py", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_conditional_model_of_the_guide_learns_its_classes(guide, tmp_path):
     environment, _, rings_trained = guide
-    command = [sys.executable, "-c", rings_trained]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = forkserver.run("-c", rings_trained, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     small, large = map(float, done.stdout.split())
     assert small < 1.5 < large

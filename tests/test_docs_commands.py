@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forkserver
 from tests.hub import Hub
 
 pytest_plugins = ["tests.hub.fixture"]
@@ -103,13 +104,13 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "mine"
     data = str(ROOT / "tests" / "data" / "mnist")
     command = ["train", "dcgan", "--data", data, "--out", str(folder), "--steps", "2", "--set", "model.width=8"]
-    subprocess.run([sys.executable, "-m", "zoo_core", *command], check=True, capture_output=True)
+    forkserver.run("-m", "zoo_core", *command, check=True)
     return folder
 
 
 @pytest.fixture
-def shell(tmp_path, trained, hub: Hub):
-    """Run a line in a folder that has what pages speak of: data, a trained model, this checkout's registry."""
+def environment(tmp_path, hub: Hub):
+    """Of a shell in a folder that has what pages speak of: data, this checkout's registry, and the commands."""
     data = ROOT / "tests" / "data" / "mnist"
     for name in ("path/to/pictures", "path/to/mnist", "pictures", "tests/data/mnist"):
         shutil.copytree(data, tmp_path / name)
@@ -118,16 +119,20 @@ def shell(tmp_path, trained, hub: Hub):
     (tmp_path / "mine.yaml").write_text("batch_size: 16\n")
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, module in (("zoo", "zoo_core"), ("torchrun", "torch.distributed.run")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
-        (programs / name).chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    variables = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    for name, module in (("zoo", "zoo_core"), ("torchrun", "torch.distributed.run")):
+        forkserver.write_program(programs / name, module, variables)
+    return variables
+
+
+@pytest.fixture
+def shell(tmp_path, trained, environment):
+    """Run a line there, with a model that was trained."""
 
     def run(line):
         if "runs/mine" in line and "--out" not in line:
-            shutil.rmtree(tmp_path / "runs" / "mine", ignore_errors=True)
-            shutil.copytree(trained, tmp_path / "runs" / "mine")
+            shutil.copytree(trained, tmp_path / "runs" / "mine", dirs_exist_ok=True)
         elif (out := re.search(r"--out (\S+)", line)) and "--resume" not in line:
             shutil.rmtree(tmp_path / out[1], ignore_errors=True)
         return subprocess.run(
@@ -143,10 +148,11 @@ def name_of(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if name_of(page) not in NOT_RUN_PAGES], ids=name_of)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page, shell):
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, environment, trained, tmp_path):
     code = "\n".join(code for kind, code in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == "python")
     if code:
-        done = shell(f"python - <<'PYTHON'\n{shortened(code)}\nPYTHON")
+        shutil.copytree(trained, tmp_path / "runs" / "mine")
+        done = forkserver.run("-c", shortened(code), cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
 
 

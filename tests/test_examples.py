@@ -4,12 +4,11 @@ import ast
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forkserver
 from tests.conftest import Site
 from zoo_core.scaffold import Scaffold
 
@@ -29,9 +28,8 @@ def realnvp(tmp_path):
 
 @pytest.mark.slow
 def test_realnvp_passes_its_tests_trains_by_the_command_and_knows_its_likelihood(realnvp, zoo, tmp_path):
-    options = {"cwd": tmp_path, "env": realnvp, "capture_output": True, "text": True, "check": False}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "zoo-realnvp"]
-    tested = subprocess.run(command, **options)
+    options = {"cwd": tmp_path, "env": realnvp}
+    tested = forkserver.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "zoo-realnvp", **options)
     assert tested.returncode == 0, tested.stdout
     settings = ["--set", "model.width=8", "--set", "model.couplings=2", "--steps", 100, "--set", "sample_every=0"]
     data = ROOT / "tests" / "data" / "mnist"
@@ -43,7 +41,7 @@ def test_realnvp_passes_its_tests_trains_by_the_command_and_knows_its_likelihood
     assert zoo("sample", "./runs/first", "-n", 4, "-o", "samples.png", env=realnvp).stdout == "samples.png\n"
     (code,) = re.findall(r"^```python\n(.*?)^```", (REALNVP / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     closed = "\nassert bits.shape == (16,)\nassert (flow(z) - x).abs().max() < 1e-3"
-    done = subprocess.run([sys.executable, "-c", code + closed], **options)
+    done = forkserver.run("-c", code + closed, **options)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,18 +20,19 @@ from huggingface_hub import ModelCard, hf_hub_download
 
 import zoo_core as zoo
 from tests.builtin import bundled_here
-from tests.hub import ALICE, Hub, cut, flip, lie, lose, refuse, reset, slow, status
+from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, status
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
-from zoo_core.hub import client
+from zoo_core.hub.errors import HubResource
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.push import publish
+from zoo_core.hub.retrying import attempt
 from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 NAMES = {"config.json", "model.safetensors", "README.md", "samples.png", "training.yaml", "golden.safetensors"}
 
 
@@ -147,7 +149,7 @@ def test_what_is_no_part_of_a_model_is_left_out_and_named(hub: Hub, folder, comm
     told = command("push", folder, REPO)
     succeeds(told)
     assert set(files_of(hub)) == NAMES
-    assert "left out: .env, checkpoints, modeling.py" in told.stderr
+    assert "left out, because they are not part of a model: .env, checkpoints, modeling.py" in told.stderr
 
 
 def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(hub: Hub, folder, command):
@@ -204,7 +206,7 @@ def test_private_never_ends_up_in_public(hub: Hub, folder, command):
     assert hub.api().model_info(REPO).private
     hub.api().create_repo("alice/open")
     hub.forget()
-    fails(command("push", folder, "alice/open", "--private"), "is there already and is public")
+    fails(command("push", folder, "alice/open", "--private"), "exists already and is public")
     assert changes_asked_for(hub) == []
 
 
@@ -218,7 +220,7 @@ def test_wrong_usage_exits_with_2(command, arguments):
 
 @pytest.mark.parametrize("repo", ["digits", "a/b/c", "../x", "a/", "hf://a/b", "a b/c", "a/" + "x" * 97])
 def test_what_is_no_repository_is_said(hub: Hub, folder, command, repo):
-    fails(command("push", folder, repo), "is no repository: write user/repo")
+    fails(command("push", folder, repo), "is not a repository: write user/repo")
 
 
 # what is not published
@@ -246,7 +248,7 @@ def test_a_link_out_of_the_folder_is_refused(hub: Hub, folder, command, tmp_path
     (folder / name).symlink_to(tmp_path / "secret")
     fails(command("push", folder, REPO), name, "is a link out of the folder")
     (tmp_path / "secret").unlink()
-    fails(command("push", folder, REPO), "is a link that leads nowhere")
+    fails(command("push", folder, REPO), "is a link to a file that does not exist")
     assert hub.requests() == []
 
 
@@ -383,7 +385,7 @@ def test_metadata_that_cannot_be_kept_is_not_overwritten(hub: Hub, folder, comma
     hub.api().create_repo(REPO)
     hub.plant(REPO, {"README.md": f"---\n{HEADS[case]}\n---\n# Mine\n".encode()})
     hub.forget()
-    fails(command("push", folder, REPO), "the README has metadata that")
+    fails(command("push", folder, REPO), "the README has metadata that cannot be read")
     assert changes_asked_for(hub) == []
 
 
@@ -428,7 +430,7 @@ def test_a_registry_that_would_be_wrong_stays_as_it_was(tmp_path):
     file = tmp_path / "team.yaml"
     text = "version: 1\nmodels:\n  other:\n    architecture: vae\n    aliases: [digits]\n"
     file.write_text(text)
-    with pytest.raises(RegistryError, match="digits names a model already"):
+    with pytest.raises(RegistryError, match="digits is already the name of a model"):
         editing.write_entry(file, zoo.ModelEntry(name="digits", architecture="vae"))
     assert file.read_text() == text
     assert list(tmp_path.iterdir()) == [file]
@@ -507,7 +509,7 @@ def test_every_failure_of_the_connection_is_tried_again(impatient, kind):
         raise getattr(httpx2, kind)("no luck")
 
     with pytest.raises(UnreachableError, match="cannot be reached"):
-        client.attempt(client.Subject(REPO), ask, attempts=2)
+        attempt(HubResource(REPO), ask, attempts=2)
     assert len(asked) == 2
 
 
@@ -516,7 +518,7 @@ REFUSED = {
     "403 on creating": (status(403), {"path": "/api/repos/create"}, "no permission to make it"),
     "403 on committing": (status(403), COMMIT, "no permission to write it"),
     "404 on committing": (status(404, error="RepoNotFound"), COMMIT, "there is no such repository"),
-    "412": (status(412), COMMIT, "was changed by somebody else meanwhile"),
+    "412": (status(412), COMMIT, "was changed by somebody else in the meantime"),
     "429 for an hour": (status(429, retry_after=3600), COMMIT, "asks to wait 3600 s"),
     "503 for ever": (status(503), COMMIT | {"times": None}, "the Hub answers 503"),
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
@@ -548,7 +550,7 @@ def test_whoever_pushed_in_between_is_not_overwritten(hub: Hub, folder, impatien
     (folder / "training.yaml").write_text("steps: 2\n")
     plan = make_plan(folder, REPO)
     put(hub, {"README.md": b"# theirs\n"})
-    with pytest.raises(HubError, match="was changed by somebody else meanwhile"):
+    with pytest.raises(HubError, match="was changed by somebody else in the meantime"):
         publish(plan)
     assert files_of(hub)["README.md"] == b"# theirs\n"
 
@@ -605,20 +607,27 @@ def test_the_token_is_never_shown_written_or_passed_on(hub: Hub, folder, zoo, hu
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_process_has_the_token_in_its_arguments(hub: Hub, folder):
-    hub.fail(slow(100), path="*/preupload/*")
+    hub.fail(hang(), path="*/preupload/*")
     process = start("push", folder, REPO)
-    seen = 0
-    while process.poll() is None:
-        for line in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                content = line.read_bytes()
-            except OSError:
-                continue
-            assert b"hf_test" not in content
-            seen += 1
-        time.sleep(0.2)
-    assert process.wait() == 0, process.communicate()
-    assert seen
+    while not hub.requests(path="*/preupload/*"):
+        assert process.poll() is None, process.communicate()
+        assert not any(b"hf_test" in command for command in commands_at_work())
+        time.sleep(0.05)
+    commands = commands_at_work()
+    assert any(b"push" in command for command in commands)
+    assert not any(b"hf_test" in command for command in commands)
+    hub.heal()
+    told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+
+
+def commands_at_work() -> list[bytes]:
+    """The arguments of every process."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(file.read_bytes())
+    return found
 
 
 # everything
@@ -701,3 +710,34 @@ def test_a_readme_that_is_not_text_is_refused(hub: Hub, folder):
     (folder / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(ModelFolderError, match="is not UTF-8"):
         zoo.push(folder, REPO)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("run.json", b'{"settings": {"steps": 7', "is not JSON"),
+        ("run.json", b'{"tool": "of another program"}', "is not the record of a training run"),
+        ("training.yaml", b"a: &a [x]\nb: [*a, *a]\n", "line 1: anchors are not allowed"),
+        ("training.yaml", b"steps: 1\nsteps: 2\n", "line 2: the key 'steps'"),
+        ("training.yaml", b"- steps\n", "is not a mapping of settings"),
+        ("training.yaml", b"steps: \xff\n", "is not UTF-8"),
+        ("training.yaml", b"a: " + b"x" * 100_000, "is larger than 100,000 bytes"),
+        ("training.yaml", b"a: " + b"[" * 50 + b"]" * 50, "is nested more than"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_named_before_the_hub_is_asked(hub: Hub, folder, name, content, problem):
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelFolderError, match=problem) as refused:
+        make_plan(folder, REPO)
+    assert str(refused.value).startswith(f"{folder / name}: ")
+    assert "\n" not in str(refused.value)
+    assert hub.requests() == []
+
+
+def test_the_cards_table_shows_settings_as_the_file_writes_them(hub: Hub, folder):
+    (folder / "training.yaml").write_text(
+        "steps: 020\nlearning_rate: 2.0e-4\nspectral_norm: true\naugment: [color, on]\n"
+    )
+    card = make_plan(folder, REPO).files["README.md"].read().decode()
+    rows = "| steps | 020 |\n| learning_rate | 2.0e-4 |\n| spectral_norm | True |\n| augment | color, on |\n"
+    assert rows in card

@@ -15,7 +15,7 @@ from zoo_core.errors import RegistryError
 from zoo_core.registries import editing
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
-pytestmark = [pytest.mark.plugins("zoo-vae"), pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")]
+pytestmark = pytest.mark.plugins("zoo-vae")
 PLACE = "hf://guild/registry"
 
 
@@ -75,7 +75,7 @@ def test_the_variable_takes_addresses_among_paths(hub: Hub, team, command, monke
     mine = tmp_path / "mine.yaml"
     editing.write_entry(mine, zoo.ModelEntry(name="mine", architecture="vae"))
     monkeypatch.setenv("ZOO_REGISTRY", os.pathsep.join([str(mine), PLACE]))
-    fails(command("list"), f"{PLACE} was not fetched yet: zoo registry update")
+    fails(command("list"), f"{PLACE} has not been fetched yet: zoo registry update")
     assert hub.requests("GET", "/api/models/guild/*") == []
     succeeds(command("registry", "update"))
     assert {"mine", "digits"} <= {line.split()[0] for line in succeeds(command("list"))}
@@ -128,7 +128,7 @@ def test_a_repository_without_a_registry_is_said(hub: Hub, without_xet, command)
 def test_a_registry_on_the_hub_bundles_nothing_from_this_machine(hub: Hub, without_xet, command, tmp_path):
     text = b"version: 1\nmodels:\n  near:\n    architecture: vae\n    bundled: ../../../digits\n"
     put(hub, {"registry.yaml": text}, "guild/registry")
-    fails(command("registry", "add", PLACE), "the folder leaves the registry's own")
+    fails(command("registry", "add", PLACE), "the path leaves the registry's own folder")
 
 
 def test_the_list_of_registries_may_have_remarks(tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_search_asks_for_no_more_pages_than_it_needs(hub: Hub, models, command):
 
 
 def test_search_says_when_there_is_nothing(hub: Hub, command):
-    assert "the Hub has no such model" in command("search", "nothing").stderr
+    assert "no model on the Hub matches" in command("search", "nothing").stderr
     hub.fail(status(503), path="/api/models")
     succeeds(command("search", "nothing"))
 

@@ -38,7 +38,6 @@ from tests.hub import ALICE, BOB, READER, Hub
 pytest_plugins = ["tests.hub.fixture"]
 pytestmark = [
     pytest.mark.usefixtures("without_xet"),
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # of the client's own making
 ]
 
 REPO = "alice/pets"

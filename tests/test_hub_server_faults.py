@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +34,6 @@ from tests.hub import (
 pytest_plugins = ["tests.hub.fixture"]
 pytestmark = [
     pytest.mark.usefixtures("without_xet"),
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]
 
 REPO = "alice/pets"
@@ -141,13 +139,11 @@ def test_hang_before_the_answer(hub: Hub, http: httpx2.Client, pushed: str) -> N
 
 @anywhere
 def test_hang_in_the_body_goes_on(hub: Hub, http: httpx2.Client, pushed: str, path: str, content: bytes) -> None:
-    fail_content(hub, path, hang(seconds=0.4, after=4))
-    started = time.monotonic()
+    fail_content(hub, path, hang(seconds=0.2, after=4))
     with http.stream("GET", path) as response:
         pieces = response.iter_raw()
         assert next(pieces) == content[:4]
         assert b"".join(pieces) == content[4:]
-    assert time.monotonic() - started >= 0.4
 
 
 def test_healing_lets_go_of_what_hangs(hub: Hub, http: httpx2.Client, pushed: str) -> None:
@@ -160,10 +156,13 @@ def test_healing_lets_go_of_what_hangs(hub: Hub, http: httpx2.Client, pushed: st
 
 
 def test_slow(hub: Hub, http: httpx2.Client, pushed: str) -> None:
-    hub.fail(slow(rate=2 * len(WEIGHTS)), side="cdn")
-    started = time.monotonic()
-    assert received(http, PLACES["lfs"][0]) == (WEIGHTS, None)
-    assert time.monotonic() - started >= 0.4
+    hub.fail(slow(rate=len(WEIGHTS) // 60), side="cdn")
+    with http.stream("GET", PLACES["lfs"][0], follow_redirects=True) as response:
+        pieces = response.iter_raw()
+        first = next(pieces)
+        assert hub.requests(side="cdn")[0].sent < len(WEIGHTS)  # of a minute, the rest is still to come
+        hub.heal()
+        assert first + b"".join(pieces) == WEIGHTS
 
 
 # answers

@@ -26,7 +26,6 @@ CLIENT = ROOT / "tests" / "hub" / "client.mjs"
 PACKAGE = Path(os.environ.get("ZOO_JAVASCRIPT_HUB", CLIENT.parent))
 pytestmark = [
     pytest.mark.usefixtures("without_xet"),
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
     pytest.mark.skipif(shutil.which("node") is None, reason="there is no node"),
     pytest.mark.skipif(
         not (PACKAGE / "node_modules" / "@huggingface" / "hub").is_dir(),

@@ -22,7 +22,6 @@ from tests.hub.client import ROOT
 pytest_plugins = ["tests.hub.fixture"]
 pytestmark = [
     pytest.mark.usefixtures("without_xet"),
-    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
 ]
 
 REPO = "alice/pets"

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from zoo_core.errors import OutputError, SamplingError
-from zoo_core.kinds.image import check_output, grid, to_uint8, write_samples
+from zoo_core.kinds.image import grid, to_uint8
+from zoo_core.kinds.output import check_output, write_samples
 
 
 def batches(n, shape=(1, 4, 4), batch=3):
@@ -118,8 +119,12 @@ def test_what_cannot_be_written_is_said_before_anything_is_sampled(tmp_path):
 def test_a_name_is_that_of_a_folder_without_a_suffix_with_a_slash_or_where_one_is(tmp_path):
     (tmp_path / "v1.2").mkdir()
     for name in ("folder", "v1.3/", "a.png/", "v1.2"):
-        assert check_output(f"{tmp_path}/{name}", "image", 1) == "folder"
-    assert [check_output(tmp_path / name, "image", 1) for name in ("a.png", "A.PNG", "a.npz")] == ["png", "png", "npz"]
+        assert check_output(f"{tmp_path}/{name}", "image", 1).name == "folder"
+    assert [check_output(tmp_path / name, "image", 1).name for name in ("a.png", "A.PNG", "a.npz")] == [
+        "png",
+        "png",
+        "npz",
+    ]
     out = write_samples(batches(2), 2, (1, 4, 4), "image", f"{tmp_path}/v1.3/")
     assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png"]
 
@@ -176,7 +181,7 @@ def test_what_is_in_a_png_does_not_depend_on_how_it_was_batched(tmp_path):
 def test_writing_is_prepared_without_torch_numpy_or_pillow(run_python):
     script = """
         import sys
-        from zoo_core.kinds.image import check_output
+        from zoo_core.kinds.output import check_output
         check_output("a.png", None, 1)
         print(sorted({"torch", "numpy", "PIL"} & sys.modules.keys()))
     """

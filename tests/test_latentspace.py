@@ -210,9 +210,11 @@ def test_interpolate_writes_a_film_or_rows(models):
 
 def test_traverse_writes_a_row_for_each_dimension(models):
     assert run("traverse", "./gan", "--steps", 5).stdout == "gan-traversal.png\n"
-    assert Image.open("gan-traversal.png").size == (5 * 10 + 2, 4 * 10 + 2)
+    with Image.open("gan-traversal.png") as picture:
+        assert picture.size == (5 * 10 + 2, 4 * 10 + 2)
     assert run("traverse", "./gan", "-n", 2, "-o", "two.png").exit_code == 0
-    assert Image.open("two.png").size == (11 * 10 + 2, 2 * 10 + 2)
+    with Image.open("two.png") as picture:
+        assert picture.size == (11 * 10 + 2, 2 * 10 + 2)
 
 
 def test_reconstruct_puts_each_picture_beside_what_became_of_it(models):

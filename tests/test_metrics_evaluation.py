@@ -1,9 +1,6 @@
 """`evaluate`: conditions, streaming, caches, shared files, processes, and what is refused."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -11,6 +8,7 @@ import pytest
 import torch
 
 from tests.builtin import architecture
+from tests.forkserver import torchrun
 from zoo_core import Generator
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
@@ -190,10 +188,11 @@ def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
     """Of equal length, too, so that nothing but the split tells them apart."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.setattr("zoo_core.data.image_source.CACHED_FROM", 0)
-    rows = open_images(MNIST).rows.select(range(128))
+    rows = open_images(MNIST).pictures.rows.select(range(128))
+    from zoo_core.data.dataset_rows import DatasetRows
     from zoo_core.data.image_source import ImageSource
 
-    first = ImageSource(rows, "image", "label", "mnist", location=MNIST).decode(1, 28)
+    first = ImageSource(DatasetRows(rows, "image", "label", "mnist", location=MNIST)).decode(1, 28)
     second = open_images(MNIST, split="test").decode(1, 28)
     assert len(first) == len(second) == 128
     assert not torch.equal(first.samples, second.samples)
@@ -286,13 +285,10 @@ def test_neighbours_are_drawn_to_the_right_of_the_sample(train):
 def test_two_processes_find_what_one_does(tmp_path):
     options = ["eval", "vae-mnist", "--data", str(MNIST), "--metric", "fid,kid,prdc,elbo,iwae", "-n", "100"]
     options += ["--importance-samples", "5", "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ZOO_CACHE": str(tmp_path)}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    commands = ([*launcher, "-m", "zoo_core", *options], [sys.executable, "-m", "zoo_core", *options])
     found = []
-    for number, command in enumerate(commands):
-        environment["ZOO_CACHE"] = str(tmp_path / str(number))
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    for processes in (2, 1):
+        own = {"ZOO_CACHE": str(tmp_path / str(processes))}
+        done = torchrun("-m", "zoo_core", *options, cwd=tmp_path, processes=processes, **own)
         assert done.returncode == 0, done.stderr[-2000:]
         found.append({figure["metric"]: figure["value"] for figure in json.loads(done.stdout)})
     assert len(found[0]) == 9

@@ -82,7 +82,7 @@ def test_in_random_vggs_features_damage_costs_coverage():
     """Real digits beside digits, then blurred and noisy ones: each worse than the one before."""
     extractor = open_extractor("random-vgg")
     pictures = open_images(MNIST).decode(1, 28).samples
-    real, others = extractor(pictures[:256]), pictures[256:]
+    real, others = extractor(pictures[:128]), pictures[128:256]
     noise = torch.randn(others.shape, generator=torch.Generator().manual_seed(0))
     coverages = [
         manifold_figures(real, extractor((others + strength * noise).clamp(0, 255).byte())).coverage

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -12,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from tests.forkserver import torchrun
 from zoo_core.errors import MetricError
 from zoo_core.metrics.statistics import KEPT, FeatureStatistics, RunningStatistics, kept_rows
 
@@ -197,10 +195,7 @@ found.save(Path(sys.argv[1]) / f"{processes.rank}.safetensors")
 @pytest.mark.slow
 def test_three_processes_with_unequal_shares_find_what_one_does(tmp_path):
     (tmp_path / "script.py").write_text(TOGETHER)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "3"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*launcher, str(tmp_path / "script.py"), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    done = torchrun("script.py", tmp_path, cwd=tmp_path, processes=3)
     assert done.returncode == 0, done.stderr[-2000:]
     values = torch.randn(1001, 4, generator=torch.Generator().manual_seed(3)) + 100
     expected = in_batches(values, 1001)

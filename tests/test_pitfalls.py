@@ -57,7 +57,7 @@ from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.loop import prepare
 from zoo_core.training.run_folder import RunFolder, describe_run
 from zoo_core.training.setup import prepare_training
-from zoo_core.training.sharing import share_layers
+from zoo_core.training.synchronised_layers import synchronise_layers
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 CLASSES = 3
@@ -375,7 +375,7 @@ def test_12_every_byte_survives_the_range_of_the_model(kind):
 def test_13_losses_are_float32_and_finite_in_low_precision(kind, precision):
     trainer = built(kind, precision=precision)
     with autocast(trainer.device, precision):
-        figures = trainer.training_step(batch_for(trainer))
+        figures = trainer.training_step(batch_for(trainer, 2))  # a CPU is slow in fp16
     assert {value.dtype for value in figures.values()} == {torch.float32}
     assert all(torch.isfinite(value) for value in figures.values())
     tensors = [t for network in trainer.modules.values() for p in network.parameters() for t in (p, p.grad)]
@@ -397,7 +397,7 @@ def test_13_the_scale_of_fp16_is_updated_once_for_both_networks_and_before_one_s
     update = trainer.scaler.update
     trainer.scaler.update = lambda: (updated.append(True), update())
     with autocast(trainer.device, "fp16"):
-        trainer.training_step(batch_for(trainer))
+        trainer.training_step(batch_for(trainer, 2))  # a CPU is slow in fp16
     trainer.update_scale()
     assert len(updated) == updates
     assert not same(before, list(trainer.modules["generator"].parameters()))
@@ -486,7 +486,7 @@ def test_14_every_process_draws_noise_and_dropout_of_its_own(kind):
         trainer = trainer_of(kind)
         trainer.processes = Processes(rank, count)
         layer = nn.Sequential(nn.Dropout(0.4), nn.Dropout2d(0.4))
-        share_layers(layer, trainer.processes)
+        synchronise_layers(layer, trainer.processes)
         torch.manual_seed(0)
         return trainer.draw(torch.randn, size, 3), layer(torch.ones(size, 2, 5, 5))
 

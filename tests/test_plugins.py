@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import subprocess
 import sys
 import textwrap
 
@@ -10,6 +9,7 @@ import click
 import numpy as np
 import pytest
 
+from tests import forkserver
 from zoo_core.errors import PluginError, UnknownArchitectureError
 from zoo_core.plugins import PluginManager
 
@@ -98,7 +98,10 @@ BROKEN = {
         "Mute",
     ),
     "exits with control characters": ("import sys; sys.exit(chr(27) + '[31m' + chr(10))", "it calls sys.exit("),
-    "ships no registry": (f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return '/no/such.yaml'", "which is no file"),
+    "ships no registry": (
+        f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return '/no/such.yaml'",
+        "which is not a file",
+    ),
     "ships a strange registry": (f"{IMPORTS}@hookimpl\ndef zoo_registry():\n    return 5", "must return a path, not 5"),
 }
 
@@ -116,7 +119,7 @@ def test_a_broken_plugin_is_left_out_with_its_reason_and_the_other_works(site, w
     assert broken.architectures == ()
     assert list(manager.architectures) == ["ring"]
     assert manager.problems == [f"plugin broken of zoo-broken is left out: {broken.problem}"]
-    assert manager.commands(reserved=()) == {}
+    assert manager.commands(reserved=()).accepted == {}
 
 
 def test_a_failure_keeps_its_traceback_for_who_asks(site):
@@ -180,7 +183,7 @@ def test_an_entry_point_that_names_no_module_is_said(site, value):
     (site.folder / "zoo_flow-1.0.dist-info" / "entry_points.txt").write_text(f"[zoo.plugins]\nflow = {value}\n")
     site.add("zoo-ring", GOOD, model=MODEL)
     manager = discover(site)
-    assert state(manager, "zoo-flow").problem == f"its entry point names {value!r}, which is no module"
+    assert state(manager, "zoo-flow").problem == f"its entry point names {value!r}, which is not a module"
     assert list(manager.architectures) == ["ring"]
 
 
@@ -191,7 +194,7 @@ def test_of_two_entry_points_with_one_name_in_one_distribution_the_first_is_used
     metadata.write_text("[zoo.plugins]\nflow = zoo_flow\nflow = other\n")
     manager = PluginManager(importlib.metadata.Distribution.at(metadata.parent).entry_points, disabled=(), owners={})
     assert list(manager.architectures) == ["first"]
-    assert manager.commands(reserved=()) == {}
+    assert manager.commands(reserved=()).accepted == {}
     assert manager.problems == [
         "plugin flow of zoo-flow is left out: its distribution has another entry point of that name"
     ]
@@ -248,6 +251,24 @@ def test_of_two_plugins_with_one_name_neither_is_used_until_one_is_disabled(site
     with pytest.raises(UnknownArchitectureError, match=r"zoo-one, which is left out: .*two of zoo-two"):
         manager.architecture("flow-model")
     assert discover(site, disabled=["zoo-two"]).owner("flow-model").distribution == "zoo-one"
+
+
+def test_of_three_plugins_with_one_name_none_is_used(site):
+    for distribution in ("zoo-one", "zoo-two", "zoo-three"):
+        site.add(distribution, registers("flow"))
+    manager = discover(site)
+    assert manager.architectures == {}
+    assert {info.problem for info in manager.plugins} == {
+        "the architecture 'flow' is registered by one of zoo-one and three of zoo-three and two of zoo-two: "
+        "all are ignored; disable one with ZOO_DISABLE_PLUGINS"
+    }
+
+
+def test_an_architecture_may_be_of_a_class_of_the_plugins_own(site):
+    own = ARCHITECTURE.format(name="flow").replace("Architecture", "Own")
+    hook = f"@hookimpl\ndef zoo_architectures():\n    return [{own}]\n"
+    site.add("zoo-one", f"{IMPORTS}class Own(Architecture):\n    pass\n{hook}")
+    assert discover(site).architecture("flow").name == "flow"
 
 
 def test_names_compare_without_regard_to_hyphen_and_underscore(site):
@@ -346,13 +367,20 @@ def test_commands_are_taken_in_and_collisions_refused(site):
     site.add("zoo-five", f"{IMPORTS}@hookimpl\ndef zoo_commands(cli):\n    raise ValueError('no')")
     manager = discover(site)
     commands = manager.commands(reserved={"sample", "list"})
-    assert list(commands) == ["hello"]
-    assert isinstance(commands["hello"], click.Command)
-    assert len(manager.problems) == 3
-    text = " | ".join(manager.problems)
-    assert "command sample of plugin two is refused: zoo has it" in text
-    assert "command twice is offered by plugins four and three: neither is used" in text
-    assert "commands of plugin five: ValueError: no" in text
+    assert list(commands.accepted) == ["hello"]
+    assert isinstance(commands.accepted["hello"], click.Command)
+    assert commands.by_plugin == {"zoo-one:one": ("hello",)}
+    problems = {line: [info.distribution for info in plugins] for line, plugins in commands.problems.items()}
+    assert problems == {
+        "commands of plugin five: ValueError: no": ["zoo-five"],
+        "command sample of plugin two is refused: zoo has it": ["zoo-two"],
+        "command twice is offered by plugins four and three: both are ignored; disable one with ZOO_DISABLE_PLUGINS": [
+            "zoo-four",
+            "zoo-three",
+        ],
+    }
+    assert commands.problems_of(state(manager, "zoo-two")) == ["command sample of plugin two is refused: zoo has it"]
+    assert commands.problems_of(state(manager, "zoo-one")) == []
 
 
 @pytest.mark.parametrize("statement", ["cli.commands['noise'] = 3", "cli.commands = None", "import sys; sys.exit()"])
@@ -360,18 +388,21 @@ def test_commands_that_are_none_are_refused_and_what_is_printed_stays_off_stdout
     site.add("zoo-broken", f"{IMPORTS}@hookimpl\ndef zoo_commands(cli):\n    print('noise')\n    {statement}")
     site.add("zoo-one", COMMAND.format(name="hello"))
     manager = discover(site)
-    assert list(manager.commands(reserved=())) == ["hello"]
-    assert len(manager.problems) == 1
-    assert manager.problems[0].startswith("commands of plugin broken: ")
+    commands = manager.commands(reserved=())
+    assert list(commands.accepted) == ["hello"]
+    (problem,) = commands.problems
+    assert problem.startswith("commands of plugin broken: ")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "noise\n")
 
 
-def test_commands_that_are_asked_for_twice_are_reported_once(site):
+def test_asking_for_commands_changes_nothing_in_the_manager(site):
     site.add("zoo-two", COMMAND.format(name="sample"))
     manager = discover(site)
-    assert manager.commands(reserved={"sample"}) == manager.commands(reserved={"sample"}) == {}
-    assert manager.problems == ["command sample of plugin two is refused: zoo has it"]
+    first, second = manager.commands(reserved={"sample"}), manager.commands(reserved={"sample"})
+    assert first.accepted == second.accepted == {}
+    assert list(first.problems) == list(second.problems) == ["command sample of plugin two is refused: zoo has it"]
+    assert manager.problems == []
 
 
 def test_the_list_as_json_gives_each_plugin_its_commands_and_problems(site, zoo):
@@ -420,7 +451,7 @@ def test_points_in_the_plane_are_saved_loaded_and_sampled(site, zoo, tmp_path):
     """A plugin of tensors, not pictures, from the contract alone."""
     site.add("zoo-ring", GOOD, model=MODEL)
     save = "from zoo_ring.model import *; Ring(RingConfig(radius=2.0)).save('ring')"
-    subprocess.run([sys.executable, "-c", save], cwd=tmp_path, env=site.environment(), check=True)
+    forkserver.run("-c", save, cwd=tmp_path, env=site.environment(), check=True)
     done = zoo("sample", "./ring", "-n", "10", "-o", "points.npz", env=site.environment())
     assert (done.returncode, done.stdout, done.stderr) == (0, "points.npz\n", "")
     points = np.load(tmp_path / "points.npz")["arr_0"]

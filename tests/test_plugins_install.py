@@ -105,7 +105,7 @@ def test_a_plugin_of_an_index_is_told_from_one_of_a_folder(environment, ring):
     assert environment.plugins()["zoo-ring"]["origin"] == "index"
     again = environment.zoo("plugins", "install", "zoo-ring", PIP_FIND_LINKS=str(wheel.parent))
     assert (again.returncode, again.stdout) == (0, "")
-    assert again.stderr == "zoo: zoo-ring was installed already; nothing changed\n"
+    assert again.stderr == "zoo: zoo-ring is already installed; nothing changed\n"
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_plugin_that_is_left_out_and_a_package_that_is_none_are_said(environme
     (ring / "pyproject.toml").write_text(text.partition("[project.entry-points")[0])
     result = environment.zoo("plugins", "install", "./zoo-ring")
     assert (result.returncode, result.stdout) == (1, "also zoo-ring 1.0\n")
-    assert "is installed, but it brings no plugin" in result.stderr
+    assert "is installed, but provides no plugin" in result.stderr
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_uv_serves_where_there_is_no_pip(environment, ring):
     [
         (
             "pipx_metadata.json",
-            "pipx keeps the environment of this zoo: pipx inject venv zoo-ring",
+            "pipx manages this environment; run: pipx inject venv zoo-ring",
             "pipx uninject venv zoo-vae",
         ),
         (
@@ -177,7 +177,7 @@ def test_an_environment_that_the_operating_system_keeps_is_left_to_it(environmen
     customise = f"import sys, sysconfig; sys.base_prefix = sys.prefix; sysconfig._INSTALL_SCHEMES['posix_prefix']['stdlib'] = sysconfig._INSTALL_SCHEMES['venv']['stdlib'] = {str(library)!r}\n"
     (environment.own / "customise.pth").write_text(customise)
     assert fails_in_one_line(
-        environment.zoo("plugins", "install", "zoo-ring"), "the operating system keeps", "PEP 668", "python -m venv"
+        environment.zoo("plugins", "install", "zoo-ring"), "the operating system manages", "PEP 668", "python -m venv"
     )
 
 
@@ -186,12 +186,12 @@ def test_an_environment_that_the_operating_system_keeps_is_left_to_it(environmen
     [
         (["./nowhere"], "there is no folder or wheel ./nowhere"),
         (["nowhere.whl"], "there is no folder or wheel nowhere.whl"),
-        (["./empty"], "./empty is no distribution: it has no pyproject.toml"),
-        (["--editable", "zoo-ring"], "zoo-ring is no folder, and only a folder can be editable"),
+        (["./empty"], "./empty is not a distribution: it has no pyproject.toml"),
+        (["--editable", "zoo-ring"], "zoo-ring is not a folder, and only a folder can be editable"),
         (["zoo-nosuch"], "pip cannot install zoo-nosuch: No matching distribution found for zoo-nosuch"),
         (["empty"], "for the folder of that name write ./empty"),
-        (["--", "--target=x"], "'--target=x' is no plugin"),
-        ([" "], "'' is no plugin"),
+        (["--", "--target=x"], "'--target=x' is not a plugin"),
+        ([" "], "'' is not a plugin"),
         (["./nameless"], "pip cannot install {work}/nameless: ValueError: Field `project.version`"),
         (["./backendless"], "no_such_backend"),
     ],
@@ -219,7 +219,7 @@ def test_what_is_no_plugin_is_not_uninstalled(environment):
 def test_what_lies_outside_of_the_environment_is_not_said_to_be_gone(environment):
     result = environment.zoo("plugins", "uninstall", "zoo-vae")
     assert result.returncode == 1
-    assert "zoo-vae is still there: " in result.stderr
+    assert "zoo-vae is still installed: " in result.stderr
     assert "zoo-vae" in environment.plugins()
 
 
@@ -231,6 +231,7 @@ def test_what_lies_outside_of_the_environment_is_not_said_to_be_gone(environment
         ('{"url": "file:///a/x-1.0-py3-none-any.whl", "archive_info": {}}', "wheel", "wheel /a/x-1.0-py3-none-any.whl"),
         ('{"url": "https://u:secret@h/x.tar.gz", "archive_info": {}}', "archive", "archive https://h/x.tar.gz"),
         ('{"url": "https://h/x.git", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef"}}', "git", "git https://h/x.git@0123456789ab"),
+        ('{"url": "https://h/x.git", "vcs_info": {"vcs": "git", "commit_id": 7}}', "unknown", "unknown"),
         ('{"url": 3}', "unknown", "unknown"),
         ("{", "unknown", "unknown"),
     ],

@@ -21,6 +21,8 @@ from tests.builtin import every_bundled_model
 from zoo_core.errors import RegistryError, UnknownModelError
 from zoo_core.files.paths import stays_inside
 from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts
+from zoo_core.registries.editing import write_entry
+from zoo_core.registries.entries import FIELDS
 from zoo_core.registries.index import configuration_folder, core_index, user_files
 from zoo_core.registries.merging import assemble
 
@@ -125,6 +127,10 @@ def test_to_dict_holds_every_fact_in_jsons_types(full):
     assert set(full["vae-mnist"].to_dict()) == set(facts)
 
 
+def test_every_field_has_a_rule_that_merging_editing_pushing_and_showing_follow():
+    assert set(FIELDS) == set(ModelEntry.__struct_fields__)
+
+
 def test_entries_cannot_be_changed(full):
     with pytest.raises(AttributeError):
         full["vae-mnist"].summary = "other"
@@ -215,8 +221,8 @@ FILE_REFUSED = [
     ("version: 1\nmodels:\n  'a\\': {architecture: x}", 3, "models.a\\", "name is not of the form"),
     ('version: 1\nmodels:\n  "a\\n": {architecture: x}', 3, "models.a\n", "name is not of the form"),
     ("version: 1\nmodels:\n  a: {summary: x}", 3, "models.a.architecture", "missing required field `architecture`"),
-    ("version: 1\nmodels:\n  a: {}\n  a: {}", 4, "models.a", "'a' stands here twice"),
-    ("version: 1\nmodels:\n  a: {architecture: x}\nversion: 1", 4, "version", "'version' stands here twice"),
+    ("version: 1\nmodels:\n  a: {}\n  a: {}", 4, "models.a", "'a' is repeated"),
+    ("version: 1\nmodels:\n  a: {architecture: x}\nversion: 1", 4, "version", "'version' is repeated"),
     ("version: 1\nmodels:\n  a: &anchor {architecture: x}\n  b: *anchor", 3, "models.a", "anchors are not allowed"),
     ("version: 1\nmodels:\n  a: *nowhere", 3, "models.a", "aliases are not allowed"),
     ("version: 1\nmodels: !!python/object/apply:os.system [echo]", 2, "models", "tags are not allowed"),
@@ -241,8 +247,8 @@ FIELDS_REFUSED = [
     (["tags: [gan,", "  {a: b}]"], 6, "tags.1", "Expected `str`, got `object`"),
     (["sample_shape:", "  - 1", "  - 0"], 7, "sample_shape.1", "`int` >= 1"),
     (["aliases: [ok, Not Ok]"], 5, "aliases.1", "regex"),
-    (["aliases: [a]"], 5, "aliases.0", "a names a model already"),
-    (["aliases: [b,", "  b]"], 6, "aliases.1", "b names a model already"),
+    (["aliases: [a]"], 5, "aliases.0", "a is already the name of a model"),
+    (["aliases: [b,", "  b]"], 6, "aliases.1", "b is already the name of a model"),
     (["training: {steps: 1, seed: 0}"], 5, "training.batch_size", "missing required field"),
     (["training: {steps: 1, seed: 0, batch_size: 0}"], 5, "training.batch_size", "`int` >= 1"),
     (["training:", "  steps: 1", "  seed: 0", "  batch_size: 1", "  speed: 9"], 9, "training.speed", "unknown field"),
@@ -317,10 +323,14 @@ def test_an_architecture_of_another_form_is_refused(architecture, tmp_path):
 def test_an_alias_that_is_another_models_name_or_alias_is_refused(tmp_path):
     models = "version: 1\nmodels:\n  a:\n    architecture: x\n    aliases:\n      - one\n      - b\n  b:\n"
     error = refusal(tmp_path, models + "    architecture: x")
-    assert (error.line, error.field, error.problem) == (7, "models.a.aliases.1", "b names a model already")
+    assert (error.line, error.field, error.problem) == (7, "models.a.aliases.1", "b is already the name of a model")
     models = models.replace("- b", "- two") + "    architecture: x\n    aliases: [one]"
     error = refusal(tmp_path, models)
-    assert (error.line, error.field, error.problem) == (9 + 1, "models.b.aliases.0", "one names a model already")
+    assert (error.line, error.field, error.problem) == (
+        9 + 1,
+        "models.b.aliases.0",
+        "one is already the name of a model",
+    )
 
 
 def test_a_refused_value_is_shown_without_control_characters(tmp_path):
@@ -529,7 +539,7 @@ def test_of_plugins_with_one_model_name_neither_is_used_and_all_are_named(core, 
     ]
     merged = assemble(core, files, [])
     assert list(merged) == ["a", "b", "c", "digits"]
-    assert merged.problems == ("same is shipped by zoo-a and by zoo-b and by zoo-c: neither is used",)
+    assert merged.problems == ("same is shipped by zoo-a, zoo-b and zoo-c: none of them is used",)
 
 
 def test_of_two_plugins_with_one_alias_neither_keeps_it(core, tmp_path):
@@ -652,7 +662,7 @@ def test_a_tilde_in_the_variable_is_the_home_folder(home, monkeypatch):
 @pytest.mark.parametrize("before", ["", "mine.yaml" + os.pathsep])
 def test_a_registry_on_the_hub_is_not_read_in_silence(home, before, monkeypatch):
     monkeypatch.setenv("ZOO_REGISTRY", f"{before}hf://team/registry")
-    with pytest.raises(RegistryError, match=r"hf://team/registry was not fetched yet: zoo registry update"):
+    with pytest.raises(RegistryError, match=r"hf://team/registry has not been fetched yet: zoo registry update"):
         user_files()
 
 
@@ -667,6 +677,43 @@ def test_the_configuration_folder_is_the_systems_own(named, expected, monkeypatc
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("XDG_CONFIG_HOME", named)
     assert configuration_folder() == Path(expected)
+
+
+# Editing
+
+
+def test_a_registry_that_is_edited_keeps_its_mode_its_link_and_its_comments(tmp_path):
+    real = write(tmp_path / "team.yaml", "version: 1\nmodels:\n  a: # ours\n    architecture: x\n    license: mit\n")
+    real.chmod(0o600)
+    (tmp_path / "registry.yaml").symlink_to(real)
+    write_entry(tmp_path / "registry.yaml", ModelEntry(name="a", architecture="vae", license="gpl", tags=("b",)))
+    assert (tmp_path / "registry.yaml").is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert real.read_text().startswith("version: 1\nmodels:\n  a: # ours\n    architecture: vae\n    license: mit\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["registry.yaml", "team.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"version: 1\nmodels: {}\n# \xe9\n", "is not UTF-8"),
+        (b"version: 1\nmodels: &a {}\n", "anchors are not allowed"),
+    ],
+)
+def test_a_registry_that_is_not_strict_yaml_is_not_edited(tmp_path, content, problem):
+    (tmp_path / "registry.yaml").write_bytes(content)
+    with pytest.raises(RegistryError, match=problem):
+        write_entry(tmp_path / "registry.yaml", ModelEntry(name="a", architecture="x"))
+    assert (tmp_path / "registry.yaml").read_bytes() == content
+
+
+def test_an_entry_that_makes_a_registry_invalid_changes_nothing(tmp_path):
+    file = registry_file(tmp_path, "registry", a={"architecture": "x", "aliases": ["b"]})
+    before = file.read_bytes()
+    with pytest.raises(RegistryError, match=r"registry\.yaml, models\.a\.aliases\.0: b is already the name of a model"):
+        write_entry(file, ModelEntry(name="b", architecture="x"))
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["registry.yaml"]
 
 
 # The core's index
@@ -700,10 +747,19 @@ def test_a_checkout_reads_its_own_index_first(tmp_path):
     assert source_of_the_index(tmp_path) == tmp_path / "registry.yaml"
 
 
-def test_a_project_into_which_the_core_is_installed_does_not_replace_the_index(tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[project]\nname = "something"\n',
+        '[project]\nname = "something"\n[[package]]\nname = "zoo-core"\n',
+        'project = "zoo-core"',
+        "[project",
+    ],
+)
+def test_a_project_into_which_the_core_is_installed_does_not_replace_the_index(tmp_path, text):
     package = copy_of_the_core(tmp_path)
     (tmp_path / "registry.yaml").write_text("something: else")
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "something"\n')
+    (tmp_path / "pyproject.toml").write_text(text)
     assert source_of_the_index(tmp_path) == package / "registry.yaml"
 
 

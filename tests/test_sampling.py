@@ -201,7 +201,7 @@ import sys
 from pathlib import Path
 import torch
 from zoo_core import Generator
-from zoo_core.kinds.image import write_samples
+from zoo_core.kinds.output import write_samples
 from zoo_core.sampling.batches import sample_batches
 
 class Tiny(Generator):

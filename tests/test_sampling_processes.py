@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import forkserver
+from tests.forkserver import torchrun
 from zoo_core.errors import ProcessError
 from zoo_core.runtime.processes import Processes
 from zoo_core.sampling.batches import BLOCK
@@ -29,18 +29,12 @@ def test_shares_are_whole_blocks_that_follow_each_other_and_are_as_even_as_they_
 
 
 def together(tmp_path, *arguments, processes=2):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*launcher, "-m", "zoo_core", "sample", *map(str, arguments)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+    return torchrun("-m", "zoo_core", "sample", *arguments, cwd=tmp_path, processes=processes)
 
 
 def alone(tmp_path, *arguments):
-    command = [sys.executable, "-m", "zoo_core", "sample", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    return forkserver.run("-m", "zoo_core", "sample", *arguments, cwd=tmp_path, env=environment, check=True)
 
 
 @pytest.mark.slow
@@ -84,6 +78,8 @@ DYING = """
 import os, signal, sys
 import torch
 from zoo_core import Generator
+from tests import forkserver
+from tests.forkserver import torchrun
 from zoo_core.errors import ProcessError
 from zoo_core.runtime.processes import join
 from zoo_core.sampling.batches import sample_batches
@@ -111,12 +107,7 @@ except ProcessError as error:
 @pytest.mark.parametrize("out", ["folder", "array.npz"])
 def test_a_process_that_dies_ends_them_all_and_nothing_half_written_stays(out, tmp_path):
     (tmp_path / "dying.py").write_text(DYING)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*launcher, "dying.py", out],
-        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=180,
-        check=False,
-    )  # fmt: skip
+    done = torchrun("dying.py", out, cwd=tmp_path)
     assert done.returncode != 0
     assert "Signal 9 (SIGKILL)" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["dying.py"]

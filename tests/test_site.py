@@ -112,8 +112,8 @@ def test_the_reference_has_every_public_name(pages):
     ("name", "parts"),
     [
         ("training.gan.GANSettings", ["discriminator_steps", "spectral_norm: bool = False", "**inherited"]),
-        ("settings.Settings", ["batch_size", "= 64", "ema_decay"]),
-        ("registries.ModelEntry", ["class_names: tuple[str, ...] = ()", "hub: HubLocation | None = None"]),
+        ("interfaces.settings.Settings", ["batch_size", "= 64", "ema_decay"]),
+        ("registries.entries.ModelEntry", ["class_names: tuple[str, ...] = ()", "hub: HubLocation | None = None"]),
     ],
 )
 def test_a_struct_has_the_constructor_that_msgspec_makes(pages, name, parts):

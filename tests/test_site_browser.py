@@ -7,15 +7,17 @@ import threading
 
 import pytest
 
-from tests.test_site import built  # noqa: F401 (a fixture)
-
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the site's tools are not installed: pip install -r requirements-docs.txt"
 )
+# Below the line that skips: without the site's tools that module cannot be imported.
+from tests.test_site import built  # noqa: E402, F401 (a fixture)
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
 ]
 

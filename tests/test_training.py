@@ -15,7 +15,7 @@ import zoo_core as zoo
 from tests.builtin import architecture
 from zoo_core import Batch, GANSettings
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import DataError, DeviceError, InterfaceError, PluginError, TrainingError
+from zoo_core.errors import DataError, DeviceError, InterfaceError, OutputError, PluginError, TrainingError
 from zoo_core.training.gan import frozen
 from zoo_core.training.loop import prepare
 
@@ -104,7 +104,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
 
 def test_a_run_is_not_started_over_another(tmp_path):
     folder = mlp().fit(pictures(), out=tmp_path / "run")
-    with pytest.raises(TrainingError, match="--resume goes on with it"):
+    with pytest.raises(TrainingError, match="use --resume to continue it"):
         mlp().fit(pictures(), out=folder)
 
 
@@ -124,6 +124,80 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
         mlp(steps=6).fit(pictures(), out=out, resume=True)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state | {"step": "four"},
+        lambda state: state | {"random": state["random"] | {"numpy": ["MT19937", [-1] * 624, 0, 0, 0.0]}},
+        lambda state: state | {"optimizers": {name: {"groups": [], "values": []} for name in state["optimizers"]}},
+        lambda state: [],
+    ],
+)
+def test_a_checkpoint_with_values_of_another_type_is_named_in_one_line(damage, tmp_path):
+    out = tmp_path / "run"
+    mlp(steps=4).fit(pictures(), out=out)
+    file = out / "checkpoints" / "step-00000004" / "state.json"
+    file.write_text(json.dumps(damage(json.loads(file.read_text()))))
+    with pytest.raises(TrainingError, match=r"step-00000004 cannot be read .* remove its folder") as refused:
+        mlp(steps=6).fit(pictures(), out=out, resume=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_checkpoint_whose_figure_is_no_number_is_not_taken_for_the_best(tmp_path):
+    out = tmp_path / "run"
+    mlp(steps=2).fit(pictures(), out=out)
+    file = out / "checkpoints" / "step-00000002" / "state.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"figure": "best"}))
+    (out / "checkpoints" / "step-00000001").mkdir()
+    (out / "checkpoints" / "step-00000001" / "state.json").write_text("[]")
+    mlp(steps=6, best_figure="loss_d", keep_checkpoints=1).fit(pictures(), out=out, resume=True)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000006"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is not JSON"),
+        (b"\0" * 512, "is not JSON"),
+        (b'{"settings": {}}', "missing required field"),
+        (b'{"settings": {"steps": 2, "seed": 0, "batch_size": 16, "precision": 7}}', "settings: Expected `str`"),
+        (b'{"settings": {"steps": 2, "seed": 0, "batch_size": 16, "precision": "f8"}}', "settings: Invalid enum value"),
+    ],
+)
+def test_a_damaged_record_of_a_run_is_named_in_one_line(content, problem, tmp_path):
+    out = tmp_path / "run"
+    mlp(steps=2).fit(pictures(), out=out)
+    (out / "run.json").write_bytes(content)
+    with pytest.raises(zoo.errors.ZooError, match=problem) as refused:
+        mlp(steps=4, precision="auto").fit(pictures(), out=out, resume=True)
+    assert str(refused.value).startswith(f"{out / 'run.json'}: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("line", [b"\0" * 40, b"{}", b"[1]", b'{"step": 2, "lo', b"\xff", b'{"step": "2"}'])
+def test_a_damaged_line_of_the_log_is_named_with_its_number(line, tmp_path):
+    out = tmp_path / "run"
+    mlp(steps=2).fit(pictures(), out=out)
+    (out / "log.jsonl").write_bytes((out / "log.jsonl").read_bytes() + line + b"\n")
+    with pytest.raises(TrainingError, match=r"log\.jsonl, line 2: .* use --resume again$"):
+        mlp(steps=4).fit(pictures(), out=out, resume=True)
+
+
+@pytest.mark.parametrize("rest", [b'{"step": 2, "lo', b"\0" * 40])
+def test_a_line_of_the_log_that_was_never_finished_is_dropped(rest, tmp_path):
+    out = tmp_path / "run"
+    mlp(steps=2).fit(pictures(), out=out)
+    (out / "log.jsonl").write_bytes((out / "log.jsonl").read_bytes() + rest)
+    mlp(steps=4).fit(pictures(), out=out, resume=True)
+    assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [2, 4]
+
+
+def test_a_run_in_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="run cannot be written: Not a directory"):
+        mlp().fit(pictures(), out=tmp_path / "file" / "run")
+
+
 def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_that_resumes(tmp_path):
     out = tmp_path / "run"
     trainer = mlp(steps=1_000_000, checkpoint_every=0)
@@ -136,7 +210,7 @@ def test_ctrl_c_ends_the_step_and_leaves_a_checkpoint_that_resumes(tmp_path):
 
     watcher = threading.Thread(target=interrupt)
     watcher.start()
-    with pytest.raises(TrainingError, match=r"stopped at step \d+ of 1000000; --resume"):
+    with pytest.raises(TrainingError, match=r"stopped at step \d+ of 1000000; use --resume"):
         trainer.fit(pictures(), out=out)
     watcher.join()
     assert (out / "checkpoints" / f"step-{trainer.step:08d}" / "state.json").exists()

@@ -96,7 +96,7 @@ def test_tensorboard_is_written_through_accelerate(tmp_path):
 
 
 def test_a_tracker_that_nobody_knows_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match=r"there is no 'tensorbord'; accelerate knows .*tensorboard"):
+    with pytest.raises(SettingsError, match=r"there is no tracker 'tensorbord'; accelerate has .*tensorboard"):
         mlp(trackers=("tensorbord",)).fit(pictures(), out=tmp_path / "run")
 
 

@@ -2,9 +2,9 @@
 
     python tools/bundle.py runs/dcgan-mnist dcgan-mnist
 
-The model's folder is `weights/NAME` in the package of the plugin that the core's index names; training.yaml lies there
-already, since the run was made from it. Golden samples are made, and the plugin's registry.yaml gets the sizes and
-digests of all its files. What was measured on older weights is no longer stated: tools/measure.py comes next.
+The model's folder is `weights/NAME` in the package of the plugin that the core's index names. It already contains
+training.yaml, from which the run was made. The tool makes golden samples, and writes the sizes and digests of all files
+to the plugin's registry.yaml. Figures measured on older weights are removed: run tools/measure.py next.
 """
 
 from __future__ import annotations

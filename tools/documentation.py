@@ -1,8 +1,10 @@
-"""What mkdocs does besides its own (mkdocs.yml names this file as its hook).
+"""Additions to mkdocs for the documentation site (mkdocs.yml names this file as its hook).
 
-Formulas between `$$` become MathML when the site is built, so that a reader needs neither JavaScript nor another host;
-GitHub renders the same source by itself. Pages of reference are made from docstrings and from click. Pictures that lie
-elsewhere in the repository are copied into the site, and links to files that no page shows become their names.
+- Formulas between `$$` become MathML when the site is built, so that a reader needs neither JavaScript nor another
+  host. GitHub renders the same source by itself.
+- Reference pages are generated from docstrings and from click.
+- Pictures from elsewhere in the repository are copied into the site.
+- Links to files that are not part of the site become the names of these files.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-PICTURES = "pictures"  # of the site
+PICTURES = "pictures"  # the site's folder of copied pictures
 _FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+[^)#]*)(#[^)]*)?\)")
 
 COMMAND = """# Options of the command
 
-[The command](../command.md) tells what each is for, with examples.
+[The command](../command.md) explains what each command is for, with examples.
 
 ::: mkdocs-click
     :module: zoo_core.cli
@@ -36,21 +38,21 @@ COMMAND = """# Options of the command
     :style: plain
     :list_subcommands: true
 """
-MAIN = """What programs and plugins import: `import zoo_core as zoo`. Its [errors](errors.md) and
+MAIN = """The names that programs and plugins import: `import zoo_core as zoo`. Its [errors](errors.md) and
 [`evaluate`](metrics.md) have pages of their own."""
 REFERENCE = {
-    "losses": "The losses of the GANs, of logits alone. [Theory](../theory.md) has their formulas beside them.",
-    "conditioning": "Labels as inputs of networks.",
-    "latentspace": "Walks through a latent space: what `zoo interpolate`, `traverse` and `reconstruct` draw.",
-    "metrics": "How good a model is. [Quality](../quality.md) tells what the figures mean.",
-    "testing": "The tests that an architecture of a plugin inherits. "
+    "losses": "GAN and VAE losses. [Theory](../theory.md) shows each next to its formula.",
+    "conditioning": "Functions that feed labels to networks.",
+    "sampling.latent_space": "Walks through a latent space: what `zoo interpolate`, `traverse` and `reconstruct` draw.",
+    "metrics": "Measures of how good a model is. [Quality](../quality.md) explains what the figures mean.",
+    "testing": "The tests that a plugin inherits for its architectures. "
     "[Writing a plugin](../plugins.md#the-contracts-tests) lists them.",
     "errors": "Every error that zoo-core raises on purpose.",
 }
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of reference, and the pictures that pages show from elsewhere."""
+    """Add the reference pages, and the pictures from elsewhere that pages show."""
     for name, text in reference_pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     for path in sorted((ROOT / "docs").rglob("*.md")):
@@ -62,25 +64,25 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Formulas and links of everything that is not a block of code."""
+    """Convert formulas and links everywhere except in code blocks."""
     return _outside_code(markdown, lambda text: _LINK.sub(lambda link: _site_link(link, page), _with_formulas(text)))
 
 
 def reference_pages() -> dict[str, str]:
-    """The Markdown of every page of reference, by name."""
-    pages = {name: _python_page(f"zoo_core.{name}", text) for name, text in REFERENCE.items()}
+    """The Markdown of every reference page, by name."""
+    pages = {name.rpartition(".")[2]: _python_page(f"zoo_core.{name}", text) for name, text in REFERENCE.items()}
     elsewhere = {path for name in REFERENCE for path in public_names(f"zoo_core.{name}")}
     return pages | {"zoo_core": _python_page("zoo_core", MAIN, elsewhere), "command": COMMAND}
 
 
 def _python_page(module: str, text: str, elsewhere: Collection[str] = ()) -> str:
-    """An entry for each public name of a module that does not stand on another page."""
+    """A page with an entry for each public name of a module that is not on another page."""
     entries = [f"::: {path}\n" for path in public_names(module) if path not in elsewhere]
     return f"# {module}\n\n{text}\n\n" + "\n".join(entries)
 
 
 def public_names(module: str) -> list[str]:
-    """Where each public name is defined: those of `__all__`, or else what the module itself defines, in its order."""
+    """Where each public name is defined: each name in `__all__`, or else each that the module itself defines."""
     found = importlib.import_module(module)
     names = getattr(found, "__all__", None)
     if names is None:
@@ -104,7 +106,7 @@ def _with_formulas(text: str) -> str:
 
 
 def _mathml(formula: str) -> str:
-    """One line of MathML, which Markdown then leaves alone."""
+    """The formula as a single line of MathML, which Markdown leaves unchanged."""
     return convert(" ".join(formula.split()), display="block").replace("\n", " ")
 
 
@@ -114,12 +116,12 @@ def _pictures_of(page: Path) -> list[Path]:
 
 
 def _name_of(picture: Path) -> str:
-    """Its own name, or its folder's where many share it: every bundled model has a samples.png."""
+    """The picture's name in the site: its own, or its folder's for samples.png, which every bundled model has."""
     return f"{picture.parent.name}.png" if picture.name == "samples.png" else picture.name
 
 
 def _site_link(link: re.Match[str], page: Page) -> str:
-    """A link that leaves docs/, as the site has it."""
+    """The site's version of a link that leaves docs/."""
     mark, text, target, _ = link.groups()
     folder = posixpath.dirname(page.file.src_uri)
     path = (ROOT / "docs" / folder / target).resolve()

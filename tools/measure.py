@@ -1,11 +1,11 @@
-"""Measure bundled models, and write golden samples and figures beside their weights.
+"""Measure bundled models, and write golden samples and figures next to their weights.
 
     python tools/measure.py --data path/to/mnist NAME...
     python tools/measure.py --data path/to/emoji --extractor random-vgg dcgan-emoji-64
     python tools/measure.py --cards [NAME...]
 
-The figures go into the model's card and the plugin's registry.yaml, with the digests of the files that are new by it.
-`--cards` without names makes those of all bundled models.
+Writes the figures to the model's card and to the plugin's registry.yaml, together with the digests of the files that
+changed. `--cards` without names regenerates the cards of all bundled models.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PICTURES = {"iwae": 1000}  # fewer than the default where each takes 50 draws
 
 
 def measure(generator: zoo.Generator, data: str, extractor: str) -> list[Figure]:
-    """Compare features of 10,000 samples with the train split, and bound an encoder's likelihood of the test split."""
+    """Compare 10,000 samples with the train split, and measure likelihood bounds, if any, on the test split."""
     figures = evaluate(generator, data, extractor=extractor, repeats=REPEATS)
     if isinstance(generator, zoo.Encoder):
         for name in (name for name, metric in METRICS.items() if isinstance(metric, PictureMetric)):
@@ -40,21 +40,23 @@ def measure(generator: zoo.Generator, data: str, extractor: str) -> list[Figure]
 
 
 def enter(entry: ModelEntry, metrics: Mapping[str, Metric]) -> None:
-    """Put figures into the card and the registry."""
+    """Write figures to the card and the registry."""
     write_card(entry, metrics)
     fields = read_fields(entry)
-    where = {key: fields.pop(key) for key in ("bundled", "files") if key in fields}  # last, as bundle.py has them
+    where = {
+        key: fields.pop(key) for key in ("bundled", "files") if key in fields
+    }  # last, in the same order as in bundle.py
     fields.pop("metrics", None)
     write_fields(entry, fields | {"metrics": msgspec.to_builtins(metrics)} | where)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of a bundled model")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="name of a bundled model")
     given = parser.add_mutually_exclusive_group(required=True)
-    given.add_argument("--data", help="as `zoo eval` takes it, with a train and a test split")
-    given.add_argument("--cards", action="store_true", help="make the cards anew from the figures that are stated")
-    parser.add_argument("--extractor", default=DEFAULTS.extractor, help="of the features (default: %(default)s)")
+    given.add_argument("--data", help="data with a train and a test split, in any form that `zoo eval` reads")
+    given.add_argument("--cards", action="store_true", help="regenerate the cards from the stated figures")
+    parser.add_argument("--extractor", default=DEFAULTS.extractor, help="feature extractor (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.data and not arguments.names:
         parser.error("name the models that are of this data set")

@@ -1,6 +1,6 @@
-"""The pictures of docs/theory.md, made anew: python tools/pictures.py --data path/to/mnist
+"""Draw the pictures of docs/theory.md: python tools/pictures.py --data path/to/mnist
 
-The same weights give the same pictures. Curves need matplotlib, which requirements-docs.txt has.
+The same weights give the same pictures. The curves need matplotlib, which is in requirements-docs.txt.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RECONSTRUCTED = 12
 
 
 def generator_losses(file: Path) -> None:
-    """Both losses of the generator over the logit of a sample, and their gradients."""
+    """Both generator losses and their gradients as functions of a sample's logit."""
     logits = torch.linspace(-6, 6, 61, dtype=torch.float64, requires_grad=True)
     figure, (values, gradients) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for name, loss, colour in (
@@ -44,7 +44,7 @@ def generator_losses(file: Path) -> None:
 
 
 def reconstructions(file: Path, data: str) -> None:
-    """Digits of the test split above what the VAE makes of them."""
+    """Digits of the test split above their reconstructions by the VAE."""
     vae = zoo.load("vae-mnist", device="cpu")
     digits = open_images(data, split="test").decode(1, 28).samples[:RECONSTRUCTED].float() / 255
     pictures = torch.cat([digits, latent_space.reconstruct(vae, digits)])
@@ -52,7 +52,7 @@ def reconstructions(file: Path, data: str) -> None:
 
 
 def interpolation(file: Path) -> None:
-    """A walk a row."""
+    """One walk per row."""
     vae = zoo.load("vae-mnist", device="cpu")
     walks = latent_space.interpolate(vae, WALKS, through=WAYPOINTS, frames=FRAMES)
     pictures = torch.stack(list(walks)).transpose(0, 1).flatten(0, 1)
@@ -60,7 +60,7 @@ def interpolation(file: Path) -> None:
 
 
 def traversal(file: Path) -> None:
-    """A dimension a row."""
+    """One dimension per row."""
     vae = zoo.load("beta-vae-mnist", device="cpu")
     pictures, _ = latent_space.traverse(vae, torch.zeros(vae.latent_shape), steps=13)
     image.save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
@@ -72,7 +72,7 @@ def _rows(pictures: torch.Tensor, columns: int) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="MNIST with a test split, as `zoo eval` takes it")
+    parser.add_argument("--data", required=True, help="MNIST with a test split, in any form that `zoo eval` reads")
     data: str = parser.parse_args().data
     matplotlib.rcParams |= {"svg.hashsalt": "zoo-core", "svg.fonttype": "none", "font.size": 11}
     for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"):

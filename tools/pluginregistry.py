@@ -1,4 +1,4 @@
-"""A plugin's registry.yaml and the cards of its models, as the tools of zoo-core write them."""
+"""Functions with which the tools write a plugin's registry.yaml and the cards of its models."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def registry_of(entry: ModelEntry) -> Path:
 
 
 def folder_of(entry: ModelEntry) -> Path:
-    """Where the model lies, or is to lie, in the plugin's package."""
+    """The model's folder in the plugin's package, which need not exist yet."""
     return registry_of(entry).parent / "weights" / entry.name
 
 
 def read_fields(entry: ModelEntry) -> dict[str, Any]:
-    """What the plugin's registry says of the model; nothing where it does not have it yet."""
+    """The model's entry in the plugin's registry; empty if there is none yet."""
     content = yaml.safe_load(registry_of(entry).read_text(encoding="utf-8"))
     found: dict[str, Any] = content["models"].get(entry.name, {})
     return found
 
 
 def write_fields(entry: ModelEntry, fields: dict[str, Any]) -> None:
-    """Put the fields in the place of the model's own, with the digests of the files that lie in its folder now."""
+    """Replace the model's fields by these, and add the digests of the files that are in its folder now."""
     file = registry_of(entry)
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     paths = sorted(folder_of(entry).iterdir())
@@ -52,10 +52,10 @@ def write_fields(entry: ModelEntry, fields: dict[str, Any]) -> None:
 
 
 def write_card(entry: ModelEntry, metrics: Mapping[str, Metric]) -> None:
-    """Make the model's card anew from what its folder, the core's index and these figures say."""
+    """Regenerate the model's card from its folder, the core's index and these figures."""
     folder = folder_of(entry)
     settings = yaml.safe_load((folder / TRAINING).read_text(encoding="utf-8"))
-    settings.pop("model", None)  # the card has the configuration in full
+    settings.pop("model", None)  # the card contains the full configuration
     card = model_card(
         zoo.load(folder, device="cpu"),
         manager().architecture(entry.architecture),

@@ -1,9 +1,9 @@
-"""Train the feature extractor `digits` on MNIST, and say how many test digits it tells.
+"""Train the feature extractor `digits` on MNIST, and print its accuracy on the test digits.
 
     python tools/train_digits.py --data path/to/mnist --out zoo_core/metrics/extractors/weights/digits-1.safetensors
 
-Every figure that names the extractor and its version was measured with the committed file: weights that are trained
-again are a new version, even where they are as good.
+Every figure that names this extractor and its version was measured with the committed file. Weights that are trained
+again are therefore a new version, even if they are equally good.
 """
 
 from __future__ import annotations
@@ -25,29 +25,31 @@ LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 
 
 def train(data: TrainingData) -> DigitNetwork:
-    """AdamW under a one-cycle schedule, on the digits as they are: what is moved or bent is to show in the features."""
-    torch.set_num_threads(1)  # several would add up in another order on another machine
+    """AdamW with a one-cycle schedule and no augmentation: a shifted or distorted digit must differ in its features."""
+    torch.set_num_threads(1)  # several would add in another order on another machine
     torch.manual_seed(SEED)
-    network = DigitNetwork().to(memory_format=torch.channels_last)
+    network = DigitNetwork()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     steps = len(data) // BATCH_SIZE * EPOCHS
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     for epoch in range(EPOCHS):
-        for chosen in torch.randperm(len(data)).split(BATCH_SIZE)[: len(data) // BATCH_SIZE]:
+        for chosen in torch.split(torch.randperm(len(data)), BATCH_SIZE)[: len(data) // BATCH_SIZE]:
             loss = F.cross_entropy(network.logits(data.samples[chosen]), _labels(data)[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
         print(f"epoch {epoch + 1} of {EPOCHS}: loss {loss.item():.4f}", flush=True)
-    return network.eval()
+    network.eval()
+    return network
 
 
 @torch.no_grad()
 def accuracy(network: DigitNetwork, data: TrainingData) -> float:
-    """The share of digits that the network tells."""
-    told = [network.logits(pictures).argmax(1) for pictures in data.samples.split(500)]
-    return (torch.cat(told) == _labels(data)).double().mean().item()
+    """The fraction of digits that the network classifies correctly."""
+    predicted = [network.logits(pictures).argmax(1) for pictures in torch.split(data.samples, 500)]
+    return (torch.cat(predicted) == _labels(data)).double().mean().item()
 
 
 def _labels(data: TrainingData) -> Tensor:
@@ -58,7 +60,9 @@ def _labels(data: TrainingData) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="MNIST, as `zoo train` takes it, with a train and a test split")
+    parser.add_argument(
+        "--data", required=True, help="MNIST with a train and a test split, in any form that `zoo train` reads"
+    )
     parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
     arguments = parser.parse_args()
     network = train(open_images(arguments.data).decode(1, SIZE))

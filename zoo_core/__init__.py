@@ -1,7 +1,13 @@
 """zoo-core: a plugin-based model zoo for generative models.
 
-Everything public is here; names are imported at first use (PEP 562), so that `import zoo_core` and every
-registry lookup run without importing torch.
+Everything public is here, besides the modules `zoo_core.errors`, `losses`, `conditioning`, `streams` and `testing`.
+Names are imported at first use (PEP 562), so that `import zoo_core` and registry look-ups do not import torch.
+
+Example:
+    >>> import zoo_core as zoo
+    >>> generator = zoo.load("vae-mlp-mnist", device="cpu")
+    >>> generator.sample(16, seed=0).shape
+    torch.Size([16, 1, 28, 28])
 """
 
 from __future__ import annotations

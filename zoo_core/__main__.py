@@ -1,4 +1,4 @@
-"""`python -m zoo_core` is the `zoo` command."""
+"""The command `zoo`, run as `python -m zoo_core`."""
 
 from zoo_core.cli import main
 

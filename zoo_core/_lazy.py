@@ -1,4 +1,4 @@
-"""Names of a package that are imported at first use (PEP 562), so that importing the package imports no torch."""
+"""Lazy names: a package whose names are imported at first use (PEP 562), so that importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package.
+    """Make the `__getattr__` and `__dir__` of a package.
 
     Args:
-        package: its `__name__`.
-        homes: the module of each name, as a dotted path.
+        package: `__name__` of the package.
+        homes: the module that each name is imported from, as a dotted path.
 
     Example:
         >>> __getattr__, __dir__ = lazy_names("zoo_core", {"Registry": "zoo_core.registries"})
@@ -25,7 +25,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(homes[name]), name)
-        setattr(sys.modules[package], name, value)  # the next use finds it without this function
+        setattr(sys.modules[package], name, value)  # from now on this function is not called for the name
         return value
 
     def names() -> list[str]:

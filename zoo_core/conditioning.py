@@ -1,4 +1,4 @@
-"""How a label reaches a network: as one-hot numbers beside its input (conditional GAN, arXiv 1411.1784)."""
+"""Labels as inputs of a network: one-hot codes appended to its features (conditional GAN, arXiv 1411.1784)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from zoo_core.errors import InterfaceError
 
 
 def append_one_hot(features: Tensor, labels: Tensor | None, num_classes: int | None) -> Tensor:
-    """The features with the label's one-hot code behind them; unchanged where `num_classes` is None.
+    """Append the one-hot code of each label to its features; return them unchanged if `num_classes` is None.
 
     Args:
         features: (N, F).
         labels: (N,) class indices, int64, from 0 to num_classes - 1.
+        num_classes: how many classes there are; None for an unconditional model.
 
     Returns:
         (N, F + num_classes), in the type of `features`.
 
     Raises:
-        InterfaceError: where a conditional model is given no labels.
+        InterfaceError: if a conditional model is given no labels.
+
+    Example:
+        >>> append_one_hot(torch.tensor([[0.5, 0.5]]), torch.tensor([2]), num_classes=3)
+        tensor([[0.5000, 0.5000, 0.0000, 0.0000, 1.0000]])
     """
     if num_classes is None:
         return features
@@ -28,7 +33,13 @@ def append_one_hot(features: Tensor, labels: Tensor | None, num_classes: int | N
 
 
 def require_labels(labels: Tensor | None) -> Tensor:
-    """The labels; raises InterfaceError where there are none."""
+    """Return the labels; raise InterfaceError if there are none.
+
+    Example:
+        >>> require_labels(None)
+        Traceback (most recent call last):
+        zoo_core.errors.InterfaceError: a conditional model needs labels: (N,) class indices, int64
+    """
     if labels is None:
         raise InterfaceError("a conditional model needs labels: (N,) class indices, int64")
     return labels

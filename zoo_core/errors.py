@@ -1,28 +1,29 @@
 """Every error that zoo-core raises on purpose.
 
-Each carries its facts as attributes and one clear line as its text; the command prints that line
-and exits with 1.
+Each carries its facts as attributes and one clear line as its text: what was wrong, where, and what to do. The command
+prints that line and exits with 1.
 
     ZooError
-    ├── UnknownModelError (KeyError)         no entry of that name; suggests close ones
-    ├── UnknownArchitectureError (KeyError)  no installed plugin provides it; says which would
+    ├── UnknownModelError (KeyError)         no entry has that name; suggests close ones
+    ├── UnknownArchitectureError (KeyError)  no installed plugin provides it; says which one would
     ├── RegistryError                        a registry.yaml is wrong: file, line, field
-    ├── PluginError                          a plugin, or what it gave, is wrong
+    ├── PluginError                          a plugin, or what it provides, is wrong
     ├── InstallationError                    a plugin cannot be installed or uninstalled here
-    ├── InterfaceError (TypeError)           a Generator, Trainer, … does not keep its contract
-    │   └── ContractError (AssertionError)   … or behaves against it: what zoo_core.testing found
+    ├── InterfaceError (TypeError)           a Generator, Trainer, … does not implement its interface
+    │   └── ContractError (AssertionError)   … or behaves differently from what zoo_core.testing asks
     ├── ModelFolderError                     a folder is not a model that can be trusted
-    │   └── DigestError                      a file's sha256 is not the one that is stated
-    ├── HubError                             the Hub refused, lacks it, or does not answer
-    │   └── UnreachableError                 no answer that counts: trying again later may help
-    ├── SamplingError (ValueError)           what was asked of a model cannot be sampled
-    ├── OutputError                          a file cannot be written as asked
-    ├── DeviceError                          a device or precision that is not there
-    ├── DataError                            training data that cannot be used
+    │   └── DigestError                      the sha256 of a file is not the recorded one
+    ├── HubError                             the Hub refuses, does not have it, or cannot be asked
+    │   └── UnreachableError                 the Hub does not answer: trying again later may help
+    ├── SamplingError (ValueError)           a model cannot be sampled with these arguments
+    ├── OutputError                          a file or folder cannot be written
+    ├── DeviceError                          a device or precision that this machine does not have
+    ├── DataError                            data that cannot be read or does not fit the model
     ├── SettingsError (ValueError)           a configuration or training setting is wrong
-    ├── MetricError                          something that cannot be measured, or figures that cannot be compared
+    ├── ProcessError                         the processes of one run cannot work together
+    ├── MetricError                          something cannot be measured, or figures cannot be compared
     ├── VerificationError                    a model is not what its registry entry states
-    ├── TrainingError                        a run cannot start, go on or be resumed
+    ├── TrainingError                        a run cannot start, continue or be resumed
     └── MissingExtraError                    an optional part of zoo-core is not installed
 """
 
@@ -38,20 +39,30 @@ _UNSAFE |= dict.fromkeys((*range(8203, 8208), *range(8234, 8239), *range(8294, 8
 
 
 def printable(text: object, limit: int = 300) -> str:
-    """Text from outside (a registry, a config, a file name) as one line without control characters.
+    """Return text from outside (a registry, a config, a file name) as one line without control characters.
 
     Line breaks become spaces; control, bidirectional and zero-width characters are dropped, so that
-    nothing which was downloaded can move a terminal's cursor or disguise a name.
+    nothing that was downloaded can move a terminal's cursor or disguise a name.
+
+    Args:
+        text: anything; it is converted to a string.
+        limit: largest number of characters; a longer line is cut and ends in an ellipsis.
+
+    Example:
+        >>> printable("two\\nlines, \\x1b[31mred")
+        'two lines, [31mred'
     """
     line = " ".join(str(text).split()).translate(_UNSAFE)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
-    """What to say of a name that is not among the known ones: close names, or all of them.
+    """Return a hint about a name that is not among the known ones: close names, or all of them.
 
     Args:
-        otherwise: said where no name is close, in place of the list.
+        name: the unknown name.
+        known: the names that exist.
+        otherwise: the hint if no name is close, instead of the list.
 
     Example:
         >>> did_you_mean("fud", ["fid", "kid"])
@@ -67,14 +78,34 @@ def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = Non
 
 
 class ZooError(Exception):
-    """Anything that went wrong for a reason that zoo-core can name, in one line."""
+    """The base class: something went wrong for a reason that zoo-core can name in one line.
 
-    def __str__(self) -> str:  # a KeyError would print its text's repr
+    Example:
+        >>> import zoo_core as zoo
+        >>> try:
+        ...     zoo.load("./no-such-folder")
+        ... except ZooError as error:
+        ...     print(error)
+        no-such-folder: there is no such folder
+    """
+
+    def __str__(self) -> str:  # a KeyError would return the repr of its text
         return str(self.args[0]) if self.args else type(self).__name__
 
 
 class UnknownModelError(ZooError, KeyError):
-    """No model of that name; `suggestions` holds close names."""
+    """No registry has a model of that name.
+
+    Args:
+        name: the unknown name.
+        suggestions: close names.
+
+    Example:
+        >>> from zoo_core import ModelEntry, Registry
+        >>> Registry([ModelEntry(name="ring", architecture="ring")])["rng"]
+        Traceback (most recent call last):
+        zoo_core.errors.UnknownModelError: there is no model named 'rng'; did you mean ring?
+    """
 
     def __init__(self, name: str, suggestions: Sequence[str] = ()) -> None:
         self.name, self.suggestions = name, tuple(suggestions)
@@ -83,7 +114,19 @@ class UnknownModelError(ZooError, KeyError):
 
 
 class UnknownArchitectureError(ZooError, KeyError):
-    """No installed plugin provides the architecture; `plugin` is the distribution known to, if any."""
+    """No installed plugin provides the architecture.
+
+    Args:
+        name: name of the architecture.
+        message: the error's text.
+        plugin: the distribution that is known to provide it, if any.
+
+    Example:
+        >>> from zoo_core.plugins import PluginManager
+        >>> PluginManager([], owners={"ring": "zoo-ring"}).architecture("ring")
+        Traceback (most recent call last):
+        zoo_core.errors.UnknownArchitectureError: the architecture 'ring' needs a plugin: pip install zoo-ring
+    """
 
     def __init__(self, name: str, message: str, plugin: str | None = None) -> None:
         self.name, self.plugin = name, plugin
@@ -91,7 +134,22 @@ class UnknownArchitectureError(ZooError, KeyError):
 
 
 class RegistryError(ZooError):
-    """A registry file is wrong; says where: `file`, `line` (from 1) and `field` where they are known."""
+    """A registry file, or another file in YAML, is wrong.
+
+    Args:
+        problem: what is wrong.
+        file: the file, if it is known.
+        line: the line, from 1, if it is known.
+        field: the field, as a path with dots, if it is known.
+
+    Example:
+        >>> from zoo_core import Registry
+        >>> Registry.from_file("no-such.yaml")
+        Traceback (most recent call last):
+        zoo_core.errors.RegistryError: no-such.yaml: cannot be read: No such file or directory
+        >>> print(RegistryError("Expected `int` >= 1", file="registry.yaml", line=7, field="models.ring.parameters"))
+        registry.yaml, line 7, models.ring.parameters: Expected `int` >= 1
+    """
 
     def __init__(
         self,
@@ -111,23 +169,66 @@ class RegistryError(ZooError):
 
 
 class PluginError(ZooError):
-    """A plugin cannot be used."""
+    """A plugin, or something that it provides, cannot be used.
+
+    Example:
+        >>> from zoo_core import Architecture
+        >>> Architecture(name="ring", summary="", config="zoo_ring:Config", generator="Ring")
+        Traceback (most recent call last):
+        zoo_core.errors.PluginError: architecture ring: generator must be 'package.module:Class', not 'Ring'
+    """
 
 
 class InstallationError(ZooError):
-    """A plugin cannot be installed or uninstalled in this environment."""
+    """A plugin cannot be installed into, or uninstalled from, this environment.
+
+    Example:
+        >>> from zoo_core.plugins.distributions import install
+        >>> install("./no-such-folder")
+        Traceback (most recent call last):
+        zoo_core.errors.InstallationError: there is no folder or wheel ./no-such-folder
+    """
 
 
 class InterfaceError(ZooError, TypeError):
-    """A class of a plugin does not keep the contract of its interface."""
+    """A class of a plugin does not implement its interface.
+
+    Example:
+        >>> from zoo_core import Generator
+        >>> class Ring(Generator):
+        ...     def forward(self, z, labels=None):
+        ...         return z
+        >>> Ring().config
+        Traceback (most recent call last):
+        zoo_core.errors.InterfaceError: Ring has no config: set self.config in __init__, or make it a property
+    """
 
 
 class ContractError(InterfaceError, AssertionError):
-    """An architecture behaves against its interfaces; an AssertionError, so that pytest shows it as a failure."""
+    """An architecture behaves differently from what zoo_core.testing asks.
+
+    It is an AssertionError, so that pytest reports a failure and not an error.
+
+    Example:
+        >>> raise ContractError("Ring.forward returns (N, 3), not (N, *sample_shape)")
+        Traceback (most recent call last):
+        zoo_core.errors.ContractError: Ring.forward returns (N, 3), not (N, *sample_shape)
+    """
 
 
 class ModelFolderError(ZooError):
-    """A folder is not a model, or not one that can be trusted. `path` is the folder or the file in it."""
+    """A folder is not a model, or not one that can be trusted.
+
+    Args:
+        path: the folder, or a file in it.
+        problem: what is wrong.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> zoo.load("./no-such-folder")
+        Traceback (most recent call last):
+        zoo_core.errors.ModelFolderError: no-such-folder: there is no such folder
+    """
 
     def __init__(self, path: Path | str, problem: str) -> None:
         self.path, self.problem = Path(path), problem
@@ -135,7 +236,19 @@ class ModelFolderError(ZooError):
 
 
 class DigestError(ModelFolderError):
-    """A file's content is not what its registry entry states."""
+    """The content of a file is not the recorded one.
+
+    Args:
+        path: the file.
+        expected: the recorded sha256.
+        found: the sha256 of the file.
+        by: what records it.
+        note: what may have happened, or what to do.
+
+    Example:
+        >>> print(DigestError("model.safetensors", "0" * 64, "f" * 64))
+        model.safetensors: sha256 is fff...fff, but the registry states 000...000; the file is damaged or was replaced
+    """
 
     def __init__(
         self, path: Path | str, expected: str, found: str, *, by: str = "the registry", note: str = ""
@@ -146,11 +259,17 @@ class DigestError(ModelFolderError):
 
 
 class HubError(ZooError):
-    """What the Hub said no to, or what cannot be asked of it.
+    """The Hub refuses a request, does not have what it asks for, or cannot be asked.
 
-    Attributes:
-        status: of the HTTP answer, where there was one.
-        missing: the Hub knows no such repository.
+    Args:
+        message: the error's text.
+        status: status of the HTTP answer, if there was one.
+        missing: the Hub has no such repository.
+
+    Example:
+        >>> error = HubError("hf://alice/digits: there is no such repository", status=404, missing=True)
+        >>> error.status, error.missing
+        (404, True)
     """
 
     def __init__(self, message: str, *, status: int | None = None, missing: bool = False) -> None:
@@ -159,52 +278,145 @@ class HubError(ZooError):
 
 
 class UnreachableError(HubError):
-    """The Hub does not answer, or answers that it cannot now; it was tried several times."""
+    """The Hub does not answer, or answers that it cannot now, after several attempts. Trying again later may help.
+
+    Example:
+        >>> try:
+        ...     raise UnreachableError("https://huggingface.co cannot be reached", status=503)
+        ... except HubError as error:
+        ...     print(error.status)
+        503
+    """
 
 
 class SamplingError(ZooError, ValueError):
-    """What was asked for cannot be sampled: n, seed, label, truncation, or a model that returns nonsense."""
+    """A model cannot be sampled with these arguments, or it returns something that is not a sample.
+
+    Example:
+        >>> from zoo_core import Generator
+        >>> class Identity(Generator):
+        ...     kind, latent_shape, sample_shape = "tensor", (2,), (2,)
+        ...
+        ...     def forward(self, z, labels=None):
+        ...         return z
+        >>> Identity().sample(0)
+        Traceback (most recent call last):
+        zoo_core.errors.SamplingError: n must be ...
+    """
 
 
 class OutputError(ZooError):
-    """A picture, an .npz or a folder cannot be written as asked."""
+    """A file or folder cannot be written.
+
+    Example:
+        >>> from zoo_core.files.atomic import write_bytes
+        >>> write_bytes(Path("no-such-folder/a.png"), b"")
+        Traceback (most recent call last):
+        zoo_core.errors.OutputError: no-such-folder/a.png cannot be written: No such file or directory
+    """
 
     @classmethod
-    def unwritable(cls, path: Path | str, error: OSError) -> Self:
-        """The error for a path that the system does not let us write, with the system's reason."""
-        return cls(f"{printable(path)} cannot be written: {error.strerror or error}")
+    def unwritable(cls, path: Path | str, error: OSError, *, hint: str = "") -> Self:
+        """Return the error for a path that the system does not let us write.
+
+        Args:
+            path: the file or folder.
+            error: the system's reason.
+            hint: what to do, appended to the message.
+
+        Example:
+            >>> print(OutputError.unwritable("a.png", PermissionError(13, "Permission denied")))
+            a.png cannot be written: Permission denied
+        """
+        return cls(f"{printable(path)} cannot be written: {error.strerror or error}{hint}")
 
 
 class DeviceError(ZooError):
-    """A device or a precision that this machine does not have."""
+    """This machine does not have the device or the precision.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> zoo.load("vae-mlp-mnist", device="gpu")
+        Traceback (most recent call last):
+        zoo_core.errors.DeviceError: there is no device 'gpu'...
+    """
 
 
 class DataError(ZooError):
-    """Training data that cannot be read or does not fit the model."""
+    """Data cannot be read, or does not fit the model.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> zoo.evaluate(zoo.load("vae-mlp-mnist", device="cpu"), "./no-such-folder")
+        Traceback (most recent call last):
+        zoo_core.errors.DataError: ...no-such-folder...
+    """
 
 
 class SettingsError(ZooError, ValueError):
-    """A model configuration or a training setting is wrong."""
+    """A model configuration or a training setting is wrong.
+
+    Example:
+        >>> try:
+        ...     raise SettingsError("stepps: there is no such field; did you mean steps?")
+        ... except ValueError as error:
+        ...     print(error)
+        stepps: there is no such field; did you mean steps?
+    """
 
 
 class ProcessError(ZooError):
-    """The processes of one run cannot be connected, or one of them has ended."""
+    """The processes of one run cannot be connected, or one of them has ended.
+
+    Example:
+        >>> raise ProcessError("another process of this run has ended")
+        Traceback (most recent call last):
+        zoo_core.errors.ProcessError: another process of this run has ended
+    """
 
 
 class MetricError(ZooError):
-    """Something that cannot be measured as asked, or figures that cannot be compared."""
+    """Something cannot be measured, or figures cannot be compared.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> zoo.evaluate(zoo.load("vae-mlp-mnist", device="cpu"), "./pictures", metrics=["fud"])
+        Traceback (most recent call last):
+        zoo_core.errors.MetricError: there is no metric 'fud'; ...
+    """
 
 
 class VerificationError(ZooError):
-    """A model loads, but is not what its registry entry states: its golden samples or its figures."""
+    """A model can be loaded, but its samples or its figures are not what its registry entry states.
+
+    Example:
+        >>> raise VerificationError("digits: 3 of 16 golden samples could not be reproduced")
+        Traceback (most recent call last):
+        zoo_core.errors.VerificationError: digits: 3 of 16 golden samples could not be reproduced
+    """
 
 
 class TrainingError(ZooError):
-    """A training run cannot start, go on, or be resumed."""
+    """A training run cannot start, continue or be resumed.
+
+    Example:
+        >>> raise TrainingError("runs/digits cannot be resumed with other settings: steps was 100 and is now 200")
+        Traceback (most recent call last):
+        zoo_core.errors.TrainingError: runs/digits cannot be resumed with other settings: steps was 100 and is now 200
+    """
 
 
 class MissingExtraError(ZooError):
-    """An optional part of zoo-core is needed and not installed."""
+    """An optional part of zoo-core is needed and not installed.
+
+    Args:
+        extra: name of the extra that has it.
+        purpose: what needs it.
+
+    Example:
+        >>> print(MissingExtraError("train", "a tracker"))
+        a tracker needs the extra 'train': pip install 'zoo-core[train]'
+    """
 
     def __init__(self, extra: str, purpose: str) -> None:
         self.extra = extra

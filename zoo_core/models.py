@@ -1,4 +1,4 @@
-"""Models by name or folder: `load` and `pull`. torch is imported only when one is loaded."""
+"""Models by name or folder: `load` and `pull`. torch is imported only when a model is loaded."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry | None]:
-    """The folder that a name stands for, and its registry entry where it has one.
+    """Return the folder that a name refers to, and its registry entry if it has one.
 
     A model that is not bundled with its plugin is looked for in the Hub's cache, then on the Hub; its files are
-    verified on the way. Those of other folders are not: `modelfolder.verify` does it.
+    verified on the way. Files of other folders are not verified here: `modelfolder.verify_files` does it.
 
     Args:
-        name: a registry name or alias, `hf://user/repo[@revision]`, or a folder where it has a path separator in it,
-            starts with `.` or `~`, or is a Path.
-        job: who wants to know how far downloads are.
+        name: a registry name or alias, `hf://user/repo[@revision]`, or a folder: a Path, or a string that contains a
+            path separator or starts with `.` or `~`.
+        job: receives the progress of downloads.
 
     Raises:
-        UnknownModelError: for a name that no registry has.
-        UnknownArchitectureError: where the model's plugin is not there; says which.
-        ModelFolderError: where there is no such folder, or a file on the Hub is not the one that is stated.
-        HubError: where the Hub does not give the model.
+        UnknownModelError: if no registry has the name.
+        UnknownArchitectureError: if the model's plugin is missing; says which one it is.
+        ModelFolderError: if there is no such folder, or a file on the Hub is not the recorded one.
+        HubError: if the model cannot be downloaded.
     """
     if isinstance(name, Path) or _is_folder(name):
         return _given_folder(Path(name)), None
@@ -60,7 +60,7 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
 
 
 def _as_on_the_hub(entry: ModelEntry) -> ModelEntry:
-    """The entry with the files of its commit: those of a bundled model are the plugin's, with another README."""
+    """Return the entry with the files of its commit. Those of a bundled model are the plugin's, with another README."""
     index = core_index()
     if entry.name in index and index[entry.name].hub == entry.hub and index[entry.name].files:
         return index[entry.name]
@@ -68,26 +68,33 @@ def _as_on_the_hub(entry: ModelEntry) -> ModelEntry:
 
 
 def load(name: str | Path, *, device: str = "auto", dtype: torch.dtype | None = None) -> Generator:
-    """Load a model by name or folder, ready to sample; one that is not here yet is pulled from the Hub.
+    """Load a model by name or folder, ready to sample. A model that is not on this machine is pulled from the Hub.
 
     Args:
-        name: a registry name or alias, `hf://user/repo[@revision]`, or a folder (a Path, or a text with a path
-            separator in it).
+        name: a registry name or alias, `hf://user/repo[@revision]`, or a folder: a Path, or a string that contains a
+            path separator or starts with `.` or `~`.
         device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps.
-        dtype: of the floating weights; the model's own by default.
+        dtype: dtype of the floating-point weights; by default the stored one.
 
     Returns:
         The generator in eval mode, without gradients, verified against its registry entry.
 
     Raises:
-        UnknownModelError: for a name that no registry has.
-        UnknownArchitectureError: where the plugin is not installed.
-        ModelFolderError: for a folder that is no model, or cannot be trusted.
-        DigestError: where a file is not the one that the registry states.
-        HubError: where the Hub does not give it.
-        DeviceError: for a device that is not here.
+        UnknownModelError: if no registry has the name.
+        UnknownArchitectureError: if the plugin is not installed.
+        ModelFolderError: if the folder is not a model, or cannot be trusted.
+        DigestError: if a file is not the one that the registry states.
+        HubError: if the model cannot be downloaded.
+        DeviceError: if this machine does not have the device.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> vae = zoo.load("vae-mlp-mnist", device="cpu")
+        >>> samples = vae.sample(2, seed=1)
+        >>> samples.shape, bool(samples.min() >= 0), bool(samples.max() <= 1)
+        (torch.Size([2, 1, 28, 28]), True, True)
     """
-    # Digests first: they need no torch, and a damaged file should be told before two seconds of import.
+    # Digests first: they need no torch, and a damaged file is reported before the two seconds that its import takes.
     folder, _ = verified(name)
     from zoo_core.runtime.devices import resolve_device
 
@@ -95,36 +102,50 @@ def load(name: str | Path, *, device: str = "auto", dtype: torch.dtype | None = 
 
 
 def pull(name: str) -> Path:
-    """The folder of a model, every file verified against its registry entry.
+    """Return the folder of a model, with every file verified against its registry entry.
 
-    A bundled model lies in its plugin; any other comes from the Hub into its cache, unless it is there already.
+    The folder of a bundled model is in its plugin's package. Any other model is downloaded into the Hub's cache, unless
+    it is there already.
+
+    Args:
+        name: as in `load`.
+
+    Returns:
+        An absolute path.
 
     Raises:
         UnknownModelError, UnknownArchitectureError, ModelFolderError, DigestError, HubError: as `load`.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> (zoo.pull("vae-mlp-mnist") / "model.safetensors").is_file()
+        True
     """
     return verified(name)[0].resolve()
 
 
 def pull_all(names: Sequence[str], job: Job | None = None) -> list[Path]:
-    """The folders of several models, as `pull` gives them, downloaded side by side. Raises the first failure."""
+    """Return the folders of several models, as `pull` does, with concurrent downloads. Raises the first failure."""
     from zoo_core.hub.pull import Job, side_by_side
 
-    for name in names:  # a name that nobody knows is told before anything is downloaded
+    for name in names:  # an unknown name is reported before anything is downloaded
         if not (_is_folder(name) or name.startswith(SCHEME)):
             check_plugin(registry()[name])
     job = job or Job()
-    found = side_by_side(lambda name: verified(name, job), names, job, workers=4)
-    return [folder.resolve() for folder, _ in found]
+    models = side_by_side(lambda name: verified(name, job), names, job, workers=4)
+    return [folder.resolve() for folder, _ in models]
 
 
 def verified(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry | None]:
-    """What `resolve` gives, every file that the entry lists compared with it, and the folder fit to be loaded.
+    """Return what `resolve` does, once the files are compared with the entry and the folder can be loaded.
 
-    Raises as `resolve`, and DigestError.
+    Raises:
+        UnknownModelError, UnknownArchitectureError, ModelFolderError, HubError: as `resolve`.
+        DigestError: if a file is not the one that the entry states.
     """
     folder, entry = resolve(name, job)
     if entry is not None and folder == entry.folder:
-        modelfolder.verify(folder, entry.files)  # what comes from the Hub is verified as it comes
+        modelfolder.verify_files(folder, entry.files)  # files from the Hub are verified when they are downloaded
     modelfolder.inspect(folder)
     return folder, entry
 
@@ -133,17 +154,17 @@ def _is_folder(name: str) -> bool:
     if name.startswith(SCHEME):
         return False
     separators = {"/", os.sep, os.altsep or os.sep}
-    # No model's name starts with these, so that `.` and `~` need no separator.
+    # No name of a model starts with these, so that `.` and `~` can stand alone.
     return name.startswith((".", "~")) or any(separator in name for separator in separators)
 
 
 def _given_folder(path: Path) -> Path:
     try:
         path = path.expanduser()
-        there, is_folder = path.exists(), path.is_dir()
+        exists, is_folder = path.exists(), path.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a null byte
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelFolderError(path, f"this is no path: {printable(reason)}") from error
+        raise ModelFolderError(path, f"not a valid path: {printable(reason)}") from error
     if not is_folder:
-        raise ModelFolderError(path, "this is a file; give its folder" if there else "there is no such folder")
+        raise ModelFolderError(path, "this is a file; give its folder" if exists else "there is no such folder")
     return path

@@ -18,9 +18,9 @@ _WORDS = 4  # 64-bit words that Philox4x64 yields for one value of its counter
 
 
 def _draws(seed: int, stream: int, start: int, count: int, size: int) -> np.ndarray:
-    """Raw 64-bit draws (count, size) of samples start … start + count - 1.
+    """Raw 64-bit draws (count, size) for samples start … start + count - 1.
 
-    Philox (Salmon et al., 2011) turns a counter into random words without a state; every sample owns
+    Philox (Salmon et al., 2011) turns a counter into random words without any state. Every sample has
     the same number of counter values, so that sample i begins at i times that number.
     """
     blocks = -(-size // _WORDS)
@@ -29,20 +29,26 @@ def _draws(seed: int, stream: int, start: int, count: int, size: int) -> np.ndar
 
 
 def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncation: float | None = None) -> Tensor:
-    """Standard normal latents, each a pure function of (seed, its index).
+    """Draw standard normal latents, each a pure function of (seed, index).
 
     Args:
         seed: 0 to 2^64 - 1.
         start: index of the first latent, 0 to 2^63 - 1.
-        count: how many.
-        shape: of one latent.
-        truncation: cut the normal at ± this many standard deviations; the same draws, squeezed.
+        count: number of latents.
+        shape: shape of one latent.
+        truncation: cut the normal at ± this many standard deviations. The draws are the same, squeezed into the cut
+            distribution (the truncation trick, arXiv 1809.11096).
 
     Returns:
         (count, *shape), float32, on the CPU.
 
     Raises:
-        SamplingError: for a seed, start, count or truncation out of range.
+        SamplingError: if a seed, start, count or truncation is out of range.
+
+    Example:
+        >>> z = latents(0, 0, 100, (2,))
+        >>> torch.equal(z[7:], latents(0, 7, 93, (2,)))  # a start in the middle changes nothing
+        True
     """
     check_stream(seed, start, count)
     uniform = _uniform(seed, _LATENT_STREAM, start, count, math.prod(shape))
@@ -65,14 +71,21 @@ def _uniform(seed: int, stream: int, start: int, count: int, size: int) -> Tenso
 
 
 def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
-    """Each pixel drawn black or white, as likely white as it is bright; a pure function of (seed, the picture's index).
+    """Draw each pixel black or white, white with the probability of its brightness (dynamic binarization).
+
+    The draws of a picture are a pure function of (seed, index).
 
     Args:
         pictures: (N, …) in [0, 1].
-        start: index of the first.
+        seed: 0 to 2^64 - 1.
+        start: index of the first picture.
 
     Returns:
         (N, …), 0 or 1, float32.
+
+    Example:
+        >>> binarize(torch.tensor([[0.0, 1.0]]), seed=0, start=0)
+        tensor([[0., 1.]])
     """
     check_stream(seed, start, len(pictures))
     uniform = _uniform(seed, _PIXEL_STREAM, start, len(pictures), math.prod(pictures.shape[1:]))
@@ -80,23 +93,51 @@ def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
 
 
 def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:
-    """Uniform class indices (count,), int64, each a pure function of (seed, its index)."""
+    """Draw class indices uniformly, each a pure function of (seed, index).
+
+    Returns:
+        (count,), int64, from 0 to num_classes - 1.
+
+    Example:
+        >>> labels = draw_labels(seed=0, start=0, count=1000, num_classes=10)
+        >>> sorted(set(labels.tolist()))
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
     check_stream(seed, start, count)
     raw = _draws(seed, _LABEL_STREAM, start, count, 1)[:, 0]
     return torch.from_numpy((raw >> np.uint64(1)).astype(np.int64) % num_classes)
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Raise SamplingError unless the value is a whole number from low to high - 1.
+
+    Example:
+        >>> check_whole("n", 0.5, 0, 10)
+        Traceback (most recent call last):
+        zoo_core.errors.SamplingError: n must be a whole number from 0 to 9, not 0.5
+    """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value < high:
         raise SamplingError(f"{name} must be a whole number from {low} to {high - 1}, not {value!r}")
 
 
 def check_stream(seed: int, start: int, count: int) -> None:
+    """Raise SamplingError for a seed, a start or a count that a stream does not have.
+
+    Example:
+        >>> check_stream(seed=0, start=0, count=64)
+    """
     check_whole("seed", seed, 0, 2**64)
     check_whole("start", start, 0, 2**63)
     check_whole("n", count, 0, 2**63)
 
 
 def check_truncation(truncation: float) -> None:
+    """Raise SamplingError unless the truncation is a positive number.
+
+    Example:
+        >>> check_truncation(0)
+        Traceback (most recent call last):
+        zoo_core.errors.SamplingError: truncation must be a positive number, not 0
+    """
     if not (isinstance(truncation, (int, float)) and math.isfinite(truncation) and truncation > 0):
         raise SamplingError(f"truncation must be a positive number, not {truncation!r}")

@@ -6,27 +6,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_columns, echo_json, report_problems
 from zoo_core.errors import ZooError, printable
 
 if TYPE_CHECKING:
-    from zoo_core.hub.housekeeping import Cached
+    from zoo_core.hub.housekeeping import CachedModel
     from zoo_core.registries import ModelEntry
 
 
 @click.group("cache")
 def command() -> None:
-    """Look after the models of this zoo in the cache that all tools of the Hub share.
+    """Manage zoo-core's models in the cache that all tools of the Hub share.
 
-    Other tools' models are neither shown nor touched. NAME is a registry name, or hf://user/repo[@revision].
+    Models of other tools are neither shown nor touched. NAME is a registry name, or hf://user/repo[@revision].
     """
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@options.json("the models")
 def list_(as_json: bool) -> None:
-    """Show the models in the cache: address, size, branches and tags, names in the registry."""
+    """List the models in the cache, with address, size, branches and tags, and names in the registry."""
     from zoo_core.files.sizes import readable_size
     from zoo_core.hub.housekeeping import cached_models
 
@@ -44,24 +45,24 @@ def list_(as_json: bool) -> None:
         for model in models
     ]
     if not rows:
-        click.echo("zoo: no model of this zoo is in the cache", err=True)
+        click.echo("zoo: the cache holds no model of zoo-core", err=True)
     echo_columns(rows)
 
 
 @command.command("remove")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ModelName())
 def remove(names: tuple[str, ...]) -> None:
-    """Take models out of the cache."""
+    """Remove models from the cache."""
     from zoo_core.hub import housekeeping
 
     chosen = housekeeping.choose(housekeeping.cached_models(_entries()), names)
-    _say_freed(housekeeping.remove(chosen), chosen)
+    _say_freed(housekeeping.remove_models(chosen), chosen)
 
 
 @command.command("prune")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 def prune(dry_run: bool) -> None:
-    """Remove commits that no registry pins and no branch or tag stands for, and what killed downloads left."""
+    """Remove commits that no registry entry, branch or tag refers to, and the remains of interrupted downloads."""
     from zoo_core.hub import housekeeping
 
     models = housekeeping.cached_models(_entries())
@@ -71,19 +72,19 @@ def prune(dry_run: bool) -> None:
             click.echo(printable(line, 1000))
         return
     freed = housekeeping.remove_files(leftovers)
-    _say_freed(freed + housekeeping.remove(old), old)
+    _say_freed(freed + housekeeping.remove_models(old), old)
 
 
 @command.command("verify")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=ModelName())
 def verify(names: tuple[str, ...]) -> None:
-    """Read every file of the models again, of all by default; what is damaged is removed, and the exit code is 1."""
+    """Read every file of the models again (of all models by default). Damaged files are removed; the exit code is 1."""
     from zoo_core.hub import housekeeping
 
     entries = _entries()
     models = housekeeping.cached_models(entries)
     verdicts = [
-        housekeeping.verify(model, entries) for model in (housekeeping.choose(models, names) if names else models)
+        housekeeping.verify_model(model, entries) for model in (housekeeping.choose(models, names) if names else models)
     ]
     for verdict in verdicts:
         for problem in verdict.problems:
@@ -94,7 +95,7 @@ def verify(names: tuple[str, ...]) -> None:
         click.echo(f"{printable(verdict.model.address)}: {told}")
     damaged = sum(bool(verdict.problems) for verdict in verdicts)
     if damaged:
-        raise ZooError(f"{damaged} of {len(verdicts)} models were damaged; zoo pull fetches what is missing")
+        raise ZooError(f"{damaged} of {len(verdicts)} models were damaged; use zoo pull to download what is missing")
 
 
 def _entries() -> list[ModelEntry]:
@@ -104,7 +105,7 @@ def _entries() -> list[ModelEntry]:
     return list(registry().values())
 
 
-def _facts(model: Cached) -> dict[str, object]:
+def _facts(model: CachedModel) -> dict[str, object]:
     return {
         "address": model.address,
         "repo": model.repo,
@@ -116,7 +117,7 @@ def _facts(model: Cached) -> dict[str, object]:
     }
 
 
-def _say_freed(freed: int, models: list[Cached]) -> None:
+def _say_freed(freed: int, models: list[CachedModel]) -> None:
     from zoo_core.files.sizes import readable_size
 
     for model in models:

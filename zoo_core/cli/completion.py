@@ -1,4 +1,4 @@
-"""`zoo completion`, and the completion of names in other commands."""
+"""`zoo completion`, and the completion of names in the arguments of other commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INSTALL = {
 
 
 class ModelName(click.types.StringParamType):
-    """The name of a model in the registry, which a shell can complete."""
+    """A parameter that takes the name of a model; shells complete it."""
 
     name = "name"
 
@@ -28,7 +28,7 @@ class ModelName(click.types.StringParamType):
 
         try:
             entries = list(registry().values())
-        except ZooError:  # a shell that completes cannot show an error; the command itself will
+        except ZooError:  # a completing shell cannot show an error; the command itself will
             return []
         items = [
             CompletionItem(name, help=printable(entry.summary, 80))
@@ -40,7 +40,7 @@ class ModelName(click.types.StringParamType):
 
 
 class ClassName(click.types.StringParamType):
-    """A class of the model that the command line names before, by number or name, which a shell can complete."""
+    """A parameter that takes a class of the model named before it, by number or name; shells complete it."""
 
     name = "class"
 
@@ -49,7 +49,9 @@ class ClassName(click.types.StringParamType):
 
         from zoo_core.catalog import registry
 
-        model = ctx.params.get("name") or next(iter(ctx.args), "")  # not parsed yet while an option lacks its value
+        model = ctx.params.get("name") or next(
+            iter(ctx.args), ""
+        )  # not parsed yet while an option still lacks its value
         try:
             names = registry()[model].class_names
         except ZooError:
@@ -59,7 +61,7 @@ class ClassName(click.types.StringParamType):
 
 
 class ArchitectureName(click.types.StringParamType):
-    """The name of an architecture, which a shell can complete."""
+    """A parameter that takes the name of an architecture; shells complete it."""
 
     name = "architecture"
 
@@ -76,7 +78,7 @@ class ArchitectureName(click.types.StringParamType):
 
 
 class PluginName(click.types.StringParamType):
-    """The entry point, distribution or architecture of an installed plugin, which a shell can complete."""
+    """A parameter that takes the entry point, distribution or architecture of a plugin; shells complete it."""
 
     name = "name"
 
@@ -85,7 +87,7 @@ class PluginName(click.types.StringParamType):
 
         from zoo_core.plugins import manager
 
-        helps: dict[str, str] = {}  # a plugin is often called as its architecture is: each name once
+        helps: dict[str, str] = {}  # a plugin often has the name of its architecture: list each name once
         for info in manager().plugins:
             helps.setdefault(info.entry_point, f"plugin of {info.distribution}")
             helps.setdefault(info.distribution, f"distribution {info.version}")
@@ -94,17 +96,18 @@ class PluginName(click.types.StringParamType):
         return [
             CompletionItem(name, help=printable(text, 80))
             for name, text in helps.items()
-            if name.startswith(incomplete) and printable(name) == name  # of a stranger's metadata
+            if name.startswith(incomplete)
+            and printable(name) == name  # metadata of a stranger may hold control characters
         ]
 
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(sorted(_INSTALL)))
 def command(shell: str) -> None:
-    """Print the script that lets SHELL complete commands, options and names."""
+    """Print a script with which SHELL completes commands, options and names."""
     from click.shell_completion import get_completion_class
 
-    from zoo_core.cli import main
+    from zoo_core.cli.group import main
 
     completion = get_completion_class(shell)
     assert completion is not None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.messages import echo_facts, echo_json
 from zoo_core.errors import ZooError, printable
 
@@ -23,9 +24,9 @@ PACKAGES = ("zoo-core", "torch", "safetensors", "numpy", "pillow", "msgspec", "p
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@options.json("the results")
 def command(as_json: bool) -> None:
-    """Look at versions, devices, plugins, registries and bundled models; exit 1 where something is wrong."""
+    """Check versions, devices, plugins, registries and bundled models; exit with 1 if there is a problem."""
     problems: list[str] = []
     facts = {
         "versions": _versions(problems),
@@ -44,7 +45,7 @@ def command(as_json: bool) -> None:
             echo_facts(list(part.items()) or [("none", "")], margin="  ")
         for problem in problems:
             click.echo(f"problem: {printable(problem, 1000)}")
-        click.echo(_count(len(problems), "problem") if problems else "nothing is wrong")
+        click.echo(_count(len(problems), "problem") if problems else "no problems")
     sys.exit(1 if problems else 0)
 
 
@@ -58,7 +59,7 @@ def _versions(problems: list[str]) -> dict[str, str]:
         found = _version(requirement.name)
         if found is None or not requirement.specifier.contains(found, prereleases=True):
             bound = f"{requirement.name}{requirement.specifier}"
-            problems.append(f"zoo-core needs {bound}, and {found or 'none'} is installed: pip install '{bound}'")
+            problems.append(f"zoo-core needs {bound}, but {found or 'none'} is installed: pip install '{bound}'")
     versions = {"python": f"{platform.python_version()} on {platform.system()} {platform.machine()}"}
     return versions | {package: _version(package) or "not installed" for package in PACKAGES}
 
@@ -99,7 +100,7 @@ def _extras() -> dict[str, str]:
 
 def _folders() -> dict[str, str]:
     from zoo_core.files.folders import configuration_folder
-    from zoo_core.plugins.plugin_manager import DISABLE_VARIABLE
+    from zoo_core.plugins.loading import DISABLE_VARIABLE
     from zoo_core.registries.sources import REGISTRY_VARIABLE
 
     cache = (
@@ -113,32 +114,31 @@ def _folders() -> dict[str, str]:
 
 
 def _plugins(problems: list[str]) -> dict[str, str]:
-    from zoo_core.cli import COMMANDS
+    from zoo_core.cli.group import plugin_commands
     from zoo_core.plugins import manager
 
     found = manager()
-    found.commands(reserved=COMMANDS)
-    problems += [f"{problem}; upgrade or uninstall it" for problem in found.problems]
+    problems += [f"{problem}; upgrade or uninstall it" for problem in (*found.problems, *plugin_commands().problems)]
     if not found.plugins:
-        problems.append("no plugin is installed, so no model can be used: pip install zoo-dcgan, for one")
+        problems.append("no plugin is installed, so no model can be used: pip install zoo-dcgan, for example")
     return {info.key: f"{info.version}, {info.status}" for info in found.plugins}
 
 
 def _registries(problems: list[str]) -> dict[str, str]:
-    """Each registry file that is read, and how many models are in it."""
+    """Each registry file, and the number of models in it."""
     from zoo_core.errors import RegistryError
     from zoo_core.plugins import manager
     from zoo_core.registries.index import core_index, user_files
 
     states = {"the core's index": _count(len(core_index()), "model")}
     for info in manager().plugins:
-        if info.status == "ok" and info.registry_file:  # one that cannot be read is among the registry's problems
+        if info.status == "ok" and info.registry_file:  # one that cannot be read is among the problems of the catalog
             states[str(info.registry_file)] = _models_in(info.registry_file, [])
     try:
         for file in user_files():
             states[str(file)] = _models_in(file, problems)
     except RegistryError as error:
-        problems.append(f"{error}; take it out of the variable")
+        problems.append(f"{error}; remove it from the variable")
     return states
 
 
@@ -149,7 +149,7 @@ def _models_in(file: Path, problems: list[str]) -> str:
     try:
         return _count(len(Registry.from_file(file)), "model")
     except RegistryError as error:
-        problems.append(f"{error}; mend it, and try zoo registry check")
+        problems.append(f"{error}; fix it and run zoo registry check")
         return "cannot be read"
 
 
@@ -158,9 +158,9 @@ def _models(problems: list[str]) -> dict[str, str]:
 
     try:
         models = registry()
-    except ZooError:  # a registry of the user's, told with the registries
+    except ZooError:  # a registry of the user, reported with the registries
         return {}
-    problems += [f"{problem}; edit the registry, or upgrade the plugin, that says so" for problem in models.problems]
+    problems += [f"{problem}; edit that registry, or upgrade that plugin" for problem in models.problems]
     return {name: _state_of(entry, problems) for name, entry in models.items()}
 
 

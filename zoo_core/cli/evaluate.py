@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line, report_problems
 from zoo_core.errors import MetricError, printable
@@ -20,49 +21,69 @@ from zoo_core.runtime.environment import first_process
 if TYPE_CHECKING:
     from zoo_core.metrics.reporting import MeasuringProgress
 
-NEIGHBOURS = "neighbours"  # the one metric that is a picture
+NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 
 
 @click.command("eval")
 @click.argument("name", type=ModelName())
-@click.option("--data", required=True, help="What zoo train takes, or a file of statistics (.safetensors).")
+@click.option(
+    "--data",
+    required=True,
+    help="Data to measure against: whatever zoo train takes, or a file of statistics (.safetensors).",
+)
 @click.option(
     "--metric",
     "metrics",
     default=",".join(DEFAULT_METRICS),
     show_default=True,
-    help=f"With commas: {', '.join([*METRICS, NEIGHBOURS])}.",
+    help=f"Metrics, separated by commas: {', '.join([*METRICS, NEIGHBOURS])}.",
 )
 @click.option(
-    "-n", "count", type=click.IntRange(min=2), default=DEFAULTS.samples, show_default=True, help="How many samples."
+    "-n", "count", type=click.IntRange(min=2), default=DEFAULTS.samples, show_default=True, help="Number of samples."
 )
+@options.seed("the first draw", 2**63)
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63), default=DEFAULTS.seed, show_default=True, help="Of the first draw."
-)
-@click.option(
-    "--repeats", type=click.IntRange(1, 1000), default=DEFAULTS.repeats, show_default=True, help="Draws, for an error."
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    default=DEFAULTS.repeats,
+    show_default=True,
+    help="Independent draws; two or more give an error bar.",
 )
 @click.option(
     "--extractor",
     default=DEFAULTS.extractor,
     show_default=True,
-    help="Of the features: digits, random-vgg, inception-v3, ….",
+    help="Feature extractor: digits, random-vgg, inception-v3, or one of a plugin.",
 )
-@click.option("--extractor-weights", type=click.Path(path_type=Path), help="Its file, where it does not bring its own.")
-@click.option("--split", default=DEFAULTS.split, show_default=True, help="Of the data.")
+@click.option(
+    "--extractor-weights",
+    type=click.Path(path_type=Path),
+    help="Weights file, for an extractor that does not bundle one.",
+)
+@click.option("--split", default=DEFAULTS.split, show_default=True, help="Split of the data.")
 @click.option(
     "--importance-samples",
     type=click.IntRange(1, 100_000),
     default=DEFAULTS.importance_samples,
     show_default=True,
-    help="k of iwae.",
+    help="Importance samples (k) for iwae.",
 )
-@click.option("--binarization", type=click.Choice(get_args(Binarization)), help="Of the pixels for elbo, iwae.")
-@click.option("--save-statistics", type=click.Path(path_type=Path), help="Write the data's statistics, to share.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture of the nearest neighbours, a .png.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--binarization",
+    type=click.Choice(get_args(Binarization)),
+    help="How pixels are made binary for elbo and iwae.  [default: what the model's likelihood needs]",
+)
+@click.option(
+    "--save-statistics",
+    type=click.Path(path_type=Path),
+    help="Write the statistics of the data to this file, to reuse or share.",
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Output for the picture of nearest neighbours: a .png."
+)
+@options.batch_size()
+@options.device()
+@options.json("the figures")
 def command(
     name: str,
     data: str,
@@ -81,11 +102,11 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Measure how good the model NAME is on a data set, each figure with what it takes to measure it again.
+    """Measure how good the model NAME is on a data set. Each figure comes with everything needed to measure it again.
 
-    fid and kid (less is better) and prdc (precision, recall, density, coverage: more is better) compare features of
-    samples and data. elbo and iwae bound −log p of the data in nats, for models that encode. neighbours is a picture
-    of samples beside the pictures of the data that lie nearest.
+    fid and kid (lower is better) and prdc (precision, recall, density, coverage: higher is better) compare features of
+    samples with those of the data. elbo and iwae bound −log p of the data in nats, for models that encode. neighbours
+    is a picture of samples beside the nearest pictures of the data.
     """
     wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
     _check(wanted, out)
@@ -131,11 +152,11 @@ def command(
 
 
 def _check(wanted: list[str], out: Path | None) -> None:
-    """What is missing is told before torch is imported."""
+    """Report what is missing before torch is imported."""
     if NEIGHBOURS in wanted and out is None:
-        raise MetricError("neighbours is a picture: -o neighbours.png says where to write it")
+        raise MetricError("the metric neighbours is a picture; use -o neighbours.png to say where to write it")
     if out is not None and NEIGHBOURS not in wanted:
-        raise MetricError(f"-o is for the metric neighbours: --metric {','.join([*wanted, NEIGHBOURS])}")
+        raise MetricError(f"-o is only for the metric neighbours; use --metric {','.join([*wanted, NEIGHBOURS])}")
     if out is not None:
         from zoo_core.kinds.image import check_picture
 
@@ -149,7 +170,7 @@ def _tell(line: str) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[MeasuringProgress]:
-    """A bar on a terminal, a new one for each thing that is done; silence in a pipe."""
+    """A progress bar for each task on a terminal; nothing in a pipe."""
     if not sys.stderr.isatty() or not first_process():
         yield lambda what, done, total: None
         return

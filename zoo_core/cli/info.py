@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
+from zoo_core.registries.entries import FIELDS
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 
 @click.command("info")
 @click.argument("name", type=ModelName())
-@click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
+@options.json("every fact")
 def command(name: str, as_json: bool) -> None:
-    """Say all that the registry knows of the model NAME."""
+    """Show everything the registry knows about the model NAME."""
     from zoo_core.catalog import registry
     from zoo_core.cli.availability import why_unusable
 
@@ -28,24 +30,26 @@ def command(name: str, as_json: bool) -> None:
     if as_json:
         echo_json(entry.to_dict() | {"installed": why_unusable(entry) is None})
         return
-    echo_facts([*_what_it_is(entry), *_how_it_was_made(entry), *_where_it_lies(entry)])
+    echo_facts([*_identity(entry), *_training_and_figures(entry), *_location(entry)])
 
 
-def _what_it_is(entry: ModelEntry) -> list[tuple[str, object]]:
-    facts: list[tuple[str, object]] = [
-        ("name", entry.name),
-        ("aliases", ", ".join(entry.aliases)),
-        ("summary", entry.summary),
-        ("architecture", entry.architecture),
-        ("plugin", _plugin(entry)),
-        ("paper", _paper(entry)),
-        ("sample", " x ".join(map(str, entry.sample_shape))),
-        ("parameters", f"{entry.parameters:,}" if entry.parameters is not None else ""),
-        ("classes", numbered(entry.class_names)),
-        ("license", entry.license or "not stated"),
-        ("data set", entry.dataset or "not stated"),
-        ("tags", ", ".join(entry.tags)),
-    ]
+def _identity(entry: ModelEntry) -> list[tuple[str, object]]:
+    written = {
+        "plugin": _plugin(entry),
+        "sample_shape": " x ".join(map(str, entry.sample_shape)),
+        "parameters": f"{entry.parameters:,}" if entry.parameters is not None else "",
+        "class_names": numbered(entry.class_names),
+        "license": entry.license or "not stated",
+        "dataset": entry.dataset or "not stated",
+    }
+    facts: list[tuple[str, object]] = []
+    for field, rule in FIELDS.items():
+        if rule.label is not None:
+            value = getattr(entry, field)
+            plain = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            facts.append((rule.label, written.get(field, plain)))
+        if field == "plugin":
+            facts.append(("paper", _paper(entry)))
     return [(name, value) for name, value in facts if value]
 
 
@@ -61,14 +65,14 @@ def _plugin(entry: ModelEntry) -> str:
 
 
 def _paper(entry: ModelEntry) -> str:
-    from zoo_core.interfaces.names import same_name
+    from zoo_core.interfaces.names import canonical_name
     from zoo_core.plugins import manager
 
-    found = manager().architectures.get(same_name(entry.architecture))
-    return (found[0].paper or "") if found else ""
+    known = manager().architectures.get(canonical_name(entry.architecture))
+    return (known[0].paper or "") if known else ""
 
 
-def _how_it_was_made(entry: ModelEntry) -> list[tuple[str, object]]:
+def _training_and_figures(entry: ModelEntry) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = []
     if entry.training is not None:
         training = entry.training
@@ -77,7 +81,7 @@ def _how_it_was_made(entry: ModelEntry) -> list[tuple[str, object]]:
     return facts + [(name, figure_line(metric)) for name, metric in entry.metrics.items()]
 
 
-def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:
+def _location(entry: ModelEntry) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         (file, f"{content.size:,} bytes, sha256 {content.sha256}") for file, content in entry.files.items()
     ]
@@ -87,7 +91,7 @@ def _where_it_lies(entry: ModelEntry) -> list[tuple[str, object]]:
 
 
 def _registry_of(entry: ModelEntry) -> str:
-    """Which registry the name belongs to: the first that has it, in the order of `zoo registry list`."""
+    """The registry that the name belongs to: the first that has it, in the order of `zoo registry list`."""
     from zoo_core.files.folders import configuration_folder
     from zoo_core.plugins import manager
     from zoo_core.registries.index import core_index

@@ -7,24 +7,35 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.completion import ClassName, ModelName
+from zoo_core.cli import options
+from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 
 _SUFFIXES = (".gif", ".png")
-_MILLISECONDS = 60  # that a frame is shown
+_MILLISECONDS = 60  # per frame
 
 
 @click.command("interpolate")
 @click.argument("name", type=ModelName())
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .gif or a .png.  [default: NAME.gif]")
-@click.option("-n", "walks", type=click.IntRange(1, 1024), default=16, show_default=True, help="Walks, side by side.")
-@click.option("--through", type=click.IntRange(2, 1000), default=4, show_default=True, help="Samples on each walk.")
-@click.option("--frames", type=click.IntRange(1, 1000), help="From a sample to the next.  [default: 16; 4 in a .png]")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
-@click.option("--label", type=ClassName(), help="The class to draw, by number or name.")
-@click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .gif or a .png.  [default: NAME.gif]")
+@click.option(
+    "-n", "walks", type=click.IntRange(1, 1024), default=16, show_default=True, help="Number of walks, side by side."
+)
+@click.option(
+    "--through",
+    type=click.IntRange(2, 1000),
+    default=4,
+    show_default=True,
+    help="Samples that each walk passes through.",
+)
+@click.option(
+    "--frames", type=click.IntRange(1, 1000), help="Frames between two samples.  [default: 16, or 4 in a .png]"
+)
+@options.seed()
+@options.label()
+@options.truncation()
+@options.device()
 def command(
     name: str,
     out: Path | None,
@@ -38,8 +49,8 @@ def command(
 ) -> None:
     """Walk through the latent space of the model NAME, from sample to sample and back to the first.
 
-    A .gif shows the walks side by side; in a .png each is a row. The way between two latents is an arc: a straight
-    line would leave where the model was trained.
+    A .gif shows the walks side by side; a .png has one walk per row. Between two latents the walk follows an arc,
+    because a straight line would leave the region where the model was trained.
     """
     from zoo_core.kinds import image
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ArchitectureName
 from zoo_core.cli.messages import echo_columns, echo_json, report_problems
 
@@ -14,11 +15,11 @@ from zoo_core.cli.messages import echo_columns, echo_json, report_problems
 @click.option("--dataset", help="Only models trained on this data set.")
 @click.option("--tag", help="Only models with this tag.")
 @click.option("--license", help="Only models under this licence.")
-@click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
+@options.json("every fact")
 def command(
     pattern: str, architecture: str | None, dataset: str | None, tag: str | None, license: str | None, as_json: bool
 ) -> None:
-    """List the models whose name fits GLOB: name, architecture, shape of a sample, parameters, summary."""
+    """List the models whose name matches GLOB, with architecture, sample shape, number of parameters and summary."""
     from zoo_core.catalog import registry
     from zoo_core.cli.availability import why_unusable
 
@@ -29,7 +30,7 @@ def command(
         echo_json([entry.to_dict() | {"installed": why_unusable(entry) is None} for entry in entries])
         return
     if not entries:
-        click.echo("zoo: no model fits; zoo list shows them all", err=True)
+        click.echo("zoo: no model matches; use zoo list to see all of them", err=True)
         return
     rows = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What several commands print: problems on stderr, JSON on stdout, columns that no pipe wraps."""
+"""Output of several commands: problems on stderr, JSON on stdout, columns that no pipe wraps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _reported: set[str] = set()
 
 
 def report_problems(*more: str) -> None:
-    """A line on stderr for each plugin that was left out and each of `more`, once a process."""
+    """Print a line on stderr for each plugin that was left out and each of `more`, once per process."""
     from zoo_core.plugins import manager
 
     for problem in (*manager().problems, *more):
@@ -30,19 +30,19 @@ def report_problems(*more: str) -> None:
 
 
 def echo_json(value: Any) -> None:
-    """A value of JSON's types, indented, on stdout: in ASCII, so that no terminal and no code page changes it."""
+    """Print a value as indented JSON on stdout: in ASCII, so that no terminal or code page changes it."""
     import json
 
     click.echo(json.dumps(value, indent=2))
 
 
 def echo_path(path: Path) -> None:
-    """A path on stdout as the system has it, whatever bytes its name holds, for a program to read."""
+    """Print a path on stdout exactly as the system has it, whatever bytes its name holds, for a program to read."""
     click.echo(os.fsencode(path) if os.name == "posix" else str(path))
 
 
 def echo_columns(rows: Sequence[Sequence[object]]) -> None:
-    """Rows in aligned columns; on a terminal cut to its width, in a pipe whole."""
+    """Print rows in aligned columns: cut to the width of a terminal, whole in a pipe."""
     cells = [[printable(cell, 1000) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
     limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -52,7 +52,7 @@ def echo_columns(rows: Sequence[Sequence[object]]) -> None:
 
 
 def echo_facts(facts: Sequence[tuple[str, object]], margin: str = "") -> None:
-    """Names and values, a line each after the margin, the values in one column."""
+    """Print names and values, one pair per line after the margin, with the values in one column."""
     lines = [(printable(name), printable(value, 1000)) for name, value in facts]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
@@ -60,7 +60,7 @@ def echo_facts(facts: Sequence[tuple[str, object]], margin: str = "") -> None:
 
 
 def figure_line(metric: Metric) -> str:
-    """A measured value with what it takes to measure it again."""
+    """A measured value, with the conditions needed to measure it again."""
     value = f"{metric.value:g}" + (f" ± {metric.error:g}" if metric.error is not None else "")
     version = f" version {metric.version}" if metric.version is not None else ""
     conditions = [
@@ -71,5 +71,5 @@ def figure_line(metric: Metric) -> str:
         metric.resizing or "",
         metric.detail or "",
     ]
-    told = ", ".join(condition for condition in conditions if condition)
-    return f"{value} ({told})" if told else value
+    stated = ", ".join(condition for condition in conditions if condition)
+    return f"{value} ({stated})" if stated else value

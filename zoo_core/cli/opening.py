@@ -1,4 +1,4 @@
-"""The model that a command works with: fetched and verified, on a device, and what its files are called."""
+"""The model that a command works with: downloaded, verified, on a device, and the stem of its output files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoo_core.cli.messages import report_problems
 from zoo_core.cli.progress import hub_job
 from zoo_core.registries.address import SCHEME, parse_address
-from zoo_core.runtime.environment import own_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """A model that is ready. `stem`: what a file made from it is called, where the user does not say."""
+    """A model ready for use. `stem` names the output files that the user does not name."""
 
     generator: Generator
     stem: str
@@ -31,12 +30,14 @@ def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Open
     with hub_job() as job:
         folder, entry = models.verified(name, job)
     report_problems(*(catalog.registry().problems if entry else ()))
-    generator = models.load(folder, device=own_device(device), dtype=_dtype(precision))
+    from zoo_core.runtime.devices import device_of_process  # imports torch: only when the files are verified
+
+    generator = models.load(folder, device=device_of_process(device), dtype=_dtype(precision))
     return Opened(generator, entry.name if entry else _own_name(name, folder))
 
 
 def _own_name(name: str, folder: Path) -> str:
-    """What a model without an entry is called: a repository by its own name, since its folder is named by a commit."""
+    """The name of a model without an entry: that of its repository; the folder is named by the commit."""
     return parse_address(name).repo.partition("/")[2] if name.startswith(SCHEME) else folder.resolve().name
 
 

@@ -1,4 +1,4 @@
-"""How far downloads are: bars on a terminal, nothing in a pipe."""
+"""Progress of downloads: bars on a terminal, nothing in a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def hub_job() -> Iterator[Job]:
-    """What downloads of this command share: bars on stderr, and messages that say what is waited for."""
+    """The job that all downloads of a command share: bars on stderr, and messages while waiting."""
     from zoo_core.hub.pull import Job
 
     if not sys.stderr.isatty():
@@ -24,17 +24,19 @@ def hub_job() -> Iterator[Job]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from zoo_core.hub.client import speak
+    from zoo_core.hub.client import own_this_process
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
-        speak(lambda line: shown.console.print(f"zoo: {line}", markup=False, highlight=False, soft_wrap=True))
+        own_this_process(
+            lambda line: shown.console.print(f"zoo: {line}", markup=False, highlight=False, soft_wrap=True)
+        )
         yield Job(_Bars(shown))
 
 
 class _Bars:
-    """A bar a file; a download that starts anew goes back to the beginning of its bar."""
+    """One bar per file; a download that starts again returns to the beginning of its bar."""
 
     def __init__(self, shown: object) -> None:
         from rich.progress import Progress, TaskID

@@ -11,9 +11,10 @@ from zoo_core.cli.messages import echo_path, report_problems
 @click.command("pull")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ModelName())
 def command(names: tuple[str, ...]) -> None:
-    """Make models available, verify every file, and print one absolute folder a line, in the order asked.
+    """Download models, verify every file, and print the absolute folder of each on a line, in the given order.
 
-    NAME is a registry name, an alias, hf://user/repo[@revision], or a folder. What is not here comes from the Hub.
+    NAME is a registry name, an alias, hf://user/repo[@revision], or a folder. Only models that are not on this machine
+    are downloaded from the Hub.
     """
     from zoo_core.catalog import registry
     from zoo_core.cli.progress import hub_job

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.messages import echo_columns, echo_json, report_problems
 from zoo_core.errors import printable
 
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 @click.command("push")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.argument("repo", metavar="[USER/REPO]", required=False)
-@click.option("--private", is_flag=True, help="Make the repository private, where it is new.")
+@click.option("--private", is_flag=True, help="Create a new repository as private.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead of changing the branch.")
-@click.option("--tag", help="Give the commit this name.")
-@click.option("--name", help="The model's name in the registry.  [default: the repository's]")
-@click.option("--register", type=click.Path(path_type=Path), help="Enter the model in this registry.yaml.")
-@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--tag", help="Tag the commit with this name.")
+@click.option("--name", help="Name of the model in the registry.  [default: that of the repository]")
+@click.option("--register", type=click.Path(path_type=Path), help="Add the model to this registry.yaml.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 @click.option("--all", "everything", is_flag=True, help="Publish every bundled model.")
-@click.option("--namespace", help="With --all: the user or organization to publish under.")
-@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
+@click.option("--namespace", help="With --all: user or organization to publish under.")
+@options.json("the entries")
 def command(
     folder: Path | None,
     repo: str | None,
@@ -43,10 +44,12 @@ def command(
 ) -> None:
     """Publish the model in FOLDER as USER/REPO on the Hub, and print its registry entry.
 
-    The folder is checked as a load would, and never written to. All goes into one commit, with a model card.
+    The folder is checked as when it is loaded, and is never written to. Everything goes into one commit, with a model
+    card.
     """
     from zoo_core.catalog import registry
     from zoo_core.hub import client
+    from zoo_core.hub.errors import HubResource
     from zoo_core.hub.plan import make_plan
     from zoo_core.hub.push import publish
     from zoo_core.registries.editing import as_yaml
@@ -54,7 +57,7 @@ def command(
     pushes = _pushes(folder, repo, name, everything, namespace)
     report_problems(*registry().problems)
     if not dry_run:
-        client.require_token(client.Subject(pushes[0][1], act="write"))
+        client.require_token(HubResource(pushes[0][1], act="write"))
     entries: list[ModelEntry] = []
     for place, target, entry_name, known in pushes:
         plan = make_plan(place, target, name=entry_name, register=register, known=known)
@@ -73,15 +76,17 @@ def command(
 def _pushes(
     folder: Path | None, repo: str | None, name: str | None, everything: bool, namespace: str | None
 ) -> list[tuple[Path, str, str | None, ModelEntry | None]]:
-    """What to publish as what: folder, repository, name in the registry, and what is known already."""
+    """What to publish: folder, repository, name in the registry, and the entry that is known already."""
     if not everything:
         if folder is None or repo is None:
             raise click.UsageError("give FOLDER and USER/REPO, or --all and --namespace")
         if namespace is not None:
-            raise click.UsageError("--namespace goes with --all")
+            raise click.UsageError("--namespace needs --all")
         return [(folder, repo, name, None)]
     if folder is not None or name is not None:
-        raise click.UsageError("--all publishes every bundled model under its own name: give no folder, no --name")
+        raise click.UsageError(
+            "--all publishes every bundled model under its own name; give neither a folder nor --name"
+        )
     if namespace is None:
         raise click.UsageError("--all needs --namespace")
     from zoo_core.catalog import registry
@@ -121,4 +126,4 @@ def _report(plan: Plan, done: Published) -> None:
 def _say_left_out(plan: Plan) -> None:
     if plan.left_out:
         names = ", ".join(plan.left_out)
-        click.echo(f"zoo: not part of a model, so left out: {printable(names, 300)}", err=True)
+        click.echo(f"zoo: left out, because they are not part of a model: {printable(names, 300)}", err=True)

@@ -6,23 +6,24 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.completion import ClassName, ModelName
+from zoo_core.cli import options
+from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 
-_COLUMNS = 8  # pairs of pictures in a row
+_COLUMNS = 8  # pairs of pictures per row
 
 
 @click.command("reconstruct")
 @click.argument("name", type=ModelName())
 @click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png.  [default: NAME-reconstructed.png]")
-@click.option("--label", type=ClassName(), help="The class of the pictures, by number or name.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .png.  [default: NAME-reconstructed.png]")
+@options.label("Class of the pictures")
+@options.device()
 def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str | None, device: str) -> None:
-    """Take pictures through the latent of the model NAME and back: each beside what became of it.
+    """Encode pictures with the model NAME and decode them again; show each beside its reconstruction.
 
-    The model must encode (a VAE does). Pictures are cropped, resized and made grey as for its training.
+    The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
     """
     from zoo_core.kinds import image
 

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.messages import echo_columns, echo_json
 from zoo_core.errors import RegistryError, ZooError, printable
 
 
 @click.group("registry")
 def command() -> None:
-    """Work with registries: yours, and those of your team on the Hub."""
+    """Manage registries: your own, and those of your team on the Hub."""
 
 
 @command.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check a registry FILE: its form, and the bundled models that it names, file by file."""
-    from zoo_core.modelfolder import inspect, verify
+    """Check a registry FILE: its format, and every file of the bundled models that it names."""
+    from zoo_core.modelfolder import inspect, verify_files
     from zoo_core.registries import Registry
 
     models = Registry.from_file(file)
@@ -28,7 +29,7 @@ def check(file: Path) -> None:
             continue
         if not entry.folder.is_dir():
             raise RegistryError(f"there is no folder {entry.folder}", file=file, field=f"models.{entry.name}.bundled")
-        verify(entry.folder, entry.files)
+        verify_files(entry.folder, entry.files)
         inspect(entry.folder)
     click.echo(f"{printable(file)}: {_count(len(models))}, all well")
 
@@ -36,15 +37,15 @@ def check(file: Path) -> None:
 @command.command("add")
 @click.argument("place", metavar="FILE|hf://USER/REPO[@REVISION]")
 def add(place: str) -> None:
-    """Read a registry from now on, after those that are read already.
+    """Start reading a registry, after those that are already read.
 
-    One on the Hub is a registry.yaml in a repository. It is copied now, and again by `zoo registry update`.
+    On the Hub, a registry is a registry.yaml in a repository. It is copied now, and again by `zoo registry update`.
     """
     from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import Registry, sources
 
     folder = configuration_folder()
-    place = _settled(place)
+    place = _canonical(place)
     if place in sources.added(folder):
         raise ZooError(f"{printable(place)} was added already")
     file = sources.file_of(place, folder)
@@ -58,17 +59,17 @@ def add(place: str) -> None:
 @command.command("remove")
 @click.argument("place", metavar="FILE|hf://USER/REPO[@REVISION]")
 def remove(place: str) -> None:
-    """Read a registry no longer that was added before."""
+    """Stop reading a registry that was added."""
     from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import sources
 
-    sources.remove(_settled(place), configuration_folder())
+    sources.remove(_canonical(place), configuration_folder())
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@options.json("the registries")
 def list_(as_json: bool) -> None:
-    """Show the registries that are read, in their order: a name belongs to the first that has it."""
+    """List the registries in the order in which they are read. A name belongs to the first registry that has it."""
     from zoo_core.files.folders import configuration_folder
     from zoo_core.plugins import manager
     from zoo_core.registries import sources
@@ -92,20 +93,20 @@ def list_(as_json: bool) -> None:
 
 @command.command("update")
 def update() -> None:
-    """Copy the registries on the Hub anew. Where that fails, the copy of the last time stays."""
+    """Copy the registries on the Hub again. If that fails, the last copy stays."""
     from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import sources
 
     on_hub = [source for source in sources.sources(configuration_folder()) if source.on_hub]
     if not on_hub:
-        click.echo("zoo: no registry on the Hub was added: zoo registry add hf://user/repo", err=True)
+        click.echo("zoo: no registry on the Hub was added; use zoo registry add hf://user/repo", err=True)
     failed = sum(not _updates(source.place, source.file) for source in on_hub)
     if failed:
         raise ZooError(f"{failed} of {len(on_hub)} could not be updated")
 
 
 def _updates(place: str, file: Path) -> bool:
-    """Update one, and say why where that fails."""
+    """Update one registry; report why if that fails."""
     try:
         _update(place, file)
     except ZooError as error:
@@ -114,8 +115,8 @@ def _updates(place: str, file: Path) -> bool:
     return True
 
 
-def _settled(place: str) -> str:
-    """A place as it is kept: a path from anywhere, an address in its one form."""
+def _canonical(place: str) -> str:
+    """A place as it is recorded: an absolute path, or an address in its canonical form."""
     if not place.startswith("hf://"):
         return str(Path(place).expanduser().absolute())
     from zoo_core.registries.address import parse_address

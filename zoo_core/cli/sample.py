@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.completion import ClassName, ModelName
+from zoo_core.cli import options
+from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 from zoo_core.runtime.environment import first_process, process_count
@@ -20,20 +21,24 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
     from zoo_core.sampling.distributed import Draw
 
-_BAR_FROM = 1000  # samples; fewer are there before a bar could be read
+_BAR_FROM = 1000  # samples; fewer are done before a bar could be read
 
 
 @click.command("sample")
 @click.argument("name", type=ModelName())
-@click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
-@click.option("-o", "--out", type=click.Path(), help="A .png, an .npz, or a folder.  [default: NAME.png]")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latents.")
-@click.option("--label", type=ClassName(), help="The class to draw, by number or name.")
-@click.option("--truncation", type=click.FloatRange(min=0, min_open=True), help="Cut the latents at ± this many σ.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Samples at a time; changes no sample.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
+@click.option("-o", "--out", type=click.Path(), help="Output: a .png, an .npz, or a folder.  [default: NAME.png]")
+@options.seed()
+@options.label()
+@options.truncation()
+@options.batch_size()
+@options.device()
 @click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of the weights."
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Precision of the weights.",
 )
 def command(
     name: str,
@@ -48,17 +53,17 @@ def command(
 ) -> None:
     """Draw samples from the model NAME: a registry name, hf://user/repo[@revision], or a folder (with a / in it).
 
-    A .png is one grid; an .npz holds arr_0, uint8 (N, H, W, C), or float32 where the model makes no pictures; a folder
-    holds 000000.png, 000001.png and so on. One seed gives the same samples for any batch size.
+    A .png is one grid of all samples. An .npz holds arr_0: uint8 (N, H, W, C) for pictures, float32 for anything else.
+    A folder holds 000000.png, 000001.png and so on. A seed gives the same samples whatever the batch size.
     """
-    from zoo_core.kinds import image as images
+    from zoo_core.kinds.output import check_output, write_samples
 
-    if out is not None:  # what cannot be written is told before torch is imported
-        images.check_output(out, None, count)
+    if out is not None:  # report an output that cannot be written before torch is imported
+        check_output(out, None, count)
     generator, stem = open_model(name, device, precision)
     if out is None:
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
-    images.check_output(out, generator.kind, count)
+    check_output(out, generator.kind, count)
 
     from zoo_core.sampling.batches import sample_batches
 
@@ -71,11 +76,11 @@ def command(
         _sample_together(generator, count, out, draw)
         return
     with _progress(draw(0, count), count) as shown:
-        echo_path(images.write_samples(shown, count, generator.sample_shape, generator.kind, out))
+        echo_path(write_samples(shown, count, generator.sample_shape, generator.kind, out))
 
 
 def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:
-    """One of several processes that torchrun or `accelerate launch` started."""
+    """Write this process's share, as one of several that torchrun or `accelerate launch` started."""
     from zoo_core.runtime.processes import join
     from zoo_core.sampling.distributed import write_shared
 

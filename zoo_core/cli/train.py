@@ -14,19 +14,39 @@ from zoo_core.runtime.environment import first_process
 
 @click.command("train")
 @click.argument("architecture", type=ArchitectureName())
-@click.option("--data", required=True, help="A Parquet file or folder, a folder of pictures, or a Hub data set id.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML: settings, and `model:`.")
-@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="One setting, or model.KEY=VALUE.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out; without one, start.")
+@click.option(
+    "--data",
+    required=True,
+    help="Training data: a Parquet file or folder, a folder of pictures, or the id of a data set on the Hub.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the run; the finished model appears at its root.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="YAML file with settings, and the configuration under `model:`.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change one setting, or one field of the configuration as model.KEY=VALUE.",
+)
+@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out; start if there is none.")
 @click.option("--steps", help="Shorthand for --set steps=…")
 @click.option("--seed", help="Shorthand for --set seed=…")
 @click.option("--device", help="Shorthand for --set device=…: auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", help="Shorthand for --set precision=…: auto, fp32, bf16 or fp16.")
-@click.option("--size", help="Shorthand for --set model.size=…; from the data where it is not given.")
-@click.option("--channels", help="Shorthand for --set model.channels=…; from the data where it is not given.")
-@click.option("--image-column", help="The column with the pictures.  [default: image]")
-@click.option("--label-column", help="The column with the classes.  [default: label]")
+@click.option("--size", help="Shorthand for --set model.size=…; taken from the data by default.")
+@click.option("--channels", help="Shorthand for --set model.channels=…; taken from the data by default.")
+@click.option("--image-column", help="Column that holds the pictures.  [default: image]")
+@click.option("--label-column", help="Column that holds the classes.  [default: label]")
 def command(
     architecture: str,
     data: str,
@@ -38,15 +58,15 @@ def command(
     label_column: str | None,
     **shorthands: str | None,
 ) -> None:
-    """Train an ARCHITECTURE on your own pictures and leave a finished model in --out.
+    """Train an ARCHITECTURE on your own pictures; the finished model is written to --out.
 
-    Ctrl-C ends the step in progress and leaves a checkpoint; --resume goes on from there as if nothing had been.
+    Ctrl-C finishes the step in progress and writes a checkpoint. --resume continues from it as if nothing had happened.
     """
     from zoo_core.training.run_folder import RunFolder
     from zoo_core.training.setup import prepare_training
 
     report_problems()
-    RunFolder(out).refuse_foreign(resume=resume)  # before minutes go into decoding the data
+    RunFolder(out).refuse_foreign(resume=resume)  # before minutes are spent on decoding the data
     for name, value in shorthands.items():
         if value is not None:
             prefix = "model." if name in ("size", "channels") else ""

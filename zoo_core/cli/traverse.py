@@ -6,28 +6,35 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.completion import ClassName, ModelName
+from zoo_core.cli import options
+from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
 
 
 @click.command("traverse")
 @click.argument("name", type=ModelName())
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .png.  [default: NAME-traversal.png]")
-@click.option("-n", "rows", type=click.IntRange(1, 1024), default=10, show_default=True, help="Dimensions, at most.")
-@click.option("--steps", type=click.IntRange(2, 1000), default=11, show_default=True, help="Pictures a dimension.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .png.  [default: NAME-traversal.png]")
 @click.option(
-    "--span", type=click.FloatRange(0, 100, min_open=True), default=3.0, show_default=True, help="± so many σ."
+    "-n", "rows", type=click.IntRange(1, 1024), default=10, show_default=True, help="Dimensions to show, at most."
 )
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the latent.")
-@click.option("--label", type=ClassName(), help="The class to draw, by number or name.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--steps", type=click.IntRange(2, 1000), default=11, show_default=True, help="Pictures per dimension.")
+@click.option(
+    "--span",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="Range of each dimension: ± this many standard deviations.",
+)
+@options.seed("the latent")
+@options.label()
+@options.device()
 def command(
     name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: str | None, device: str
 ) -> None:
-    """Change one dimension of a latent of the model NAME at a time, a row each, the most effective first.
+    """Vary a latent of the model NAME one dimension at a time, one row each, the most effective dimension first.
 
-    What a β-VAE has told apart shows as rows that each change one thing alone.
+    Where a β-VAE has separated the factors of its data, each row changes one thing alone.
     """
     from zoo_core.kinds import image
 

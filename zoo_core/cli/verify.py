@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import report_problems
 from zoo_core.errors import MetricError, ZooError, printable
@@ -17,21 +18,25 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("name", type=ModelName(), required=False)
-@click.option("--all", "everything", is_flag=True, help="Every model that is bundled here.")
-@click.option("--metrics", "measure", is_flag=True, help="Measure the stated figures again; needs --data.")
+@click.option("--all", "everything", is_flag=True, help="Check every bundled model.")
+@click.option("--metrics", "measure", is_flag=True, help="Measure the stated figures again. Needs --data.")
 @click.option(
-    "--data", "sources", metavar="[DATASET=]DATA", multiple=True, help="What the figures of a data set, or all, are of."
+    "--data",
+    "sources",
+    metavar="[DATASET=]PATH",
+    multiple=True,
+    help="Data to measure on: PATH for all models, DATASET=PATH for one data set.",
 )
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@options.device("cpu")
 def command(name: str | None, everything: bool, measure: bool, sources: tuple[str, ...], device: str) -> None:
     """Check that the model NAME is what its registry states: digests, loading, golden samples, figures.
 
-    One line a model, on stdout where it is right and on stderr where it is not. The exit code is 1 where one is not.
+    Each model gets one line: on stdout if it passes, on stderr if it fails. The exit code is 1 if any model fails.
     """
     if (name is None) == (not everything):
         raise click.UsageError("give the NAME of a model, or --all")
     if measure != bool(sources):
-        raise click.UsageError("--metrics and --data go together")
+        raise click.UsageError("--metrics and --data need each other")
     from zoo_core.catalog import registry
 
     report_problems(*registry().problems)
@@ -63,7 +68,9 @@ def _data_for(name: str, sources: tuple[str, ...]) -> str | None:
         return named[entry.dataset]
     if sources and not plain and entry is not None and entry.metrics:
         dataset = printable(entry.dataset or "DATASET", 80)
-        raise MetricError(f"{entry.name}: its figures are of {dataset}; --data {dataset}=PATH says where that lies")
+        raise MetricError(
+            f"{entry.name}: its figures were measured on {dataset}; use --data {dataset}=PATH to say where it is"
+        )
     return plain[-1] if plain else None
 
 

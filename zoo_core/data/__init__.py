@@ -1,12 +1,26 @@
-"""Data: what is trained on and measured against.
+"""Data: what models are trained on and measured against.
 
-training_data  TrainingData: samples, labels, and what is known of both
-opening        what `--data` names, found
-image_source   pictures on their way to samples: decoded, cached, or decoded as they are needed
-decoding       from encoded pictures to pixels
-cache          decoded pictures on disk
-source_files   the files that a data set was read from, and whether they changed
-fingerprint    one sha256 over samples and labels
+training_data     TrainingData: samples, labels, and what is known of both
+opening           from what `--data` names to the pictures of a data source
+encoded_pictures  the interface of every data source
+dataset_rows      the data sources of the library `datasets`
+image_source      pictures on their way to samples: in memory, in the cache, or decoded for every batch
+decoding          from encoded pictures to pixels
+decoding_workers  decoding ahead, in processes of their own
+cache             decoded pictures on disk
+source_files      the files that a data set was read from, and whether they changed
+fingerprint       a sha256 over samples and labels
 """
 
-__all__ = ["cache", "decoding", "fingerprint", "image_source", "opening", "source_files", "training_data"]
+__all__ = [
+    "cache",
+    "dataset_rows",
+    "decoding",
+    "decoding_workers",
+    "encoded_pictures",
+    "fingerprint",
+    "image_source",
+    "opening",
+    "source_files",
+    "training_data",
+]

@@ -1,8 +1,8 @@
-"""Decoded pictures on disk, so that a data set is decoded once and not at every start of every run.
+"""The cache of decoded pictures on disk, so that a data set is decoded once and not at the start of every run.
 
-One safetensors file holds the pixels of one data set, of one number of channels and one size: the tensor `pictures`,
-uint8 (N, size, size, channels), and beside it the sha256 of its samples and what was done to them. It is mapped into
-memory, so that processes which train together share one copy, and is used only where that sha256 is still right.
+A safetensors file holds the pixels of one data set for one number of channels and one size: the tensor `pictures`,
+uint8 (N, size, size, channels), the sha256 of the samples, and what was done to them. It is mapped into memory, so that
+processes that train together share one copy, and it is used only if that sha256 still matches.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from zoo_core.files.atomic import atomic_file
 from zoo_core.files.folders import cache_folder
 
 _PICTURES = "pictures"
-_HEADER_BYTES = 4096  # fixed, since what it says is known only after the pixels are written; also a page
-_ABANDONED = 24 * 3600  # seconds after which a file that nobody finished is nobody's any more
+_HEADER_BYTES = 4096  # fixed, since its content is known only after the pixels are written; also the size of a page
+_ABANDONED = 24 * 3600  # seconds after which the file of an unfinished process is removed
 
 
 class DamagedCacheError(Exception):
-    """A file of the cache is not what was written there."""
+    """A file of the cache no longer holds what was written to it."""
 
 
 @dataclass(frozen=True)
-class Cached:
-    """What a file of the cache holds.
+class CachedPictures:
+    """The content of a file of the cache.
 
     Attributes:
-        samples: (N, channels, size, size) uint8, read from the file as they are needed.
-        fingerprint: of the samples, which was compared with the file's.
+        samples: (N, channels, size, size) uint8, read from the file where they are used.
+        fingerprint: of the samples; it matches the one in the file.
         changes: how many pictures were "cropped", "resized" and "converted".
     """
 
@@ -58,26 +58,33 @@ class Cached:
 
 
 def decoded_folder() -> Path:
-    """Where decoded pictures lie: `decoded` in ZOO_CACHE, else in this system's folder for what can be made again."""
+    """Return the folder of decoded pictures: `decoded` in ZOO_CACHE, else in this system's folder for caches.
+
+    Example:
+        >>> decoded_folder().name
+        'decoded'
+    """
     return cache_folder() / "decoded"
 
 
 def cache_file(files: SourceFiles, decoder: PictureDecoder) -> Path:
-    """Where these pictures, decoded in this way, lie or would lie. Pillow's version is part of it: its codecs and its
-    resizing decide the last bit of a pixel."""
-    facts = (files.key, str(decoder.rows.split), len(decoder), decoder.image_column, decoder.channels, decoder.size)
+    """Return the path of the file for these pictures, decoded in this way; it need not exist.
+
+    The version of Pillow is part of the key: its codecs and its resizing decide the last bit of a pixel.
+    """
+    facts = (files.key, *decoder.pictures.selection(), decoder.channels, decoder.size)
     key = hashlib.sha256(repr((*facts, DECODER_VERSION, PIL.__version__)).encode()).hexdigest()
     return decoded_folder() / f"{key[:32]}.safetensors"
 
 
-def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> Cached | None:
-    """The pictures in a file of the cache, every byte of them verified; None where there is no such file.
+def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> CachedPictures | None:
+    """Return the pictures in a file of the cache, every byte of them verified; None where there is no such file.
 
     Args:
         fits: whether all of them fit into memory.
 
     Raises:
-        DamagedCacheError: where it is not what was written.
+        DamagedCacheError: where the file no longer holds what was written to it.
     """
     if not is_there(path):
         return None
@@ -92,18 +99,18 @@ def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> Cached | None:
         samples = mapped(path, decoder, fits=fits)
     except (SafetensorError, OSError, LookupError, ValueError, AttributeError) as error:
         raise DamagedCacheError(str(error)) from error
-    fingerprint = decoder.new_fingerprint()
+    fingerprint = Fingerprint(torch.uint8, decoder.samples_shape)
     fingerprint.add(samples)
     if fingerprint.of_samples() != facts.get("sha256"):
         raise DamagedCacheError("its sha256 is not the one that it states")
-    return Cached(samples, fingerprint, changes)
+    return CachedPictures(samples, fingerprint, changes)
 
 
 def mapped(path: Path, decoder: PictureDecoder, *, fits: bool) -> Tensor:
-    """The samples in a file of the cache, (N, channels, size, size) uint8, as they are.
+    """Map the samples in a file of the cache into memory, unverified: (N, channels, size, size) uint8.
 
-    Where they fit into memory, what is written to them stays in this process, as with any tensor. Where they do not,
-    they cannot be written to: a system that counts what may be written against its memory would refuse to map them.
+    Samples that fit into memory can be written to, as any tensor; the change stays in this process. Others are
+    read-only: a system that counts writable memory against what it has would refuse to map them.
     """
     pixels = np.memmap(path, np.uint8, "c" if fits else "r", offset=_HEADER_BYTES, shape=decoder.stored_shape)
     with warnings.catch_warnings():
@@ -112,7 +119,7 @@ def mapped(path: Path, decoder: PictureDecoder, *, fits: bool) -> Tensor:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a path exists; one that may not be looked at does not."""
+    """Return whether a path exists; one in a folder that may not be searched counts as missing."""
     try:
         return path.exists()
     except OSError:
@@ -121,16 +128,18 @@ def is_there(path: Path) -> bool:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file of the cache to write: pixels, one after another, then `finish`. It is there once the block ends well.
+    """Open a new file of the cache to write the pixels of one picture after another, and then call `finish`.
+
+    The file appears when the block ends without an error.
 
     Raises:
         OutputError: where it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(".*.tmp"):  # of a process that was killed
-            if left.stat().st_mtime < time.time() - _ABANDONED:
-                left.unlink()
+        for leftover in path.parent.glob(".*.tmp"):  # of a process that was killed
+            if leftover.stat().st_mtime < time.time() - _ABANDONED:
+                leftover.unlink()
     except OSError as error:
         raise OutputError.unwritable(path.parent, error) from error
     with atomic_file(path) as file:
@@ -139,7 +148,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def finish(file: BinaryIO, decoder: PictureDecoder, sha256: str, changes: Counter[str]) -> None:
-    """Write the header: what lies in the file, and how to tell whether it still does."""
+    """Write the header: the content of the file, and the sha256 by which damage is noticed."""
     header = {
         "__metadata__": {"sha256": sha256, "changes": json.dumps(changes)},
         _PICTURES: {"dtype": "U8", "shape": decoder.stored_shape, "data_offsets": [0, decoder.total_bytes]},
@@ -150,8 +159,8 @@ def finish(file: BinaryIO, decoder: PictureDecoder, sha256: str, changes: Counte
 
 
 def free_space(folder: Path) -> int:
-    """Bytes that can be written below `folder`, which need not be there yet; 0 where none may be."""
-    there = next((path for path in (folder, *folder.parents) if is_there(path)), None)
-    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
+    """Return how many bytes can be written below `folder`, which need not exist yet; 0 where it is not writable."""
+    existing = next((path for path in (folder, *folder.parents) if is_there(path)), None)
+    if existing is None or not existing.is_dir() or not os.access(existing, os.W_OK):
         return 0
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(existing).free

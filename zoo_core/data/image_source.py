@@ -1,4 +1,4 @@
-"""Pictures of a data set on their way to samples: what that takes, where they are kept, and the decoding itself."""
+"""Pictures of a data set on their way to samples: the memory they need, where they are kept, and their decoding."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.data import cache as decodedcache
-from zoo_core.data.decoding import (
-    PictureDecoder,
-    available_workers,
-    blocks,
-    channels_of,
-    decode,
-    open_picture,
-)
+from zoo_core.data import cache
+from zoo_core.data.decoding import PictureDecoder, blocks, channels_of, open_picture
+from zoo_core.data.decoding_workers import available_workers, decode
+from zoo_core.data.encoded_pictures import EncodedPictures
 from zoo_core.data.fingerprint import Fingerprint
-from zoo_core.data.source_files import source_files
+from zoo_core.data.source_files import state_of_files
 from zoo_core.data.training_data import TrainingData, count_classes
 from zoo_core.errors import OutputError, printable
 from zoo_core.files.folders import CACHE_VARIABLE
@@ -31,73 +26,72 @@ from zoo_core.files.sizes import readable_size
 from zoo_core.runtime.memory import available_memory
 from zoo_core.runtime.processes import ALONE, Processes
 
-MEMORY_SHARE = 1 / 2  # of what is available may hold the pictures; the model and the system need some
-DISK_SHARE = 9 / 10  # of what is free may
-CACHED_FROM = 4 * 2**20  # bytes of encoded pictures: fewer are decoded as fast as a file is verified
-WORKERS_FROM = 32 * 2**20  # likewise: fewer are decoded while processes would start
+MEMORY_SHARE = 1 / 2  # of the available memory may hold the pictures; the model and the system need the rest
+DISK_SHARE = 9 / 10  # of the free space on the disk may hold them
+CACHED_FROM = 4 * 2**20  # bytes of encoded pictures; fewer are decoded as fast as a file of the cache is verified
+WORKERS_FROM = 32 * 2**20  # bytes of encoded pictures; fewer are decoded in the time that processes take to start
 
 _Place = Literal["memory", "disk", "nowhere"]
 
 
 class ImageSource:
-    """Pictures that have not been decoded yet: rows of a data set with an image column.
+    """Pictures that have not been decoded yet.
 
     Attributes:
-        shape: (channels, side, side) of the first picture once it is square, which decides what is not asked for.
-
-    Args:
-        rows: all rows of a data set, in their order, with an image column that `datasets` does not decode.
-        location: the file or folder that they are from; None for a data set of the Hub.
+        pictures: of the data source.
+        name: of the data.
+        shape: (channels, side, side) of the first picture once it is square; the default for what the user left open.
     """
 
-    def __init__(
-        self, rows: Any, image_column: str, label_column: str | None, name: str, *, location: Path | None = None
-    ) -> None:
-        self.rows, self.image_column, self.label_column, self.name = rows, image_column, label_column, name
-        first = open_picture(rows[0][image_column], name, 0)
-        side = min(first.size)
-        self.shape = (channels_of(first), side, side)
-        self._files = source_files(location, rows)
+    def __init__(self, pictures: EncodedPictures) -> None:
+        self.pictures, self.name = pictures, pictures.name
+        with open_picture(pictures.read([0])[0], self.name, 0) as first:
+            side = min(first.size)
+            self.shape = (channels_of(first), side, side)
+        self._files = state_of_files(pictures.files())
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.pictures)
 
     @property
     def num_classes(self) -> int | None:
-        """How many classes the labels tell apart, as TrainingData.num_classes; None without a label column."""
+        """Number of classes of the labels, as in TrainingData.num_classes; None without labels."""
         return count_classes(self._labels, self._class_names)
 
     def plan(self, channels: int, size: int) -> str:
-        """What `decode` is about to take, and from where, in a line. Takes nothing."""
-        decoder = self._decoder(channels, size)
+        """Return a line that says what memory or disk space `decode` needs, without taking it."""
+        decoder = PictureDecoder(self.pictures, channels, size)
         needed, free, folder = (
             readable_size(decoder.total_bytes),
             readable_size(available_memory()),
-            decodedcache.decoded_folder(),
+            cache.decoded_folder(),
         )
-        columns = f"image column {self.image_column!r}" + (
-            f", label column {self.label_column!r}" if self.label_column else ""
-        )
-        pictures = f"{len(self):,} pictures of {size} x {size} ({columns}) take {needed}"
+        part = f" ({self.pictures.description})" if self.pictures.description else ""
+        pictures = f"{len(self):,} pictures of {size} x {size}{part} take {needed}"
         too_much = f"{pictures}, too much for the {free} of memory that are available"
         return {
             "memory": f"{pictures} of memory; {free} are available",
             "disk": f"{too_much}: they are decoded once into {folder}, and read from there",
             "nowhere": f"{too_much} and for the disk of {folder}: they are decoded once to check them, and again for "
-            f"every batch; {CACHE_VARIABLE}=FOLDER names a disk with more room",
+            f"every batch; set {CACHE_VARIABLE}=FOLDER to a disk with more room",
         }[self._place(decoder)]
 
     def decode(self, channels: int, size: int, *, processes: Processes = ALONE) -> TrainingData:
-        """All pictures as uint8 (N, channels, size, size): centre-cropped to a square and resized where needed.
+        """Decode all pictures to uint8 (N, channels, size, size), cropped to their centre square and resized if needed.
 
         They are read from the cache where an earlier call left them there, and are the same bit for bit. Of several
-        processes the first of each machine decodes them into the cache, and the others then find them there.
+        processes, the first on each machine decodes them into the cache, where the others then find them.
+
+        Args:
+            channels: 1 for grey, 3 for colour.
+            size: height and width in pixels.
+            processes: of the training run.
 
         Raises:
-            DataError: for a picture that cannot be decoded, naming its row.
+            DataError: for a picture that cannot be decoded, with its row.
             ProcessError: where another process failed to decode them.
         """
-        decoder = self._decoder(channels, size)
+        decoder = PictureDecoder(self.pictures, channels, size)
         with processes.local_first():
             data = self._decode(decoder)
         if processes.count > 1 and not self._is_cached(decoder):
@@ -131,24 +125,24 @@ class ImageSource:
         fingerprint, changes = self._decode_all(decoder, keep)
         if file is not None:
             try:
-                with decodedcache.new_file(file) as stream:
+                with cache.new_file(file) as stream:
                     stream.write(pixels.data)
-                    decodedcache.finish(stream, decoder, fingerprint.of_samples(), changes)
+                    cache.finish(stream, decoder, fingerprint.of_samples(), changes)
             except OutputError as error:
                 notes.append(f"the decoded pictures are not kept for the next time: {printable(error)}")
         return self._data(decoder, _channels_first(pixels), fingerprint, changes, notes, "memory")
 
     def _decode_into_file(self, decoder: PictureDecoder, file: Path, notes: list[str]) -> TrainingData:
-        with decodedcache.new_file(file) as stream:
+        with cache.new_file(file) as stream:
             fingerprint, changes = self._decode_all(decoder, lambda start, pixels: stream.write(pixels.data))
-            decodedcache.finish(stream, decoder, fingerprint.of_samples(), changes)
-        return self._data(decoder, decodedcache.mapped(file, decoder, fits=False), fingerprint, changes, notes, "disk")
+            cache.finish(stream, decoder, fingerprint.of_samples(), changes)
+        return self._data(decoder, cache.mapped(file, decoder, fits=False), fingerprint, changes, notes, "disk")
 
     def _decode_all(
         self, decoder: PictureDecoder, keep: Callable[[int, np.ndarray], object]
     ) -> tuple[Fingerprint, Counter[str]]:
-        """Hand the pixels to `keep`, row by row from the first; returns what is known of all once they are through."""
-        fingerprint, changes, start = decoder.new_fingerprint(), Counter[str](), 0
+        """Pass all pixels to `keep` in order, each time with the row of the first; returns what is known of them."""
+        fingerprint, changes, start = Fingerprint(torch.uint8, decoder.samples_shape), Counter[str](), 0
         workers = available_workers() if self._files and self._files.size >= WORKERS_FROM else 0
         for decoded in decode(decoder, blocks(len(decoder), decoder.picture_bytes), workers):
             keep(start, decoded.pixels)
@@ -167,8 +161,9 @@ class ImageSource:
         place: _Place,
     ) -> TrainingData:
         if samples is None:
-            shape = (len(decoder), decoder.channels, decoder.size, decoder.size)
-            samples = torch.empty(shape, dtype=torch.uint8, device="meta", memory_format=torch.channels_last)
+            samples = torch.empty(
+                decoder.samples_shape, dtype=torch.uint8, device="meta", memory_format=torch.channels_last
+            )
         return TrainingData(
             samples,
             self._labels,
@@ -180,42 +175,38 @@ class ImageSource:
             larger_than_memory=place == "disk",
         )
 
-    def _decoder(self, channels: int, size: int) -> PictureDecoder:
-        return PictureDecoder(self.rows, self.image_column, self.name, channels, size)
-
     def _place(self, decoder: PictureDecoder) -> _Place:
-        """Where the decoded pictures are kept."""
+        """Return where there is room for the decoded pictures."""
         if decoder.total_bytes <= available_memory() * MEMORY_SHARE:
             return "memory"
         file = self._cache_file(decoder, "disk")
-        room = decodedcache.free_space(decodedcache.decoded_folder()) * DISK_SHARE
-        return "disk" if file and (decodedcache.is_there(file) or decoder.total_bytes <= room) else "nowhere"
+        room = cache.free_space(cache.decoded_folder()) * DISK_SHARE
+        return "disk" if file and (cache.is_there(file) or decoder.total_bytes <= room) else "nowhere"
 
     def _cache_file(self, decoder: PictureDecoder, place: _Place) -> Path | None:
         if self._files is None or place == "nowhere" or (place == "memory" and self._files.size < CACHED_FROM):
             return None
-        return decodedcache.cache_file(self._files, decoder)
+        return cache.cache_file(self._files, decoder)
 
     def _is_cached(self, decoder: PictureDecoder) -> bool:
         file = self._cache_file(decoder, self._place(decoder))
-        return file is not None and decodedcache.is_there(file)
+        return file is not None and cache.is_there(file)
 
     @functools.cached_property
     def _labels(self) -> Tensor | None:
-        return torch.tensor(self.rows[self.label_column][:], dtype=torch.int64) if self.label_column else None
+        labels = self.pictures.labels()
+        return torch.from_numpy(labels) if labels is not None else None
 
     @functools.cached_property
     def _class_names(self) -> tuple[str, ...]:
-        """Those of a ClassLabel column; those of a folder of pictures are its subfolders."""
-        feature = self.rows.features[self.label_column] if self.label_column else None
-        return tuple(getattr(feature, "names", None) or ())
+        return self.pictures.class_names()
 
 
-def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> decodedcache.Cached | None:
+def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> cache.CachedPictures | None:
     try:
-        cached = decodedcache.load(file, decoder, fits=fits)
-    except decodedcache.DamagedCacheError as error:
-        notes.append(f"{file} is damaged, {printable(error, 80)}: the pictures were decoded anew")
+        cached = cache.load(file, decoder, fits=fits)
+    except cache.DamagedCacheError as error:
+        notes.append(f"{file} is damaged, {printable(error, 80)}: the pictures were decoded again")
         return None
     if cached is not None:
         notes.append(f"the decoded pictures were read from {file}")
@@ -234,5 +225,5 @@ def _what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
-    """(N, size, size, channels) as (N, channels, size, size), without a copy."""
+    """Return pixels (N, size, size, channels) as (N, channels, size, size), without a copy."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)

@@ -1,13 +1,14 @@
 """Files: written so that they appear complete or not at all, and read so that a stranger's file can do no harm.
 
-atomic       a file or a folder under a temporary name, then one rename
-digests      sha256 of a file
-folders      the user's folders for settings and for caches
-locks        locks between processes
-paths        names of files that must stay inside their folder
-sizes        bytes as people read them
-strict_json  JSON without repeated keys, NaN or bottomless nesting
-strict_yaml  YAML as plain text values, with the line of every error
+atomic             a file or a folder under a temporary name, then one rename
+conversion_errors  the field that a failed conversion of msgspec is about
+digests            the sha256 of a file
+folders            the user's folders for settings and for caches
+locks              locks between processes
+paths              relative paths that must stay inside their folder
+sizes              sizes in bytes for people to read
+strict_json        JSON without repeated keys, NaN or excessive nesting
+strict_yaml        YAML as plain text values, with the line of every error
 """
 
-__all__ = ["atomic", "digests", "folders", "locks", "paths", "sizes", "strict_json", "strict_yaml"]
+__all__ = ["atomic", "conversion_errors", "digests", "folders", "locks", "paths", "sizes", "strict_json", "strict_yaml"]

@@ -1,9 +1,10 @@
-"""The user's folders on this system, by platformdirs: for settings, and for what can be made again."""
+"""The user's folders on this system, by platformdirs: settings, and caches that can be recreated at any time."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -12,24 +13,42 @@ CACHE_VARIABLE = "ZOO_CACHE"
 
 
 def configuration_folder() -> Path:
-    """The folder of the user's own settings. It may not exist yet.
+    """Return the folder of the user's own settings. It may not exist yet.
+
+    A user without a home directory, as in some containers, has the settings of the whole system.
 
     Example:
         >>> configuration_folder().name
         'zoo'
     """
-    return platformdirs.user_config_path("zoo", appauthor=False, roaming=True)
+    own = _own_folder(lambda: platformdirs.user_config_path("zoo", appauthor=False, roaming=True))
+    return own or platformdirs.site_config_path("zoo", appauthor=False)
 
 
 def cache_folder() -> Path:
-    """ZOO_CACHE, or this system's folder for what can be made again. It may not exist yet.
+    """Return ZOO_CACHE, or this system's folder for caches. It may not exist yet.
+
+    A user without a home directory has a folder among the temporary files.
 
     Example:
         >>> decoded = cache_folder() / "decoded"
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(named).expanduser()
-    folder = platformdirs.user_cache_path("zoo", appauthor=False, opinion=False)
-    # A user without a home, as in some containers: `~` stays as it is, and must not become a folder of that name.
-    return folder if folder.is_absolute() else Path(tempfile.gettempdir()) / "zoo"
+        own = _own_folder(lambda: Path(named).expanduser())
+    else:
+        own = _own_folder(lambda: platformdirs.user_cache_path("zoo", appauthor=False, opinion=False))
+    return own or Path(tempfile.gettempdir()) / "zoo"
+
+
+def _own_folder(folder: Callable[[], Path]) -> Path | None:
+    """Return the folder; None for a user without a home directory.
+
+    Some versions of platformdirs raise an error then, and some return a path that begins with `~`. A folder of that
+    name in the working directory, which anybody may have put there, is not the user's own.
+    """
+    try:
+        path = folder()
+    except RuntimeError:
+        return None
+    return None if path.parts[:1] == ("~",) else path

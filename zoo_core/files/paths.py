@@ -1,4 +1,4 @@
-"""Paths that a stranger gives: kept inside their folder."""
+"""Relative paths from a stranger's file, which must stay inside their folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from zoo_core.errors import printable
 
 
 def stays_inside(name: str) -> bool:
-    """Whether a relative path in a registry stays in its folder on every system, and is shown as what it is."""
+    """Return whether a relative path stays inside its folder on every system, and is printed as it is.
+
+    Example:
+        >>> stays_inside("weights/model.safetensors"), stays_inside("../model.safetensors"), stays_inside("C:model")
+        (True, False, False)
+    """
     path = PurePosixPath(name)
     return (
         name not in ("", ".")

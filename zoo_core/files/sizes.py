@@ -1,10 +1,10 @@
-"""Sizes in bytes, as people read them."""
+"""Sizes in bytes, written for people to read."""
 
 from __future__ import annotations
 
 
 def readable_size(count: float) -> str:
-    """A number of bytes in B, kB, MB or GB (powers of 1000).
+    """Write a number of bytes in B, kB, MB or GB (powers of 1000).
 
     Example:
         >>> readable_size(512), readable_size(12_345_678), readable_size(2.5e9)

@@ -1,4 +1,4 @@
-"""JSON from a stranger: UTF-8, no repeated keys, no NaN, no depth that could exhaust the stack."""
+"""JSON from a stranger, read strictly: UTF-8, no repeated keys, no NaN, no depth that could exhaust the stack."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ MAX_DEPTH = 32
 
 
 class JSONProblemError(ValueError):
-    """What is wrong with a JSON text, as the end of a sentence that begins with its file's name."""
+    """A JSON text is wrong; the message is the end of a sentence that begins with the name of its file."""
 
 
 def decode(raw: bytes) -> Any:
-    """The value of a JSON text. Raises JSONProblemError."""
+    """Decode a JSON text.
+
+    Raises:
+        JSONProblemError: if it is not JSON, repeats a key, is nested more than 32 deep, or cannot be written again.
+
+    Example:
+        >>> decode(b'{"size": 28}')
+        {'size': 28}
+        >>> decode(b'{"size": 28, "size": 32}')
+        Traceback (most recent call last):
+        zoo_core.files.strict_json.JSONProblemError: has the key 'size' twice
+    """
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
         _check_depth_and_text(value)
@@ -34,7 +45,7 @@ def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
     built: dict[str, Any] = {}
     for key, value in items:
         if key in built:
-            # json and other readers disagree on which of the two counts: one file could be two models.
+            # Readers of JSON disagree on which of the two counts: one file could be two models.
             raise JSONProblemError(f"has the key {printable(key, 80)!r} twice")
         built[key] = value
     return built
@@ -45,7 +56,7 @@ def _constant(name: str) -> NoReturn:
 
 
 def _check_depth_and_text(value: Any) -> None:
-    """Refuse what later code could stumble over: depth, and text that cannot be written as UTF-8 again."""
+    """Refuse depth, and text that cannot be written as UTF-8 again: later code could fail on either."""
     level = [value]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []

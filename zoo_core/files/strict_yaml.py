@@ -1,8 +1,8 @@
-"""YAML from a stranger, read strictly: PyYAML's events, and none of its conversions.
+"""YAML from a stranger, read strictly: by PyYAML's events, without its conversions.
 
-The C loader crashes on deep nesting, keeps the last of two equal keys, expands aliases without end, and makes
-booleans, dates and octal numbers of words. Here the events are walked instead: mappings, lists and strings are built
-from them with the line of each, and msgspec turns the strings into what a type asks for.
+PyYAML's C loader crashes on deep nesting, keeps the last of two equal keys, expands aliases without limit, and turns
+words into booleans, dates and octal numbers. Here its events are used instead: mappings, lists and strings are built
+from them, each with its line, and msgspec converts the strings to the types that are asked for.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ import msgspec
 import yaml
 
 from zoo_core.errors import RegistryError, printable
+from zoo_core.files.conversion_errors import Keys, locate, under
 
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 32
-MAX_VALUES = 250_000  # `[a,a,…` makes a value of every two bytes: 64 MB of it would fill gigabytes of memory
+MAX_VALUES = 250_000  # `[a,a,…` has a value in every two bytes: 64 MB of it would take gigabytes of memory
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Type = TypeVar("_Type")
-Keys = tuple[str | int, ...]
 
 
 class Document:
-    """A YAML file's content: mappings, lists, strings and None, and the line of every field.
+    """The content of a YAML file: mappings, lists, strings and None, and the line of every field.
 
     Attributes:
-        file: where it was read.
+        file: the file that was read.
         content: the root.
-        lines: from a path of keys and indices to a line, from 1.
+        lines: the line, from 1, of each path of keys and indices.
     """
 
     def __init__(self, file: Path, content: Any, lines: dict[Keys, int]) -> None:
         self.file, self.content, self.lines = file, content, lines
 
     def convert(self, target: type[_Type], keys: Keys = ()) -> _Type:
-        """The content under `keys` as `target`, strings becoming numbers where the type asks for them.
+        """Convert the content under `keys` to a type; strings become numbers if the type asks for numbers.
 
         Raises:
-            RegistryError: with the line and the field of the first value that does not fit.
+            RegistryError: if a value does not fit; names the line and the field of the first one.
         """
-        value = _under(self.content, keys)
+        value = under(self.content, keys)
         try:
             return msgspec.convert(value, target, strict=False)
         except msgspec.ValidationError as error:
-            problem, steps = _locate(value, target, str(error))
+            problem, steps = locate(value, target, str(error))
             raise self.error(problem, keys + steps) from error
 
     def error(self, problem: str, keys: Keys = ()) -> RegistryError:
-        """An error about the field under these keys, with the nearest line that is known."""
+        """Return an error about the field under these keys, with the nearest line that is known."""
         nearest = keys
         while nearest and nearest not in self.lines:
             nearest = nearest[:-1]
@@ -67,11 +67,26 @@ def read_yaml(path: str | Path) -> Document:
     """Read a YAML file strictly.
 
     Raises:
-        RegistryError: with file, line and field (a syntax error without field), for anything but one plain UTF-8
-            document of moderate depth and size, without anchors, aliases, tags and repeated keys.
+        RegistryError: for anything but one plain UTF-8 document of moderate depth and size, without anchors, aliases,
+            tags and repeated keys. Names file, line and field; a syntax error has no field.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "training.yaml"
+        ...     _ = file.write_text("steps: 100\\nseed: on")
+        ...     document = read_yaml(file)
+        >>> document.content, document.lines["seed",]
+        ({'steps': '100', 'seed': 'on'}, 2)
+        >>> document.convert(int, ("steps",))
+        100
     """
     path = Path(path)
-    text = _read_text(path)
+    return parse_yaml(_read_text(path), path)
+
+
+def parse_yaml(text: str, path: Path) -> Document:
+    """Return the content of a YAML text that was read from `path`, as `read_yaml` does. Raises as `read_yaml`."""
     control = _CONTROL.search(text)
     if control:
         problem = f"holds the control character U+{ord(control[0]):04X}"
@@ -82,7 +97,7 @@ def read_yaml(path: str | Path) -> Document:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        # What is not closed is missed after the last line. The field is not told: the parser reads ahead of it.
+        # The end of what is not closed is missed after the last line. There is no field: the parser reads ahead of it.
         line = min(mark.line, text.count("\n")) + 1 if mark else None
         raise RegistryError(printable(error.problem), file=path, line=line) from error
     except yaml.YAMLError as error:
@@ -91,6 +106,7 @@ def read_yaml(path: str | Path) -> Document:
 
 
 def _read_text(path: Path) -> str:
+    """Read a regular UTF-8 file of moderate size. Raises RegistryError."""
     try:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
@@ -100,7 +116,7 @@ def _read_text(path: Path) -> str:
         if facts.st_size > MAX_BYTES:
             raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=path)
         with path.open("rb") as file:
-            content = file.read(facts.st_size)  # and no more, should the file be growing
+            content = file.read(facts.st_size)  # and no more, if the file is growing
     except OSError as error:
         raise RegistryError(f"cannot be read: {error.strerror or error}", file=path) from error
     except ValueError as error:  # a null character in the path
@@ -113,15 +129,15 @@ def _read_text(path: Path) -> str:
 
 
 class _Builder:
-    """Builds the content from events, and refuses what a registry never needs."""
+    """Builds the content from events, and refuses what no registry needs."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.root: Any = None
         self.lines: dict[Keys, int] = {(): 1}
         self._documents = self._values = 0
-        self._open: list[Any] = []  # the mappings and lists around the present event
-        self._keys: list[str | int | None] = []  # in each of them: the key or index that waits for its value
+        self._open: list[Any] = []  # the mappings and lists around the current event
+        self._keys: list[str | int | None] = []  # for each of them, the key or index whose value is next
 
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
@@ -150,7 +166,7 @@ class _Builder:
             raise self._refusal("a key must be a plain word", line)
         self._keys[-1] = event.value
         if event.value in self._open[-1]:
-            raise self._refusal(f"the key {printable(event.value, 80)!r} stands here twice", line)
+            raise self._refusal(f"the key {printable(event.value, 80)!r} is repeated", line)
         self.lines[self._path()] = line
 
     def _take_value(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:
@@ -181,7 +197,7 @@ class _Builder:
             self.lines[self._path()] = line
 
     def _advance(self) -> None:
-        """A value is complete: wait for the next key of the mapping around it, or for the next index of the list."""
+        """After a complete value, go to the next key of the mapping around it, or to the next index of the list."""
         if self._open:
             parent = self._open[-1]
             self._keys[-1] = None if isinstance(parent, dict) else len(parent)
@@ -191,65 +207,3 @@ class _Builder:
 
     def _refusal(self, problem: str, line: int) -> RegistryError:
         return RegistryError(problem, file=self.file, line=line, field=".".join(map(str, self._path())) or None)
-
-
-_PLACE = re.compile(r"(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
-_STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<hidden>\[\.\.\.\])")
-_ABSENT = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
-
-
-def _locate(value: Any, target: Any, message: str) -> tuple[str, Keys]:
-    """The problem in one of msgspec's messages and the keys to the field that it is about.
-
-    msgspec writes `[...]` for the key of a mapping; which one it was is found by converting halves of the mapping.
-    """
-    place = _PLACE.fullmatch(message)
-    if place is None:
-        return message, ()
-    problem: str = place["problem"]
-    steps: list[str | int] = []
-    for step in _STEP.finditer((place["path"] or "") + ("[...]" if place["key"] else "")):
-        if step["hidden"]:
-            value, key = _narrow(value, target, tuple(steps), message)
-            steps.append(key)
-        else:
-            steps.append(step["name"] or int(step["index"]))
-    absent = _ABSENT.fullmatch(problem)
-    if absent:
-        return problem, (*steps, absent[1])
-    found = _under(value, tuple(steps))
-    if isinstance(found, str):  # everything in the file is a string: its text tells more than its type
-        problem = problem.replace("got `str`", f"got {printable(found, 60)!r}")
-    return problem, tuple(steps)
-
-
-def _narrow(value: Any, target: Any, steps: Keys, message: str) -> tuple[Any, str]:
-    """The value with the mapping under `steps` cut down to the one key that msgspec's message is about, and the key."""
-    keys = list(_under(value, steps))
-    while len(keys) > 1:
-        half = keys[: len(keys) // 2]
-        keys = half if _message(_with_keys(value, steps, half), target) == message else keys[len(half) :]
-    return _with_keys(value, steps, keys), keys[0]
-
-
-def _message(value: Any, target: Any) -> str | None:
-    try:
-        msgspec.convert(value, target, strict=False)
-    except msgspec.ValidationError as error:
-        return str(error)
-    return None
-
-
-def _with_keys(value: Any, steps: Keys, keys: list[str]) -> Any:
-    """A copy of the value in which the mapping under `steps` has these keys alone."""
-    if not steps:
-        return {key: value[key] for key in keys}
-    copy = value.copy()
-    copy[steps[0]] = _with_keys(value[steps[0]], steps[1:], keys)
-    return copy
-
-
-def _under(value: Any, keys: Keys) -> Any:
-    for key in keys:
-        value = value[key]
-    return value

@@ -1,8 +1,9 @@
 """The Hugging Face Hub, and any server that speaks its protocol: the one package that imports huggingface_hub.
 
-settings            where the Hub and its cache are, offline or not, and the user's token
-client              requests: retries, timeouts, and messages while waiting
-errors              what went wrong, in one line
+settings            from the environment: the Hub's address, the cache, offline mode, the token
+client              huggingface_hub's client, and what the `zoo` command sets up for its own process
+retrying            how many attempts a request gets, and how long to wait between them
+errors              failures of the Hub, the connection and the disk, each as an error of one line
 pull                from the Hub into the Hub's own cache, every file verified
 push                from a model folder to the Hub, in one commit
 plan                what a push would do
@@ -10,7 +11,6 @@ repository          what the Hub has of a model already
 cards               the README of a repository: the generated part and a person's own
 cache               the files in the Hub's cache, and checking them
 verified_digests    digests of files that were read before, so that a second check is cheap
-streaming_digest    hashing a file while it is downloaded
 housekeeping        the cache's models: list, remove, prune, verify
 remote_registries   registries on the Hub, copied when the user says so
 search              models on the Hub
@@ -29,8 +29,8 @@ __all__ = [
     "push",
     "remote_registries",
     "repository",
+    "retrying",
     "search",
     "settings",
-    "streaming_digest",
     "verified_digests",
 ]

@@ -1,4 +1,4 @@
-"""The README of a repository: what zoo-core makes anew at each push, and what a person wrote and keeps."""
+"""The README of a repository: the part that is generated at each push, and what a person wrote."""
 
 from __future__ import annotations
 
@@ -8,80 +8,86 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from zoo_core.errors import HubError, ModelFolderError, printable
-from zoo_core.modelfolder.card import END, TASK, named_extractor
+from zoo_core.errors import HubError, ModelFolderError, RegistryError, printable
+from zoo_core.files.strict_yaml import parse_yaml
+from zoo_core.modelfolder.card import DATASETS, LICENSE, MODEL_INDEX, TAGS, TASK, generated_parts, named_extractor
 from zoo_core.registries import Metric
 
 _HEAD = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-_OURS = re.compile(re.escape("<!-- zoo-core: generated from here") + r".*?" + re.escape(END), re.DOTALL)
-_JOINED = ("tags", "datasets")  # what a person added stays
-_MAX_HEAD = 100_000
-_KEPT = ("license",)  # what a person chose stays
+_JOINED = (TAGS, DATASETS)  # lists to which a person may add
+_KEPT = (LICENSE,)  # what a person chose stays
+_MAX_HEAD = 100_000  # characters of metadata
 
 
 def split(text: str) -> tuple[str, str]:
-    """The YAML at the head of a card, and the text below it."""
-    found = _HEAD.match(text)
-    return (found[1], text[found.end() :]) if found else ("", text)
+    """Return the YAML at the head of a card, and the text below it.
+
+    Example:
+        >>> split("---\\nlicense: mit\\n---\\n# Digits\\n")
+        ('license: mit', '# Digits\\n')
+    """
+    head = _HEAD.match(text)
+    return (head[1], text[head.end() :]) if head else ("", text)
 
 
 def written_by_a_person(text: str) -> bool:
-    """Whether a card has text beside the part that is generated."""
-    return bool(_OURS.sub("", split(text)[1]).strip())
+    """Whether a card has text besides the generated part."""
+    body, end = split(text)[1], 0
+    for begin, following in generated_parts(body):
+        if body[end:begin].strip():
+            return True
+        end = following
+    return bool(body[end:].strip())
 
 
 def merge(kept: str, fresh: str) -> str:
-    """A card with its metadata and its generated part from `fresh`, and all else from `kept`.
+    """Return a card with the metadata and the generated part of `fresh`, and everything else of `kept`.
 
-    A card without a generated part stays without one: whoever took it out wanted it so.
+    A card without a generated part stays without one: whoever removed it meant to.
 
     Raises:
-        HubError: where the metadata of `kept` cannot be read, and so not be updated without loss.
+        HubError: where the metadata of `kept` cannot be read, and so cannot be updated without loss.
     """
     head, body = split(kept)
     new_head, new_body = split(fresh)
-    ours = _OURS.search(new_body)
-    assert ours is not None
-    body = _OURS.sub(lambda _: ours[0], body, count=1)
+    for begin, end in generated_parts(body):
+        body = f"{body[:begin]}{_generated_part(new_body)}{body[end:]}"
+        break
     return f"---\n{_merged(head, new_head)}---\n{body}"
 
 
 def with_generated_part(text: str, fresh: str) -> str:
-    """A card that gets the generated part at its end, where it has none."""
-    if _OURS.search(text):
+    """Return a card with the generated part of `fresh` at its end, unless it has one already."""
+    if any(generated_parts(text)):
         return text
-    ours = _OURS.search(fresh)
-    assert ours is not None
-    return f"{text.rstrip()}\n\n{ours[0]}\n"
+    return f"{text.rstrip()}\n\n{_generated_part(fresh)}\n"
+
+
+def _generated_part(fresh: str) -> str:
+    begin, end = next(generated_parts(fresh))
+    return fresh[begin:end]
 
 
 def read_metadata(text: str, place: Path) -> dict[str, Any]:
-    """The metadata of a card that lies at `place`. Raises ModelFolderError."""
-    head = split(text)[0]
-    problem = _problem(head)
+    """Return the metadata of the card at `place`, every value as text. Raises ModelFolderError."""
+    metadata, problem = _read_strictly(split(text)[0])
     if problem is not None:
-        raise ModelFolderError(place, f"has metadata that {problem}")
-    metadata = yaml.safe_load(head) or {}
-    if not isinstance(metadata, dict):
-        raise ModelFolderError(place, "has metadata that is no mapping")
+        raise ModelFolderError(place, f"has metadata that cannot be read: {problem}; correct or remove it")
     return metadata
 
 
-def _problem(head: str) -> str | None:
-    """Why a card's metadata is not read: it may be a stranger's."""
-    depth = 0
+def _read_strictly(head: str) -> tuple[dict[str, Any], str | None]:
+    """Return the metadata of a card that may come from a stranger, or what is wrong with it."""
     if len(head) > _MAX_HEAD:
-        return f"is longer than {_MAX_HEAD:,} characters"
+        return {}, f"it is longer than {_MAX_HEAD:,} characters"
     try:
-        for event in yaml.parse(head, Loader=yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > 32:  # a few lines of either fill the memory
-                return "uses aliases or is nested too deeply"
-    except yaml.YAMLError as error:
-        return f"is no YAML: {printable(error, 120)}"
-    return None
+        metadata = parse_yaml(head, Path("README.md")).content
+    except RegistryError as error:
+        where = f"line {error.line} of it: " if error.line is not None else ""
+        return {}, f"{where}{error.problem}"
+    if metadata is not None and not isinstance(metadata, dict):
+        return {}, "it is not a mapping"
+    return metadata or {}, None
 
 
 def _merged(head: str, new_head: str) -> str:
@@ -90,22 +96,20 @@ def _merged(head: str, new_head: str) -> str:
 
     editor = YAML()
     editor.preserve_quotes, editor.width, editor.allow_unicode = True, 4096, True
-    problem = _problem(head)
+    _, problem = _read_strictly(head)
     try:
         old, new = editor.load(head) or {} if problem is None else {}, editor.load(new_head)
     except YAMLError as error:
-        problem = f"is no YAML: {printable(error, 120)}"
+        problem = f"it is not YAML: {printable(error, 120)}"
     if problem is not None:
-        raise HubError(f"the README has metadata that {problem}; mend it first")
-    if not isinstance(old, dict):
-        raise HubError("the README has metadata that is no mapping; mend it first")
+        raise HubError(f"the README has metadata that cannot be read: {problem}; correct it first")
     before = _plain(old)
     for key, value in new.items():
         if key in _JOINED and isinstance(old.get(key), list):
             old[key].extend(item for item in value if item not in old[key])
         elif (key not in _KEPT or not old.get(key)) and _plain(old.get(key)) != _plain(value):
             old[key] = value
-    if _plain(old) == before:  # not a byte of what somebody wrote changes without need
+    if _plain(old) == before:  # not a byte of what a person wrote changes without need
         return head if head.endswith("\n") else f"{head}\n"
     text = io.StringIO()
     editor.dump(old, text)
@@ -119,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 
 def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -> list[dict[str, Any]]:
-    """Measured figures in the form that the Hub reads, each with what it takes to measure it again."""
+    """Return measured figures in the form that the Hub reads, each with what it takes to measure it again."""
     if not metrics:
         return []
     from huggingface_hub import EvalResult
@@ -132,7 +136,7 @@ def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -
             dataset_name=metric.dataset or dataset or "unknown",
             dataset_split=metric.split,
             metric_type=kind,
-            # Where the Hub shows it, nobody should take it for a figure in other features.
+            # The Hub shows the name: a figure must not be taken for one in the features of another extractor.
             metric_name=f"{kind} ({named_extractor(metric)})" if metric.extractor else kind,
             metric_value=metric.value,
             metric_args={
@@ -147,9 +151,19 @@ def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -
 
 
 def figures_of(text: str, place: Path) -> dict[str, float]:
-    """The values that a card's model-index states, by metric. Raises ModelFolderError for one that is none."""
+    """Return the values in a card's model-index, by metric. Raises ModelFolderError where it is not a model-index."""
     try:
-        results = [result for index in read_metadata(text, place).get("model-index", []) for result in index["results"]]
+        metadata = read_metadata(text, place)
+        results = [result for index in metadata.get(MODEL_INDEX, []) for result in index["results"]]
         return {metric["type"]: float(metric["value"]) for result in results for metric in result["metrics"]}
-    except (LookupError, TypeError, ValueError) as error:
-        raise ModelFolderError(place, f"has a model-index that is none: {printable(error, 120)}") from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = f"has a model-index that is not in the Hub's form: {printable(error, 120)}; correct or remove it"
+        raise ModelFolderError(place, problem) from error
+
+
+def stated_facts(text: str, place: Path) -> dict[str, str]:
+    """Return the licence and the data set that a card states, as fields of an entry. Raises ModelFolderError."""
+    metadata = read_metadata(text, place)
+    data = metadata.get(DATASETS)
+    facts = {"license": metadata.get(LICENSE), "dataset": data[0] if isinstance(data, list) and data else data}
+    return {field: value for field, value in facts.items() if isinstance(value, str)}

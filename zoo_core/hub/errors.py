@@ -1,4 +1,4 @@
-"""What went wrong, in one line: the errors of huggingface_hub, of the connection and of the disk, told to a user."""
+"""Failures of huggingface_hub, of the connection and of the disk, each as an error of one line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ from zoo_core.errors import HubError, UnreachableError, ZooError, printable
 from zoo_core.hub.settings import endpoint, token
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
-PASSING = {408, 429, 500, 502, 503, 504}  # answers after which trying again may help
+TEMPORARY_STATUS = {408, 429, 500, 502, 503, 504}  # answers after which another attempt may succeed
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What a call is about, for its messages."""
+class HubResource:
+    """What a request concerns, for its messages: a file, a repository, or the Hub itself where `repo` is empty.
+
+    Attributes:
+        act: what is done with it, as a message about a missing permission names it: read, write or make.
+
+    Example:
+        >>> str(HubResource("alice/digits", "v1", "config.json"))
+        'hf://alice/digits@v1, config.json'
+    """
 
     repo: str = ""
     revision: str | None = None
     file: str | None = None
-    act: str = "read"  # or "write": what a missing permission is missing for
+    act: str = "read"
 
     def __str__(self) -> str:
         if not self.repo:
@@ -32,67 +40,70 @@ class Subject:
         return f"hf://{self.repo}{at}" + (f", {printable(self.file, 80)}" if self.file else "")
 
 
-def problem(error: BaseException, subject: Subject, folder: Path | None = None) -> ZooError:
-    """The one line for a failure of huggingface_hub, of the connection, or of the disk under `folder`."""
+def explain(error: BaseException, resource: HubResource, folder: Path | None = None) -> ZooError:
+    """Return the error to raise for a failure of huggingface_hub, of the connection, or of the disk under `folder`."""
     root = root_of(error)
     status = status_of(root)
     if status is not None:
-        return _refusal(root, status, subject)
+        return _refusal(root, status, resource)
     name = type(root).__name__
     if name == "OfflineModeIsEnabled":
-        return HubError(f"{subject}: HF_HUB_OFFLINE keeps the network out")
+        return HubError(f"{resource}: HF_HUB_OFFLINE is set, so the network is not used")
     if is_transport(root):
-        asked = f", asked for {subject}" if subject.repo else ""
-        return UnreachableError(f"{endpoint()} cannot be reached ({cause_of(root)}){asked}")
+        wanted = f", so {resource} could not be requested" if resource.repo else ""
+        return UnreachableError(f"{endpoint()} cannot be reached ({cause_of(root)}){wanted}")
     if is_short_body(root):
-        return UnreachableError(f"{subject}: {cause_of(root)}")
+        return UnreachableError(f"{resource}: {cause_of(root)}")
     if name == "LocalTokenNotFoundError":
-        return HubError(f"{subject}: needs a token: {LOGIN}")
+        return HubError(f"{resource}: needs a token: {LOGIN}")
     if name == "FileMetadataError":
-        return HubError(f"{endpoint()} does not answer as a Hub does, asked for {subject}: HF_ENDPOINT names it")
+        return HubError(
+            f"{endpoint()} does not answer a request for {resource} as a Hub does; check the address in HF_ENDPOINT"
+        )
     if isinstance(root, OSError) and root.errno is not None:
         return disk_problem(root, folder)
-    return HubError(f"{subject}: {name}: {clean(root)}")
+    return HubError(f"{resource}: {name}: {clean(root)}")
 
 
-def _refusal(error: BaseException, status: int, subject: Subject) -> HubError:
-    """For an answer that is not 2xx."""
-    said = clean(getattr(error, "server_message", None) or "")
-    if status in PASSING:
+def _refusal(error: BaseException, status: int, resource: HubResource) -> HubError:
+    """Return the error for an answer whose status is not 2xx."""
+    reason = clean(getattr(error, "server_message", None) or "")
+    if status in TEMPORARY_STATUS:
         kind = HubError if status == 429 else UnreachableError
-        return kind(f"{subject}: {cause_of(error)}; try again later", status=status)
+        return kind(f"{resource}: {cause_of(error)}; try again later", status=status)
     missing = type(error).__name__ == "RepositoryNotFoundError"
-    return HubError(_why_refused(error, status, subject, said), status=status, missing=missing)
+    return HubError(_why_refused(error, status, resource, reason), status=status, missing=missing)
 
 
-def _why_refused(error: BaseException, status: int, subject: Subject, said: str) -> str:
+def _why_refused(error: BaseException, status: int, resource: HubResource, reason: str) -> str:
+    """Return the message: `reason` is what the Hub gave."""
     name = type(error).__name__
-    refused = status == 401 and ("Invalid credentials" in str(error) or (token() and not subject.repo))
+    refused = status == 401 and ("Invalid credentials" in str(error) or (token() and not resource.repo))
     if name == "GatedRepoError":
-        return f"{subject} is gated: ask for access at {endpoint()}/{subject.repo}" + (
+        return f"{resource} is gated: request access at {endpoint()}/{resource.repo}" + (
             "" if token() else f", and {LOGIN}"
         )
     if name == "RevisionNotFoundError":
-        return f"hf://{subject.repo} has no revision {printable(subject.revision or 'main', 80)}"
+        return f"hf://{resource.repo} has no revision {printable(resource.revision or 'main', 80)}"
     if name in ("RemoteEntryNotFoundError", "EntryNotFoundError"):
-        return f"{subject}: there is no such file"
+        return f"{resource}: there is no such file"
     if name == "DisabledRepoError":
-        return f"{subject} was disabled by the Hub"
+        return f"{resource} was disabled by the Hub"
     if refused:
-        return f"{subject}: the token is not accepted, it may have expired: {LOGIN} to a new one"
+        return f"{resource}: the token is not accepted and may have expired: {LOGIN} to a new one"
     if name == "RepositoryNotFoundError":
-        return f"{subject}: {_absent(status)}"
+        return f"{resource}: {_absent(status)}"
     if status == 401:
-        return f"{subject}: needs a token: {LOGIN}"
+        return f"{resource}: needs a token: {LOGIN}"
     if status == 403:
-        return f"{subject}: this token has no permission to {subject.act} it ({said or 'forbidden'})"
+        return f"{resource}: this token has no permission to {resource.act} it ({reason or 'forbidden'})"
     if status in (409, 412):
-        return f"{subject} was changed by somebody else meanwhile ({said or status}); try again"
-    return f"{subject}: the Hub refuses with {status}: {said or 'no reason given'}"
+        return f"{resource} was changed by somebody else in the meantime ({reason or status}); try again"
+    return f"{resource}: the Hub refuses with {status}: {reason or 'no reason given'}"
 
 
 def _absent(status: int) -> str:
-    """A repository that is missing, or that the Hub keeps from this user: it does not tell which."""
+    """Describe a repository that is missing or hidden from this user: the Hub gives one answer for both."""
     if token() is None:
         return f"there is no such repository, or it is private: {LOGIN}"
     if status == 401:
@@ -101,12 +112,12 @@ def _absent(status: int) -> str:
 
 
 def cause_of(error: BaseException) -> str:
-    """Why a call failed, in a few words."""
+    """Return why a request failed, in a few words."""
     error = root_of(error)
     status = status_of(error)
     if status is not None:
-        asked = error.response.headers.get("Retry-After", "")  # type: ignore[attr-defined]
-        later = f" and asks to wait {printable(asked, 40)} s" if asked else ""
+        requested = error.response.headers.get("Retry-After", "")  # type: ignore[attr-defined]
+        later = f" and asks to wait {printable(requested, 40)} s" if requested else ""
         words = {429: "too many requests", 503: "unavailable", 500: "an internal error", 504: "a timeout"}
         return f"the Hub answers {status} ({words.get(status, 'a failure')}){later}"
     if is_short_body(error):
@@ -114,7 +125,7 @@ def cause_of(error: BaseException) -> str:
     names = {
         "ConnectTimeout": "no connection in time",
         "ReadTimeout": "no answer in time",
-        "WriteTimeout": "nothing was taken in time",
+        "WriteTimeout": "no data was accepted in time",
         "ReadError": "the connection was reset",
         "WriteError": "the connection was reset",
         "RemoteProtocolError": "the connection was closed",
@@ -124,7 +135,7 @@ def cause_of(error: BaseException) -> str:
 
 
 def disk_problem(error: OSError, folder: Path | None) -> ZooError:
-    """The one line for a disk that is full, a folder that cannot be written, and the like."""
+    """Return the error to raise for a disk that is full, a folder that cannot be written, and the like."""
     place = printable(folder or error.filename or "the cache", 300)
     if error.errno in _FULL:
         return HubError(f"the disk of {place} is full ({error.strerror}); HF_HOME can name another one")
@@ -134,7 +145,7 @@ def disk_problem(error: OSError, folder: Path | None) -> ZooError:
 
 
 def clean(text: object) -> str:
-    """Text of the Hub's or of huggingface_hub's, in one line, without the token and without signatures in addresses."""
+    """Return text from the Hub or from huggingface_hub as one line, without the token and without signed addresses."""
     line = printable(text, 4000)
     secret = token()
     if secret:
@@ -144,7 +155,7 @@ def clean(text: object) -> str:
 
 
 def without_token(error: BaseException) -> BaseException | None:
-    """The error for `raise ... from`, unless a Hub put the token into its answer: no traceback shall show it."""
+    """Return the error for `raise ... from`, or None where a Hub repeated the token: a traceback would show it."""
     secret = token()
     cause: BaseException | None = error
     while cause is not None:
@@ -155,22 +166,24 @@ def without_token(error: BaseException) -> BaseException | None:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """The failure under those that huggingface_hub wraps around it."""
+    """Return the failure that huggingface_hub wrapped in others."""
     while type(error).__name__ in ("LocalEntryNotFoundError", "RuntimeError") and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def status_of(error: BaseException) -> int | None:
+    """Return the status of the HTTP answer that the failure is about, if there was one."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return int(error.response.status_code) if isinstance(error, HfHubHTTPError) else None
 
 
 def is_transport(error: BaseException) -> bool:
-    """Whether this is a failed connection. huggingface_hub chooses the HTTP library, and its errors say which."""
+    """Whether the connection failed. huggingface_hub chooses the HTTP library, so its class is known by name alone."""
     return any(base.__name__ == "TransportError" for base in type(error).__mro__)
 
 
 def is_short_body(error: BaseException) -> bool:
+    """Whether huggingface_hub received another number of bytes than the Hub announced."""
     return isinstance(error, OSError) and "Consistency check failed" in str(error)

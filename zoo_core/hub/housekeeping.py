@@ -1,6 +1,6 @@
-"""Looking after the cache: which models of ours lie there, taking them out, and reading every byte again.
+"""Housekeeping: list, remove, prune and verify the models of this zoo in the cache.
 
-The cache is everybody's. Only what holds a model of ours is listed, and only that is ever removed.
+All tools of the Hub share the cache. Only commits with a model of this zoo are listed, and only those are removed.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import DigestError, ModelFolderError, ZooError, printable
-from zoo_core.hub import cache, client, verified_digests
+from zoo_core.hub import cache, verified_digests
+from zoo_core.hub.errors import disk_problem
+from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, read_config
 from zoo_core.registries import FileFacts, ModelEntry
 from zoo_core.registries.address import COMMIT, SCHEME, parse_address
 
-_SHORTEST = 7  # digits of a commit hash
-_ABANDONED = 3600.0  # seconds without a change after which a download that was not finished never will be
+_SHORTEST = 7  # digits of a commit hash that may stand for all of it
+_ABANDONED = 3600.0  # seconds without a change after which an unfinished download counts as abandoned
 
 
 @dataclass(frozen=True)
-class Cached:
-    """A commit of a repository with a model of ours.
+class CachedModel:
+    """A commit in the cache that has a model of this zoo.
 
     Attributes:
-        size: bytes on disk, shared ones counted.
-        references: the branches and tags that stand for it.
-        names: of the entries in the registry that pin it.
+        size: bytes on disk, including those that other commits share.
+        references: the branches and tags that stand for the commit.
+        names: the registry entries that pin it.
     """
 
     repo: str
@@ -41,18 +43,22 @@ class Cached:
 
     @property
     def address(self) -> str:
-        """As `zoo pull` takes it."""
+        """The address of this commit, as `zoo pull` takes it."""
         return f"{SCHEME}{self.repo}@{self.commit}"
 
 
-def cached_models(entries: Iterable[ModelEntry] = ()) -> list[Cached]:
-    """The models of ours in the cache, by repository and commit. `entries`: of the registry, to name them by."""
+def cached_models(entries: Iterable[ModelEntry] = ()) -> list[CachedModel]:
+    """Return the models of this zoo in the cache, sorted by repository and commit.
+
+    Args:
+        entries: the registry's, for the names of the models.
+    """
     pinned: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
         if entry.hub is not None:
             pinned.setdefault((entry.hub.repo, entry.hub.revision), []).append(entry.name)
-    found = [
-        Cached(
+    models = [
+        CachedModel(
             repo=repo,
             commit=snapshot.name,
             folder=snapshot,
@@ -61,16 +67,16 @@ def cached_models(entries: Iterable[ModelEntry] = ()) -> list[Cached]:
             names=tuple(sorted(pinned.get((repo, snapshot.name), ()))),
         )
         for repo, snapshot in _snapshots()
-        if (repo, snapshot.name) in pinned or _is_ours(snapshot)
+        if (repo, snapshot.name) in pinned or _has_model(snapshot)
     ]
-    return sorted(found, key=lambda model: (model.repo, model.commit))
+    return sorted(models, key=lambda model: (model.repo, model.commit))
 
 
-# huggingface_hub's own scan leaves out a repository of which one file is missing, which is when it is asked about here.
+# huggingface_hub's own scan leaves out a repository of which a file is missing, and those are of interest here.
 
 
 def _snapshots() -> Iterator[tuple[str, Path]]:
-    for folder in client.cache_folder().glob("models--*--*"):
+    for folder in cache_folder().glob("models--*--*"):
         repo = folder.name.removeprefix("models--").replace("--", "/", 1)
         if cache.repository_folder(repo) == folder:
             yield from ((repo, path) for path in (folder / "snapshots").glob("*") if COMMIT.fullmatch(path.name))
@@ -86,8 +92,8 @@ def _references(repo: str) -> dict[str, str]:
     return {name: commit for name in names if (commit := cache.read_reference(repo, name)) is not None}
 
 
-def _is_ours(snapshot: Path) -> bool:
-    """Whether a snapshot holds a model of ours, whole or not."""
+def _has_model(snapshot: Path) -> bool:
+    """Whether a snapshot has a model of this zoo, complete or not."""
     try:
         read_config(snapshot)
     except ModelFolderError:
@@ -95,18 +101,18 @@ def _is_ours(snapshot: Path) -> bool:
     return True
 
 
-def choose(models: Sequence[Cached], names: Sequence[str]) -> list[Cached]:
-    """The models that these names stand for: of the registry, or hf://user/repo[@revision]. Raises ZooError."""
+def choose(models: Sequence[CachedModel], names: Sequence[str]) -> list[CachedModel]:
+    """Return the models with these names: names in the registry, or hf://user/repo[@revision]. Raises ZooError."""
     chosen = []
     for name in names:
-        found = [model for model in models if _is_named(model, name)]
-        if not found:
+        named = [model for model in models if _is_named(model, name)]
+        if not named:
             raise ZooError(f"{printable(name, 120)} is not in the cache: zoo cache list shows what is")
-        chosen += found
+        chosen += named
     return list(dict.fromkeys(chosen))
 
 
-def _is_named(model: Cached, name: str) -> bool:
+def _is_named(model: CachedModel, name: str) -> bool:
     if not name.startswith(SCHEME):
         return name in model.names
     address = parse_address(name)
@@ -118,8 +124,8 @@ def _is_named(model: Cached, name: str) -> bool:
     return len(wanted) >= _SHORTEST and model.commit.startswith(wanted)
 
 
-def remove(models: Sequence[Cached]) -> int:
-    """Take models out of the cache; files that other commits share stay. Returns the bytes that are free now.
+def remove_models(models: Sequence[CachedModel]) -> int:
+    """Remove models from the cache, except for files that other commits share. Return the number of bytes freed.
 
     Raises:
         HubError: where the cache cannot be written.
@@ -127,12 +133,12 @@ def remove(models: Sequence[Cached]) -> int:
     try:
         freed = sum(_remove_one(model) for model in models)
     except OSError as error:
-        raise client.disk_problem(error, client.cache_folder()) from error
-    verified_digests.sweep(cache.stamps_folder())
+        raise disk_problem(error, cache_folder()) from error
+    verified_digests.sweep(cache.verified_folder())
     return freed
 
 
-def _remove_one(model: Cached) -> int:
+def _remove_one(model: CachedModel) -> int:
     repository = cache.repository_folder(model.repo)
     blobs = {path.resolve() for path in _files(model.folder)}
     for name in model.references:
@@ -151,44 +157,50 @@ def _remove_one(model: Cached) -> int:
     return freed
 
 
-def superseded(models: Iterable[Cached]) -> list[Cached]:
-    """Those that no entry of the registry pins, and that no branch or tag stands for."""
+def superseded(models: Iterable[CachedModel]) -> list[CachedModel]:
+    """Return the cached commits that no registry entry, branch or tag refers to."""
     return [model for model in models if not model.names and not model.references]
 
 
-def abandoned_downloads(models: Iterable[Cached]) -> list[Path]:
-    """What downloads left that were killed, in the repositories of these models and of every pull that began."""
+def abandoned_downloads(models: Iterable[CachedModel]) -> list[Path]:
+    """Return what killed downloads left, in the repositories of these models and of every pull that was begun."""
     folders = {model.folder.parent.parent for model in models}
     folders |= {cache.repository_folder(repo) for repo in cache.pulled_repositories()}
-    found = [path for folder in folders for path in (folder / "blobs").glob("*.incomplete")]
+    unfinished = [path for folder in folders for path in (folder / "blobs").glob("*.incomplete")]
     before = time.time() - _ABANDONED
-    return sorted(path for path in found if path.lstat().st_mtime < before)
+    return sorted(path for path in unfinished if path.lstat().st_mtime < before)
 
 
 def remove_files(paths: Iterable[Path]) -> int:
-    """Remove files of the cache. Returns the bytes that are free now."""
+    """Remove files of the cache. Return the number of bytes freed."""
     freed = 0
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             size = path.lstat().st_size
             path.unlink()
             freed += size
-    verified_digests.sweep(cache.stamps_folder())
+    verified_digests.sweep(cache.verified_folder())
     return freed
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What reading a model again showed: `problems` a line each, `unverifiable` the files without any digest."""
+class CacheReport:
+    """What reading a cached model again showed.
 
-    model: Cached
+    Attributes:
+        files: the number of files that were checked.
+        problems: one line for each damaged or missing file.
+        unverifiable: the files of which no digest is known.
+    """
+
+    model: CachedModel
     files: int
     problems: tuple[str, ...]
     unverifiable: tuple[str, ...]
 
 
-def verify(model: Cached, entries: Iterable[ModelEntry]) -> Verdict:
-    """Read every file of a model again and compare it; what is damaged is removed from the cache."""
+def verify_model(model: CachedModel, entries: Iterable[ModelEntry]) -> CacheReport:
+    """Read every file of a model and compare it with its digest. What is damaged is removed from the cache."""
     stated: dict[str, FileFacts] = {}
     for entry in entries:
         if entry.hub is not None and (entry.hub.repo, entry.hub.revision) == (model.repo, model.commit):
@@ -200,18 +212,18 @@ def verify(model: Cached, entries: Iterable[ModelEntry]) -> Verdict:
     for name in sorted(names, key=lambda name: (name != CONFIG, name)):
         path = model.folder / name
         if not path.exists():
-            problems.append(f"{printable(path)}: leads nowhere; pull it again")
+            problems.append(f"{printable(path)}: is a link to a file that is gone; pull the model again")
         elif name not in stated and not cache.is_verifiable(model.folder, name):
             unverifiable.append(name)
         else:
             problem = _problem_of(model.folder, name, stated.get(name))
             problems += [problem] if problem else []
-    return Verdict(model, len(names), tuple(problems), tuple(unverifiable))
+    return CacheReport(model, len(names), tuple(problems), tuple(unverifiable))
 
 
 def _problem_of(folder: Path, name: str, facts: FileFacts | None) -> str | None:
     try:
-        cache.holds(folder, name, facts, stamped=False)
+        cache.holds(folder, name, facts, trust_records=False)
     except (DigestError, ModelFolderError) as error:
         return str(error)
     return None

@@ -1,30 +1,33 @@
-"""What a push would do: the folder checked as a load would, its card made, and all of it compared with the Hub's."""
+"""Plan of a push: the folder checked as a load would, its card generated, and each file compared with the Hub's."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from msgspec.structs import replace
 
 from zoo_core import modelfolder
-from zoo_core.errors import ModelFolderError, ZooError, printable
+from zoo_core.errors import ModelFolderError, RegistryError, ZooError, printable
+from zoo_core.files.strict_yaml import parse_yaml
 from zoo_core.hub import cards, client
-from zoo_core.hub.client import Subject
+from zoo_core.hub.errors import HubResource
 from zoo_core.hub.repository import Content, is_there, their_card, what_the_hub_has
+from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
+from zoo_core.modelfolder.run_record import read_run_record
 from zoo_core.registries import ModelEntry, TrainingFacts, editing
 from zoo_core.registries.address import check_repository
-from zoo_core.registries.entries import MODEL_NAME
+from zoo_core.registries.entries import FIELDS, MODEL_NAME
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
+
+_MAX_TRAINING_BYTES = 100_000
+_BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,11 @@ class Plan:
     """What a push would do.
 
     Attributes:
-        files: all of the model, by name.
-        changed: those that the Hub does not have so already.
-        left_out: what lies in the folder and is no part of a model.
-        head: the commit that the new one follows; None where there is no repository yet.
+        files: all files of the model, by name.
+        changed: the names of those that the Hub does not have with the same content.
+        left_out: the names of what is in the folder and not part of a model.
+        head: the commit that the new one will follow; None where there is no repository yet.
+        entry: the registry entry, without its place on the Hub.
     """
 
     repo: str
@@ -54,23 +58,34 @@ def make_plan(
     register: str | Path | None = None,
     known: ModelEntry | None = None,
 ) -> Plan:
-    """Check a folder and compare it with what the Hub has, changing nothing. Raises as `push`.
+    """Check a folder and compare it with what the Hub has, without changing anything.
 
     Args:
-        known: an entry with facts about this very model: licence, data set, metrics, ….
+        folder: the model folder.
+        repo: user/repo.
+        name: the model's name in the registry; by default the name of the repository.
+        register: a registry.yaml that the model will be entered in.
+        known: an entry with facts about this model: licence, data set, metrics and so on.
+
+    Raises:
+        As `push`.
     """
     folder = Path(folder).expanduser()
     check_repository(repo)
-    client.require_online(Subject(repo))
+    client.require_online(HubResource(repo))
     if register is not None:
         editing.check_writable(Path(register))
     modelfolder.inspect(folder)
     present = {file: Content.of(path) for file, path in _files_of(folder).items()}
     generator = modelfolder.load(folder, device="cpu")
     known = known or _same_model(present)
-    entry = _entry(folder, generator, _registry_name(repo, name), present, known)
+    run = read_run_record(folder)
+    entry = _entry(folder, generator, _registry_name(repo, name), present, known, run)
+    settings = _settings(folder, entry, present, run)
     head, theirs = what_the_hub_has(repo)
-    card = _card(folder, generator, repo, entry, present, known, their_card(repo, head) if CARD in theirs else None)
+    card = _card(
+        folder, generator, repo, entry, present, known, settings, their_card(repo, head) if CARD in theirs else None
+    )
     contents = present | {CARD: Content.of(card.encode())}
     files = {file: contents[file] for file in MODEL_FILES if file in contents}
     changed = tuple(file for file, content in files.items() if not is_there(theirs.get(file), content))
@@ -79,13 +94,13 @@ def make_plan(
     return Plan(repo, files, changed, left_out, head, entry)
 
 
-# what is there
+# the files
 
 
 def _files_of(folder: Path) -> dict[str, Path]:
-    """The files of a model folder. A link may lead within the folder, or into the Hub's cache, and nowhere else."""
+    """Return the files of a model folder by name. A link may lead within the folder or into the Hub's cache only."""
     present = {}
-    allowed = [folder.resolve(), client.cache_folder().resolve()]
+    allowed = [folder.resolve(), cache_folder().resolve()]
     for name in MODEL_FILES:
         path = folder / name
         if not path.is_symlink() and not path.exists():
@@ -94,9 +109,12 @@ def _files_of(folder: Path) -> dict[str, Path]:
             real = path.resolve(strict=True)
             regular = stat.S_ISREG(real.stat().st_mode)
         except (OSError, RuntimeError) as error:
-            raise ModelFolderError(path, "is a link that leads nowhere") from error
+            raise ModelFolderError(path, "is a link to a file that does not exist") from error
         if not any(real.is_relative_to(place) for place in allowed):
-            raise ModelFolderError(path, f"is a link out of the folder, to {printable(real)}; such are not published")
+            raise ModelFolderError(
+                path,
+                f"is a link out of the folder, to {printable(real)}, which is not published; copy the file instead",
+            )
         if not regular:
             raise ModelFolderError(path, "is not a regular file")
         present[name] = path
@@ -107,7 +125,7 @@ def _files_of(folder: Path) -> dict[str, Path]:
 
 
 def _same_model(present: Mapping[str, Content]) -> ModelEntry | None:
-    """The entry of a registry that states these very weights and configuration: a bundled model, or a copy of one."""
+    """Return the registry entry that states these weights and this configuration: that of a bundled model or a copy."""
     from zoo_core.catalog import registry
 
     for entry in registry().values():
@@ -120,21 +138,33 @@ def _same_model(present: Mapping[str, Content]) -> ModelEntry | None:
 def _registry_name(repo: str, name: str | None) -> str:
     name = name or repo.rpartition("/")[2].lower().lstrip("._-")
     if not MODEL_NAME.fullmatch(name):
-        raise ZooError(f"{printable(name, 80)!r} is no name for a registry: {MODEL_NAME.pattern}")
+        raise ZooError(f"{printable(name, 80)!r} cannot be a name in a registry; give one of {MODEL_NAME.pattern}")
     return name
 
 
 def _entry(
-    folder: Path, generator: Generator, name: str, present: Mapping[str, Content], known: ModelEntry | None
+    folder: Path,
+    generator: Generator,
+    name: str,
+    present: Mapping[str, Content],
+    known: ModelEntry | None,
+    run: dict[str, Any] | None,
 ) -> ModelEntry:
-    """All that is known of the model but its files and its place."""
-    stated, facts = modelfolder.read_config(folder), _facts_of_card(folder, present)
-    run = _run(folder)
-    if run:
+    """Return all that is known of the model except its files and its place.
+
+    Args:
+        run: the record of the run that trained it.
+    """
+    stated = modelfolder.read_config(folder)
+    facts: dict[str, Any] = (
+        dict(cards.stated_facts(_own_card(folder, present), folder / CARD)) if CARD in present else {}
+    )
+    if run is not None:
         facts.setdefault("dataset", run.get("data", {}).get("name"))
-        facts["training"] = _training_facts(run, present)
-    for field in ("summary", "license", "dataset", "tags", "training", "metrics"):
-        if known is not None and getattr(known, field):
+        training = {key: run["settings"][key] for key in ("steps", "seed", "batch_size")}
+        facts["training"] = TrainingFacts(**training, configuration=TRAINING if TRAINING in present else None)
+    for field, rule in FIELDS.items():
+        if rule.inherited and known is not None and getattr(known, field):
             facts[field] = getattr(known, field)
     return ModelEntry(
         name=name,
@@ -147,52 +177,52 @@ def _entry(
     )
 
 
-def _facts_of_card(folder: Path, present: Mapping[str, Content]) -> dict[str, Any]:
-    """Licence and data set as the folder's own README states them."""
-    if CARD not in present:
-        return {}
-    metadata = cards.read_metadata(_own_card(folder, present), folder / CARD)
-    data = metadata.get("datasets")
-    facts = {"license": metadata.get("license"), "dataset": data[0] if isinstance(data, list) and data else data}
-    return {field: value for field, value in facts.items() if isinstance(value, str)}
-
-
 def _own_card(folder: Path, present: Mapping[str, Content]) -> str:
+    return _text(folder / CARD, present[CARD])
+
+
+def _text(path: Path, content: Content) -> str:
     try:
-        return present[CARD].read().decode("utf-8")
+        return content.read().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ModelFolderError(folder / CARD, f"is not UTF-8: byte {error.start}") from error
+        raise ModelFolderError(path, f"is not UTF-8: byte {error.start}; save it as UTF-8") from error
 
 
-def _run(folder: Path) -> dict[str, Any]:
-    """What `zoo train` wrote of the run that made the folder, if it lies there."""
-    path = folder / "run.json"
-    try:
-        run = {} if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    whole = isinstance(run, dict) and isinstance(run.get("settings"), dict) and isinstance(run.get("data", {}), dict)
-    return run if whole else {}
-
-
-def _training_facts(run: Mapping[str, Any], present: Mapping[str, Content]) -> TrainingFacts | None:
-    settings = {key: run["settings"].get(key) for key in ("steps", "seed", "batch_size")}
-    configuration = TRAINING if TRAINING in present else None
-    return TrainingFacts(**settings, configuration=configuration) if None not in settings.values() else None
-
-
-def _settings(folder: Path, entry: ModelEntry, present: Mapping[str, Content]) -> dict[str, Any] | None:
-    """The settings of the run: from run.json, or from the configuration that lies beside bundled weights."""
-    run = _run(folder)
-    if run:
+def _settings(
+    folder: Path, entry: ModelEntry, present: Mapping[str, Content], run: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the settings to show: from run.json, else from training.yaml, else what the registry states."""
+    if run is not None:
         return dict(run["settings"])
-    if TRAINING in present:
-        with contextlib.suppress(UnicodeDecodeError, yaml.YAMLError):
-            given = yaml.safe_load(present[TRAINING].read())
-            if isinstance(given, dict):
-                return {key: value for key, value in given.items() if key != "model"}
+    if TRAINING in present and (given := _read_training(folder / TRAINING, present[TRAINING])) is not None:
+        return given
     training = entry.training
     return None if training is None else {key: getattr(training, key) for key in ("steps", "batch_size", "seed")}
+
+
+def _read_training(path: Path, content: Content) -> dict[str, Any] | None:
+    """Return the settings in training.yaml as the file writes them; None for an empty file. Raises ModelFolderError."""
+    if content.facts.size > _MAX_TRAINING_BYTES:
+        raise _unreadable(path, f"is larger than {_MAX_TRAINING_BYTES:,} bytes")
+    try:
+        settings = parse_yaml(_text(path, content), path).content
+    except RegistryError as error:
+        where = f"line {error.line}: " if error.line is not None else ""
+        raise _unreadable(path, f"cannot be read: {where}{error.problem}") from error
+    if settings is None:
+        return None
+    if not isinstance(settings, dict):
+        raise _unreadable(path, "is not a mapping of settings")
+    return {key: _with_booleans(value) for key, value in settings.items() if key != "model"}
+
+
+def _with_booleans(value: Any) -> Any:
+    """Return a value of a YAML file with its truth values as booleans, so that cards show them as those of run.json."""
+    return _BOOLEANS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _unreadable(path: Path, problem: str) -> ModelFolderError:
+    return ModelFolderError(path, f"{problem}; restore the configuration that `zoo train` read, or remove the file")
 
 
 def _card(
@@ -202,9 +232,10 @@ def _card(
     entry: ModelEntry,
     present: Mapping[str, Content],
     known: ModelEntry | None,
+    settings: dict[str, Any] | None,
     theirs: str | None,
 ) -> str:
-    """The README to publish: what a person wrote on the Hub, else in the folder, with the generated part made anew."""
+    """Return the README to publish: a person's from the Hub, else the folder's own, with a fresh generated part."""
     from zoo_core.modelfolder.card import model_card
     from zoo_core.plugins import manager
 
@@ -212,7 +243,7 @@ def _card(
         generator,
         manager().architecture(entry.architecture),
         name=f"hf://{repo}",
-        settings=_settings(folder, entry, present),
+        settings=settings,
         dataset=entry.dataset,
         license=entry.license,
         summary=entry.summary,
@@ -222,7 +253,7 @@ def _card(
         plugin=entry.plugin,
         preview=PREVIEW in present,
     )
-    # The README that came with a plugin's weights holds nobody's own words.
+    # The README that comes with a plugin's weights has no words of a person to keep.
     bundled = known is not None and CARD in present and known.files.get(CARD) == present[CARD].facts
     ours = None if bundled or CARD not in present else _own_card(folder, present)
     if theirs is not None and (cards.written_by_a_person(theirs) or ours is None):

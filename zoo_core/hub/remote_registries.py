@@ -1,4 +1,4 @@
-"""Registries that lie on the Hub: a registry.yaml in a repository, copied when the user says so."""
+"""Registries on the Hub: a registry.yaml in a repository, copied when the user requests it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from zoo_core.errors import OutputError, RegistryError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.strict_yaml import MAX_BYTES
 from zoo_core.hub import cache, client
-from zoo_core.hub.client import Subject
+from zoo_core.hub.errors import HubResource
+from zoo_core.hub.retrying import attempt
+from zoo_core.hub.settings import endpoint
 from zoo_core.registries import Registry
 from zoo_core.registries.address import parse_address
 
@@ -17,28 +19,31 @@ FILE = "registry.yaml"
 
 
 def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
-    """Copy the registry.yaml of a repository; the old copy stays unless the new one is a good registry.
+    """Copy the registry.yaml of a repository. An older copy is replaced only by a valid registry.
 
     Args:
         place: hf://user/repo[@revision].
         copy: the file to write.
 
     Returns:
-        The registry, and the commit that it is of.
+        The registry, and the commit that it was copied from.
 
     Raises:
-        RegistryError: where the file on the Hub is wrong. HubError, UnreachableError, OutputError.
+        RegistryError: where the file on the Hub is not a valid registry.
+        HubError: where the Hub refuses.
+        UnreachableError: where it does not answer.
+        OutputError: where the copy cannot be written.
     """
     address = parse_address(place)
-    subject = Subject(address.repo, address.reference)
-    info = client.attempt(
-        subject,
+    resource = HubResource(address.repo, address.reference)
+    info = attempt(
+        resource,
         lambda: client.api().model_info(
             address.repo, revision=address.reference, timeout=client.TIMEOUT, files_metadata=True
         ),
     )
     listed = next((sibling for sibling in info.siblings or () if sibling.rfilename == FILE), None)
-    if listed is not None and (listed.size or 0) > MAX_BYTES:  # before the disk is filled with it
+    if listed is not None and (listed.size or 0) > MAX_BYTES:  # before it fills the disk
         raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=f"{address}/{FILE}")
     content = _content(address.repo, str(info.sha))
     stated = listed.blob_id if listed is not None else None
@@ -62,12 +67,12 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
 
 
 def _content(repo: str, commit: str) -> bytes:
-    """The file, not by way of the cache, in which it would look like a model."""
+    """Return the content of the file. The shared cache is not used: the repository would look like a model there."""
     from huggingface_hub import hf_hub_download
 
     with tempfile.TemporaryDirectory() as folder:
-        path = client.attempt(
-            Subject(repo, commit, FILE),
-            lambda: hf_hub_download(repo, FILE, revision=commit, endpoint=client.endpoint(), cache_dir=folder),
+        path = attempt(
+            HubResource(repo, commit, FILE),
+            lambda: hf_hub_download(repo, FILE, revision=commit, endpoint=endpoint(), cache_dir=folder),
         )
         return Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""Models on the Hub that zoo-core can load, page by page."""
+"""Search: models on the Hub that zoo-core can load, page by page."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_core.hub import client
-from zoo_core.hub.client import Subject
-
-LIBRARY = "zoo-core"
+from zoo_core.hub.errors import HubResource
+from zoo_core.hub.retrying import attempt
+from zoo_core.modelfolder.card import LIBRARY, LICENSE, REQUIREMENTS
 
 
 @dataclass(frozen=True)
-class Found:
-    """A model on the Hub, as its card describes it; nothing of it is verified.
+class SearchResult:
+    """A model on the Hub, as its card describes it. Nothing of this is verified.
 
     Attributes:
-        architecture, plugin: what it needs, where its card says so.
+        architecture, plugin: what the model needs, where its card states it.
     """
 
     repo: str
@@ -29,15 +29,16 @@ class Found:
     gated: bool
 
 
-def search(text: str, *, limit: int = 20) -> Iterator[Found]:
-    """Models whose repository's name has `text` in it. Asks for the next page only when it is needed.
+def search(text: str, *, limit: int = 20) -> Iterator[SearchResult]:
+    """Find models whose repository has `text` in its name. The next page is requested only when it is needed.
 
     Raises:
-        HubError, UnreachableError.
+        HubError: where the Hub refuses.
+        UnreachableError: where it does not answer.
     """
-    subject = Subject()
-    models = client.attempt(
-        subject,
+    the_hub = HubResource()
+    models = attempt(
+        the_hub,
         lambda: iter(client.api().list_models(filter=LIBRARY, search=text or None, cardData=True, full=True)),
     )
 
@@ -45,23 +46,23 @@ def search(text: str, *, limit: int = 20) -> Iterator[Found]:
         return next(models, None)
 
     for _ in itertools.repeat(None, limit):
-        # A generator that failed has ended, so a failing page is not asked for again.
-        model = client.attempt(subject, following, attempts=1)
+        # A generator that failed has ended, so a page that failed cannot be requested again.
+        model = attempt(the_hub, following, attempts=1)
         if model is None:
             return
-        yield _found(model)
+        yield _result(model)
 
 
-def _found(model: Any) -> Found:
+def _result(model: Any) -> SearchResult:
     card = model.card_data.to_dict() if model.card_data is not None else {}
-    needs = card.get("zoo")
-    needs = needs if isinstance(needs, dict) else {}
-    return Found(
+    stated = card.get(REQUIREMENTS)
+    requirements = stated if isinstance(stated, dict) else {}
+    return SearchResult(
         repo=str(model.id),
-        architecture=_text(needs.get("architecture")),
-        plugin=_text(needs.get("plugin")),
+        architecture=_text(requirements.get("architecture")),
+        plugin=_text(requirements.get("plugin")),
         downloads=int(model.downloads or 0),
-        license=_text(card.get("license")),
+        license=_text(card.get(LICENSE)),
         gated=bool(model.gated),
     )
 

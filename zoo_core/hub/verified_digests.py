@@ -1,9 +1,10 @@
-"""Which file had which sha256 when it was last read, so that a second load need not read it.
+"""Records of verified files: the sha256 of each when it was last read, so that a second load need not read it again.
 
-A stamp holds size, time of modification, time of change, inode and sha256. It lies apart from the cache, one file a
-stamp: no process waits for another, and one that is lost or cannot be written costs reading the file again. Like
-the cache, it is the user's own: nothing from the Hub gets into it but digests that were computed here. Damage that
-leaves all four as they were (a failing disk) is found by `zoo cache verify`, which uses no stamps.
+A record holds the size, the times of modification and of change, the inode and the sha256 of a file. Records are kept
+apart from the cache, each in a file of its own, so that no process waits for another; where one is lost or cannot be
+written, the file is read again. Like the cache they are the user's own: nothing from the Hub gets into them but
+digests that were computed here. Damage that changes neither size, times nor inode (a failing disk) is found by
+`zoo cache verify`, which ignores the records.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import msgspec
 from zoo_core.files.atomic import temporary_sibling
 from zoo_core.files.digests import file_sha256
 
-_TICK = 20_000_000  # ns: file systems tell times at least so finely, and write the time of the last tick
+_TICK = 20_000_000  # ns: an upper bound of the resolution with which file systems record times
 
 
-class _Stamp(msgspec.Struct, frozen=True):
+class _Record(msgspec.Struct, frozen=True):
     path: str
     size: int
     modified: int
@@ -32,73 +33,68 @@ class _Stamp(msgspec.Struct, frozen=True):
 
 
 def sha256_of(path: Path, folder: Path) -> str:
-    """The sha256 of a file, read only where no stamp in `folder` fits it.
+    """Return the sha256 of a file, and read it only where no record in `folder` fits it.
 
     Args:
-        path: the file itself, no link.
-        folder: of the stamps.
+        path: the file itself, not a link to it.
+        folder: the folder of the records.
 
     Raises:
-        OSError: where it cannot be read, or changes meanwhile.
+        OSError: where the file cannot be read, or changes in the meantime.
     """
-    place = _place(path, folder)
+    place = _record_file(path, folder)
     facts = path.stat()
-    stamp = _read(place)
-    if stamp is not None and stamp == _stamp(path, facts, stamp.sha256):
-        return stamp.sha256
+    record = _read(place)
+    if record is not None and record == _record(path, facts, record.sha256):
+        return record.sha256
     digest = file_sha256(path)
     after = path.stat()
-    if _stamp(path, after, "") != _stamp(path, facts, ""):
+    if _record(path, after, "") != _record(path, facts, ""):
         raise OSError(None, "it changes while it is read", str(path))
-    _write(place, _stamp(path, facts, digest))
+    _write(place, _record(path, facts, digest))
     return digest
 
 
-def note(path: Path, folder: Path, digest: str) -> None:
-    """Write down the sha256 of a file that was computed while it was written."""
-    _write(_place(path, folder), _stamp(path, path.stat(), digest))
-
-
 def forget(path: Path, folder: Path) -> None:
-    """Remove the stamp of a file."""
+    """Remove the record of a file."""
     with contextlib.suppress(OSError):
-        _place(path, folder).unlink()
+        _record_file(path, folder).unlink()
 
 
 def sweep(folder: Path) -> None:
-    """Remove the stamps of files that are gone."""
+    """Remove the records of files that no longer exist."""
     for place in folder.glob("*.json"):
-        stamp = _read(place)
-        if stamp is None or not Path(stamp.path).exists():
+        record = _read(place)
+        if record is None or not Path(record.path).exists():
             with contextlib.suppress(OSError):
                 place.unlink()
 
 
-def _place(path: Path, folder: Path) -> Path:
+def _record_file(path: Path, folder: Path) -> Path:
     return folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:40]}.json"
 
 
-def _stamp(path: Path, facts: os.stat_result, digest: str) -> _Stamp:
+def _record(path: Path, facts: os.stat_result, digest: str) -> _Record:
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return _Stamp(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, digest)
+    return _Record(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, digest)
 
 
-def _read(place: Path) -> _Stamp | None:
+def _read(place: Path) -> _Record | None:
     try:
-        return msgspec.json.decode(place.read_bytes(), type=_Stamp)
+        return msgspec.json.decode(place.read_bytes(), type=_Record)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _write(place: Path, stamp: _Stamp) -> None:
-    # What is written within the tick of the last change would leave the file's times as they are.
-    since = time.time_ns() - max(stamp.modified, stamp.changed)
+def _write(place: Path, record: _Record) -> None:
+    # A change within the same tick as the last one would leave the times of the file as they are, so wait it out.
+    since = time.time_ns() - max(record.modified, record.changed)
     if 0 <= since < _TICK:
         time.sleep((_TICK - since) / 1e9)
     temporary = temporary_sibling(place)
-    with contextlib.suppress(OSError):  # a cache that cannot be written is read each time
+    with contextlib.suppress(OSError):  # without a record the file is read each time
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(msgspec.json.encode(stamp))
+        temporary.write_bytes(msgspec.json.encode(record))
         temporary.replace(place)
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)

@@ -1,14 +1,16 @@
 """Interfaces: what a plugin's classes implement, and what it registers.
 
-config         ModelConfig, validated however it is made
-settings       Settings of a training run
-names          how names of architectures and plugins are written and compared
-architecture   Architecture: classes by import string, resolved at first use
-generator      Generator, and Encoder for models that also encode
-discriminator  Discriminator
-trainer        Trainer, and the Batch that a training step gets
-extractor      FeatureExtractor, a network in whose features samples are measured
-import_strings package.module:Name
+config          Config, validated however it is made, and ModelConfig, the hyperparameters of one model
+settings        Settings of a training run
+schedules       learning-rate schedules by name
+architecture    Architecture: the classes of a kind of model by import string, resolved at first use
+generator       Generator, and Encoder for models that also encode
+discriminator   Discriminator
+trainer         Trainer, and Batch, the input of a training step
+extractor       FeatureExtractor, a network in whose features samples are measured
+names           how the names of architectures, extractors and plugins are written and compared
+import_strings  package.module:Name
+plugin_output   what plugins print, kept off stdout
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from zoo_core._lazy import lazy_names
 
 if TYPE_CHECKING:
     from zoo_core.interfaces.architecture import Architecture as Architecture
+    from zoo_core.interfaces.config import Config as Config
     from zoo_core.interfaces.config import ModelConfig as ModelConfig
     from zoo_core.interfaces.discriminator import Discriminator as Discriminator
     from zoo_core.interfaces.extractor import FeatureExtractor as FeatureExtractor
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "zoo_core.interfaces.architecture",
     "Batch": "zoo_core.interfaces.trainer",
+    "Config": "zoo_core.interfaces.config",
     "Discriminator": "zoo_core.interfaces.discriminator",
     "Encoder": "zoo_core.interfaces.generator",
     "FeatureExtractor": "zoo_core.interfaces.extractor",

@@ -1,4 +1,4 @@
-"""Architecture: the kind of model that a plugin registers. Imports no torch until a class is asked for."""
+"""Architecture: the kind of model that a plugin registers. No torch is imported until a class is resolved."""
 
 from __future__ import annotations
 
@@ -26,14 +26,27 @@ class Architecture:
     Args:
         name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
         summary: one line.
-        config: the ModelConfig subclass.
-        generator: the Generator subclass, built as `Generator(config)`.
-        discriminator: the Discriminator subclass, or None.
-        trainer: the Trainer subclass, or None when the architecture cannot be trained.
-        paper: the address of the paper.
+        config: import string of the ModelConfig subclass.
+        generator: import string of the Generator subclass, which is built as `Generator(config)`.
+        discriminator: import string of the Discriminator subclass, or None.
+        trainer: import string of the Trainer subclass, or None if the architecture cannot be trained.
+        paper: URL of the paper.
 
     Raises:
-        PluginError: for a name or an import string of another form.
+        PluginError: if the name or an import string is malformed.
+
+    Example:
+        >>> ring = Architecture(
+        ...     name="ring",
+        ...     summary="Points on a ring",
+        ...     config="zoo_core.interfaces:ModelConfig",
+        ...     generator="zoo_core.interfaces:Generator",
+        ... )
+        >>> ring.trainer is None
+        True
+        >>> Architecture(name="Ring", summary="", config="ring:Config", generator="ring:Ring")
+        Traceback (most recent call last):
+        zoo_core.errors.PluginError: architecture name 'Ring' is not of the form [a-z0-9][a-z0-9_-]*
     """
 
     name: str
@@ -57,36 +70,70 @@ class Architecture:
                 raise PluginError(f"architecture {self.name}: {role} must be 'package.module:Class', not {target!r}")
 
     def config_class(self) -> type[ModelConfig]:
-        """The ModelConfig subclass. Raises PluginError where it cannot be imported or is something else."""
-        found: type[ModelConfig] = self._resolve("config", ModelConfig)
-        return found
+        """Import the ModelConfig subclass.
+
+        Raises:
+            PluginError: if it cannot be imported or is not a ModelConfig.
+
+        Example:
+            >>> ring.config_class()
+            <class 'zoo_core.interfaces.config.ModelConfig'>
+        """
+        config_class: type[ModelConfig] = self._resolve("config", ModelConfig)
+        return config_class
 
     def generator_class(self) -> type[Generator]:
-        """The Generator subclass (imports torch). Raises PluginError."""
+        """Import the Generator subclass, and torch with it.
+
+        Raises:
+            PluginError: if it cannot be imported or is not a Generator.
+
+        Example:
+            >>> ring.generator_class()
+            <class 'zoo_core.interfaces.generator.Generator'>
+        """
         from zoo_core.interfaces.generator import Generator
 
-        found: type[Generator] = self._resolve("generator", Generator)
-        return found
+        generator_class: type[Generator] = self._resolve("generator", Generator)
+        return generator_class
 
     def discriminator_class(self) -> type[Discriminator] | None:
-        """The Discriminator subclass, or None where the architecture has none. Raises PluginError."""
+        """Import the Discriminator subclass; None if the architecture has none.
+
+        Raises:
+            PluginError: if it cannot be imported or is not a Discriminator.
+
+        Example:
+            >>> ring.discriminator_class() is None
+            True
+        """
+        if self.discriminator is None:
+            return None
         from zoo_core.interfaces.discriminator import Discriminator
 
-        found: type[Discriminator] | None = (
-            self._resolve("discriminator", Discriminator) if self.discriminator else None
-        )
-        return found
+        discriminator_class: type[Discriminator] = self._resolve("discriminator", Discriminator)
+        return discriminator_class
 
     def trainer_class(self) -> type[Trainer] | None:
-        """The Trainer subclass, or None where the architecture cannot be trained. Raises PluginError."""
+        """Import the Trainer subclass; None if the architecture cannot be trained.
+
+        Raises:
+            PluginError: if it cannot be imported or is not a Trainer.
+
+        Example:
+            >>> ring.trainer_class() is None
+            True
+        """
+        if self.trainer is None:
+            return None
         from zoo_core.interfaces.trainer import Trainer
 
-        found: type[Trainer] | None = self._resolve("trainer", Trainer) if self.trainer else None
-        return found
+        trainer_class: type[Trainer] = self._resolve("trainer", Trainer)
+        return trainer_class
 
     def _resolve(self, role: str, base: type) -> Any:
         target: str = getattr(self, role)
-        found = import_object(target, f"architecture {self.name}: {role}")
-        if not (isinstance(found, type) and issubclass(found, base)):
+        imported = import_object(target, f"architecture {self.name}: {role}")
+        if not (isinstance(imported, type) and issubclass(imported, base)):
             raise PluginError(f"architecture {self.name}: {role} {target!r} is not a subclass of {base.__name__}")
-        return found
+        return imported

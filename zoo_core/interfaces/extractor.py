@@ -1,4 +1,4 @@
-"""FeatureExtractor, what a plugin registers for measuring samples, and those of the core. Imports no torch."""
+"""FeatureExtractor: a network in whose features samples are measured, and those of the core. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,28 +11,39 @@ from zoo_core.interfaces.names import ARCHITECTURE_NAME
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureExtractor:
-    """A network that turns pictures into features, in which FID and its kin are measured.
+    """A network that turns pictures into features, on which FID and related metrics are computed.
 
-    Figures of different extractors, or of different versions of one, cannot be compared: whatever changes a feature
-    (weights, size, resizer, normalisation) is a new version.
+    Figures of different extractors, or of different versions of one, cannot be compared: any change that affects a
+    feature (weights, size, resizing, normalisation) makes a new version.
 
     Args:
         name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
         version: a whole number from 1.
         summary: one line.
-        network: `package.module:function`, called once as `function(weights)` with the path of a file, or None where
-            none is given. It returns a torch.nn.Module in eval mode that maps pictures (N, C, H, W), uint8 from 0 to
-            255 and of any size, to features (N, dimensions), float32.
-        dimensions: how many features a picture has.
-        channels: of the pictures that the network takes, C: 1 for grey, 3 for colour.
-        resizing: how pictures come to the network's size, in a few words.
-        weights_variable: the environment variable that names the file of weights, for an extractor that does not bring
-            its own; None for one that does.
-        weights_source: where such a file comes from, as the end of a sentence.
-        paper: the address of the paper.
+        network: import string `package.module:function`. The function is called once, as `function(weights)`, with the
+            path of the weights file, or None if there is none. It returns a torch.nn.Module in eval mode that maps
+            pictures (N, C, H, W), uint8 from 0 to 255 and of any size, to features (N, dimensions), float32.
+        dimensions: number of features per picture.
+        channels: numbers of channels C that the network takes: 1 for grey, 3 for colour.
+        resizing: how pictures are brought to the network's size, in a few words.
+        weights_variable: environment variable that names the weights file, for an extractor that does not bundle one;
+            None for one that does.
+        weights_source: where to get that file, as the end of a sentence.
+        paper: URL of the paper.
 
     Raises:
-        PluginError: for a value of another form.
+        PluginError: if a value is malformed.
+
+    Example:
+        >>> extractor = FeatureExtractor(
+        ...     name="faces",
+        ...     version=2,
+        ...     summary="A face recognition network",
+        ...     network="zoo_faces.network:load",
+        ...     dimensions=512,
+        ...     channels=(3,),
+        ...     resizing="bilinear to 112 x 112",
+        ... )
     """
 
     name: str
@@ -60,7 +71,12 @@ class FeatureExtractor:
 
     @property
     def title(self) -> str:
-        """Name and version, as a message shows them."""
+        """The name and version, for messages.
+
+        Example:
+            >>> extractor.title
+            'faces version 2'
+        """
         return f"{self.name} version {self.version}"
 
 
@@ -77,7 +93,7 @@ CORE_EXTRACTORS = (
     FeatureExtractor(
         name="random-vgg",
         version=1,
-        summary="A VGG of fixed random weights, for pictures of any kind; needs no file",
+        summary="A VGG with fixed random weights, for pictures of any kind; needs no weights file",
         network="zoo_core.metrics.extractors.random_vgg:load",
         dimensions=64,
         channels=(1, 3),
@@ -87,7 +103,7 @@ CORE_EXTRACTORS = (
     FeatureExtractor(
         name="inception-v3",
         version=1,
-        summary="The Inception of FID, with the weights of 2015-12-05, from a file of yours",
+        summary="The Inception network of FID, with the weights of 2015-12-05; needs a weights file",
         network="zoo_core.metrics.extractors.inception:load",
         dimensions=2048,
         channels=(1, 3),

@@ -1,6 +1,6 @@
-"""Generator, which turns latents into samples, and Encoder, which goes back.
+"""Generator, which turns latents into samples, and Encoder, which maps samples back to latents.
 
-Shapes are written without the batch: a grey 28 x 28 picture is (1, 28, 28); N is the batch.
+Shapes of samples and latents are written without the batch: a grey 28 x 28 picture is (1, 28, 28). N is the batch.
 """
 
 from __future__ import annotations
@@ -17,18 +17,32 @@ from zoo_core.interfaces.config import ModelConfig
 
 
 class Generator(nn.Module, ABC):
-    """Turns latents into samples. A subclass implements `forward` and states three attributes.
+    """Turns latents into samples. A subclass implements `forward` and sets `latent_shape` and `sample_shape`.
+
+    Args:
+        config: the configuration to build it from, kept as `self.config`; a subclass may set `self.config` itself.
 
     Attributes:
-        kind: "image" for (channels, height, width) samples, "tensor" for anything without a picture.
-        num_classes: how many labels a conditional generator knows; None for an unconditional one.
-        class_names: of the labels in their order, as the training data names them; empty where it does not. Training
+        kind: "image" for samples (channels, height, width), "tensor" for samples that are not pictures.
+        num_classes: number of labels of a conditional generator; None for an unconditional one.
+        class_names: names of the labels in their order, as the training data has them; empty if it has none. Training
             sets them, and they are saved with the model.
         config: the ModelConfig that it was built from.
         latent_shape: the shape of one latent, e.g. (100,).
         sample_shape: the shape of one sample, e.g. (1, 32, 32).
 
-    The last three may be attributes or properties; one that is missing raises InterfaceError when it is used.
+    The last three may be attributes or properties. Using one that is missing raises InterfaceError.
+
+    Example:
+        >>> class Ring(Generator):
+        ...     kind = "tensor"
+        ...     latent_shape = sample_shape = (2,)
+        ...
+        ...     def forward(self, z, labels=None):
+        ...         return z / z.norm(dim=1, keepdim=True)
+        >>> ring = Ring()
+        >>> ring.sample(3, seed=1).shape
+        torch.Size([3, 2])
     """
 
     kind: ClassVar[Literal["image", "tensor"]] = "image"
@@ -53,26 +67,55 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Samples (N, *sample_shape) in the model's own range for latents (N, *latent_shape).
+        """Map latents to samples.
 
-        `labels` are class indices (N,), int64, for a conditional generator and None otherwise.
+        Args:
+            z: latents (N, *latent_shape).
+            labels: class indices (N,), int64, for a conditional generator; None otherwise.
+
+        Returns:
+            Samples (N, *sample_shape), in the model's own range.
+
+        Example:
+            >>> ring(torch.tensor([[3.0, 4.0]]))
+            tensor([[0.6000, 0.8000]])
         """
 
     def latents(self, seed: int, start: int, count: int) -> Tensor:
-        """Latents start … start + count - 1 of the stream `seed`: (count, *latent_shape), float32, on the CPU.
+        """Draw latents start … start + count - 1 of the stream `seed`, by default from the standard normal.
 
-        Latent i must depend on (seed, i) alone. The default is standard normal.
+        Args:
+            seed: 0 to 2^64 - 1.
+            start: index of the first latent.
+            count: number of latents.
+
+        Returns:
+            (count, *latent_shape), float32, on the CPU. Latent i depends on (seed, i) only; an override must keep that.
+
+        Example:
+            >>> torch.equal(ring.latents(0, 5, 1), ring.latents(0, 0, 8)[5:6])
+            True
         """
         from zoo_core.streams import latents
 
         return latents(seed, start, count, self.latent_shape)
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """From the model's range to [0, 1]. The default takes the range to be [-1, 1], that of tanh."""
+        """Map samples (N, *sample_shape) from the model's range to [0, 1]; by default from [-1, 1], the range of tanh.
+
+        Example:
+            >>> ring.to_unit(torch.tensor([-1.0, 0.0, 1.0]))
+            tensor([0.0000, 0.5000, 1.0000])
+        """
         return (x + 1) / 2
 
     def from_unit(self, x: Tensor) -> Tensor:
-        """From [0, 1] to the model's range: the inverse of `to_unit`, used on training data."""
+        """Map samples (N, *sample_shape) from [0, 1] to the model's range: the inverse of `to_unit`, for training data.
+
+        Example:
+            >>> ring.from_unit(torch.tensor([0.0, 0.5, 1.0]))
+            tensor([-1.,  0.,  1.])
+        """
         return x * 2 - 1
 
     def sample(
@@ -88,31 +131,51 @@ class Generator(nn.Module, ABC):
         """Draw samples start … start + n - 1 of the stream `seed`.
 
         Args:
-            n: how many, at least 1.
+            n: number of samples, at least 1.
             seed: 0 to 2^64 - 1. One seed gives the same samples for every batch size.
-            start: index of the first.
-            labels: for a conditional generator: one class for all, as a number or by its name, or (n,) classes;
-                drawn from the seed where they are not given.
-            truncation: draw latents from a normal cut at ± truncation standard deviations
-                (the truncation trick, arXiv 1809.11096); smaller is more typical and less varied.
-            batch_size: how many to compute at a time; bounds the memory and changes no sample.
+            start: index of the first sample.
+            labels: classes for a conditional generator: one for all samples, by number or by name, or a tensor (n,);
+                by default drawn from the seed.
+            truncation: draw latents from a normal that is cut off at ± truncation standard deviations (the truncation
+                trick, arXiv 1809.11096). Smaller values give more typical and less varied samples.
+            batch_size: number of samples to compute at a time; limits memory and changes no sample.
 
         Returns:
             (n, *sample_shape), float32, on the CPU; images in [0, 1].
 
         Raises:
-            SamplingError: for arguments outside these bounds, or a model that returns another shape or NaN.
+            SamplingError: if an argument is outside these bounds, or the model returns another shape or NaN.
+
+        Example:
+            >>> in_two_parts = torch.cat([ring.sample(2, seed=7), ring.sample(2, seed=7, start=2)])
+            >>> torch.equal(in_two_parts, ring.sample(4, seed=7))
+            True
         """
         from zoo_core.sampling.batches import sample
 
         return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
 
     def save(self, folder: str | Path) -> Path:
-        """Write config.json and model.safetensors into `folder`, whole or not at all; returns its path.
+        """Write config.json and model.safetensors into a folder; both appear complete, or not at all.
+
+        Args:
+            folder: created if it does not exist; its other files are kept.
+
+        Returns:
+            The path of the folder.
 
         Raises:
-            PluginError: where no installed plugin registers this class.
-            OutputError: where the folder cannot be written.
+            PluginError: if no installed plugin registers this class.
+            InterfaceError: if the weights do not match the configuration.
+            OutputError: if the folder cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> import zoo_core as zoo
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     saved = zoo.load("vae-mlp-mnist", device="cpu").save(folder)
+            ...     sorted(path.name for path in saved.iterdir())
+            ['config.json', 'model.safetensors']
         """
         from zoo_core.modelfolder import save
 
@@ -120,11 +183,24 @@ class Generator(nn.Module, ABC):
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Self:
-        """Load a model folder, verified strictly; in eval mode and frozen.
+        """Load a model folder whose generator is of this class. Its configuration and weights are checked strictly.
+
+        Args:
+            folder: a model folder, as `save` and `zoo train` write it.
+            device: cpu, cuda, cuda:N or mps.
+            dtype: dtype of the floating-point weights; by default the stored one.
+
+        Returns:
+            The generator, in eval mode and without gradients.
 
         Raises:
-            ModelFolderError: where the folder is not a whole and matching model.
-            InterfaceError: where it holds a generator of another class.
+            ModelFolderError: if the folder is not a complete and consistent model.
+            InterfaceError: if it holds a generator of another class.
+
+        Example:
+            >>> import zoo_core as zoo
+            >>> Generator.load(zoo.pull("vae-mlp-mnist")).sample_shape
+            (1, 28, 28)
         """
         from zoo_core.modelfolder import load
 
@@ -138,35 +214,76 @@ class Encoder(ABC):
     """A mixin for generators that also map samples to latents: `class VAE(Generator, Encoder)`.
 
     Attributes:
-        binary: whether `log_likelihood` is of pixels that are black or white, 0 or 1 in [0, 1], and of no others.
+        binary: whether `log_likelihood` holds only for binary pixels, 0 or 1 in the range [0, 1].
+
+    Example:
+        >>> class Halving(Generator, Encoder):
+        ...     latent_shape = sample_shape = (2,)
+        ...
+        ...     def forward(self, z, labels=None):
+        ...         return 2 * z
+        ...
+        ...     def encode(self, x):
+        ...         return x / 2, None
+        >>> halving = Halving()
+        >>> halving.reconstruct(torch.ones(1, 2))
+        tensor([[1., 1.]])
     """
 
     binary: bool = False
 
     @abstractmethod
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The mean and, where the encoder is stochastic, the log variance of q(z|x).
+        """Return the mean and the log variance of q(z|x). A conditional encoder takes class indices (N,) as well.
 
-        `x` is (N, *sample_shape) in the model's range; both results are (N, *latent_shape). A conditional
-        encoder takes `labels`, (N,) class indices, as a second argument.
+        Args:
+            x: samples (N, *sample_shape) in the model's range.
+
+        Returns:
+            The mean (N, *latent_shape), and the log variance (N, *latent_shape), or None if the encoder is not
+            stochastic.
+
+        Example:
+            >>> mean, logvar = halving.encode(torch.ones(1, 2))
+            >>> mean, logvar
+            (tensor([[0.5000, 0.5000]]), None)
         """
 
     def log_likelihood(self, x: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """log p(x|z) in nats, (N,), of samples (N, *sample_shape) in the model's range, for z (N, *latent_shape).
+        """Return log p(x|z) in nats. `zoo eval --metric elbo,iwae` measures models that override it.
 
-        The prior of z is the standard normal. A model that overrides it has its ELBO and importance-weighted bound
-        measured by `zoo eval --metric elbo,iwae`.
+        Args:
+            x: samples (N, *sample_shape) in the model's range.
+            z: latents (N, *latent_shape), whose prior is the standard normal.
+            labels: class indices (N,) for a conditional model.
+
+        Returns:
+            (N,), in nats.
 
         Raises:
-            InterfaceError: where the model states no likelihood.
+            InterfaceError: if the model defines no likelihood.
+
+        Example:
+            >>> halving.log_likelihood(torch.ones(1, 2), torch.ones(1, 2))
+            Traceback (most recent call last):
+            zoo_core.errors.InterfaceError: Halving states no likelihood: it has no log_likelihood of its own
         """
         raise InterfaceError(f"{type(self).__qualname__} states no likelihood: it has no log_likelihood of its own")
 
     def reconstruct(self, x: Tensor, labels: Tensor | None = None, *, sample: bool = False) -> Tensor:
-        """x through the latent and back: (N, *sample_shape) in the model's range.
+        """Encode samples and decode them again.
 
-        Uses the mean of q(z|x); `sample=True` draws z from it with torch's global generator. `labels` are
-        those of x, for a conditional model.
+        Args:
+            x: samples (N, *sample_shape) in the model's range.
+            labels: their class indices (N,), for a conditional model.
+            sample: draw z from q(z|x) with torch's global generator; by default z is the mean.
+
+        Returns:
+            (N, *sample_shape), in the model's range.
+
+        Example:
+            >>> halving.reconstruct(torch.zeros(3, 2)).shape
+            torch.Size([3, 2])
         """
         given = () if labels is None else (labels,)
         mean, logvar = self.encode(x, *given)

@@ -1,4 +1,4 @@
-"""The names of architectures, extractors and plugins: their form, and when two are the same."""
+"""Names of architectures, extractors and plugins: their form, and when two of them are the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-def same_name(name: str) -> str:
-    """The form in which architecture and plugin names are compared: lower case, `-`, `_` and `.` equal."""
+def canonical_name(name: str) -> str:
+    """Return the form in which names are compared, that of PEP 503: lower case, with `-` for `-`, `_` and `.`.
+
+    Example:
+        >>> canonical_name("Vanilla_GAN")
+        'vanilla-gan'
+    """
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,44 +1,52 @@
-"""Settings: how one training run goes, whatever the architecture."""
+"""Settings: how one training run is carried out, whatever the architecture."""
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from zoo_core.interfaces.config import ModelConfig
+from zoo_core.interfaces.config import Config
+from zoo_core.interfaces.schedules import SCHEDULES, Schedule
 from zoo_core.runtime.precision import Precision
 
 Compile = Literal["auto", "on", "off"]
-Schedule = Literal["constant", "linear", "cosine"]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Settings(ModelConfig, frozen=True):
-    """What every trainer needs to know. A plugin subclasses it to add fields of its own.
+class Settings(Config, frozen=True):
+    """The settings that every trainer has. A plugin subclasses it to add its own.
+
+    Values are validated as those of a ModelConfig are, but settings describe the run and not the model.
 
     Args:
-        steps: training steps of the whole run.
-        batch_size: samples a step, over all processes together.
-        learning_rate: Adam's step size.
-        betas: Adam's decay rates of the first and second moment.
-        schedule: of the learning rate: constant, or linear or cosine down to 0 at the last step.
-        warmup_steps: over which the learning rate rises from 0 first.
-        gradient_clip: largest norm of a network's gradient; a longer one is shortened to it. 0: any.
-        seed: of the weights, the order of the data and the noise, 0 to 2^63 - 1.
+        steps: training steps in the whole run.
+        batch_size: samples per step, over all processes together.
+        learning_rate: step size of Adam.
+        betas: decay rates of Adam's first and second moment.
+        schedule: course of the learning rate: constant, or linear or cosine down to 0 at the last step.
+        warmup_steps: steps over which the learning rate first rises from 0.
+        gradient_clip: largest norm of a network's gradient; a longer one is scaled down to it. 0: no limit.
+        seed: seed for the weights, the order of the data and the noise, 0 to 2^63 - 1.
         loss: the objective, by a name that the trainer knows.
-        precision: auto is fp32 on a CPU and, where the card has it, bf16 on CUDA.
-        compile: whether torch.compile translates the networks; auto: where that pays back within the run.
-        device: auto is CUDA, then Apple's MPS, then the CPU.
-        ema_decay: of the moving average of the weights that is saved and sampled; 0 turns it off.
-        horizontal_flip: show half of the pictures, chosen anew each time, as in a mirror.
-        checkpoint_every: steps between checkpoints; 0: only at the end or when interrupted.
-        keep_checkpoints: how many of the newest stay.
-        best_figure: the checkpoint at which this figure of the log was lowest stays too; empty: none.
+        precision: precision of the forward passes; auto: bf16 on a CUDA card that computes in it, fp32 elsewhere.
+        compile: whether torch.compile compiles the networks; auto: if that saves time within the run.
+        device: where to train; auto: CUDA, then Apple's MPS, then the CPU.
+        ema_decay: decay of the moving average of the weights that is saved and sampled; 0 turns the average off.
+        horizontal_flip: mirror a random half of the pictures, chosen again each time.
+        checkpoint_every: steps between checkpoints; 0: only at the end or on interruption.
+        keep_checkpoints: how many of the newest checkpoints to keep.
+        best_figure: also keep the checkpoint at which this figure of the log was lowest; empty: none.
         sample_every: steps between sample grids; 0: never.
-        trackers: where figures go besides the log, by accelerate's names: tensorboard, wandb and others.
+        trackers: where to send figures besides the log, by accelerate's names: tensorboard, wandb and others.
+
+    Example:
+        >>> Settings(steps=1000, schedule="cosine").learning_rate_factor(500)
+        0.5
+        >>> Settings(schedule="exponential")
+        Traceback (most recent call last):
+        msgspec.ValidationError: Invalid enum value 'exponential' - at `$.schedule`
     """
 
     steps: Annotated[int, Meta(ge=1)] = 20_000
@@ -62,14 +70,15 @@ class Settings(ModelConfig, frozen=True):
     trackers: tuple[str, ...] = ()
 
     def learning_rate_factor(self, step: int) -> float:
-        """By what the learning rate is multiplied in the step after `step` steps: in [0, 1].
+        """Return the factor of the learning rate for the step that follows `step` finished ones, in [0, 1].
 
-        It rises in equal parts over `warmup_steps`, then follows `schedule` down to 0 at `steps`
-        (cosine: arXiv 1608.03983, one cycle).
+        It rises in equal parts over `warmup_steps`, then follows `schedule` until `steps`.
+
+        Example:
+            >>> [Settings(steps=8, warmup_steps=4, schedule="linear").learning_rate_factor(step) for step in range(8)]
+            [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
         """
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        if self.schedule == "constant":
-            return 1.0
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return SCHEDULES[self.schedule](progress)

@@ -1,4 +1,4 @@
-"""Trainer, one training run, and Batch, what its steps are given."""
+"""Trainer, one training run, and Batch, the input of one training step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
+from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
 
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch of training data.
+    """One batch of training data. Its length is N.
 
     Attributes:
         samples: (N, *sample_shape) in the model's range, on the trainer's device.
-        labels: (N,) class indices, int64, or None where the data has none.
+        labels: class indices (N,), int64; None if the data has no labels.
+
+    Example:
+        >>> batch = Batch(torch.zeros(4, 1, 8, 8), labels=torch.tensor([0, 1, 2, 3]))
+        >>> len(batch)
+        4
     """
 
     samples: Tensor
@@ -37,14 +43,27 @@ class Batch:
 
     @classmethod
     def join(cls, parts: list[Batch]) -> Batch:
-        """The parts behind each other, as one batch."""
+        """Concatenate batches into one.
+
+        Example:
+            >>> len(Batch.join([batch, batch]))
+            8
+        """
         if len(parts) == 1:
             return parts[0]
         labels = [part.labels for part in parts if part.labels is not None]
         return cls(torch.cat([part.samples for part in parts]), torch.cat(labels) if labels else None)
 
     def split(self, parts: int) -> list[Batch]:
-        """The batch in that many equal parts, in order."""
+        """Split the batch into equal parts, in order.
+
+        Args:
+            parts: number of parts, which divides N.
+
+        Example:
+            >>> [part.labels.tolist() for part in batch.split(2)]
+            [[0, 1], [2, 3]]
+        """
         if parts == 1:
             return [self]
         samples = self.samples.chunk(parts)
@@ -53,18 +72,42 @@ class Batch:
 
 
 class Trainer(ABC):
-    """One training run. A plugin writes `build` and `training_step`; the core owns everything around them.
+    """One training run. A plugin writes `build` and `training_step`; the core does everything around them.
+
+    Args:
+        config: configuration of the model.
+        settings: settings of the run, an instance of `Settings`.
+        sample_shape: shape of one sample of the data.
 
     Attributes:
-        Settings: the settings class; a plugin may name a subclass with fields of its own.
-        config: of the model.
-        settings: of the run.
-        sample_shape: of the data.
+        Settings: the settings class; a plugin may set a subclass with fields of its own.
+        config: as given.
+        settings: as given.
+        sample_shape: as given.
         modules: networks by name; "generator" is the one that is averaged, sampled and saved.
-        optimizers: by name, as `update` is called with; each trains the module of its name.
-        device: where the tensors are; set before `build`.
+        optimizers: optimizers by the name that `update` is called with; each trains the module of its name.
+        device: the device of all tensors; set before `build`.
         processes: this process among those of the run.
-        step: how many steps are done.
+        step: number of finished steps.
+
+    Example:
+        A trainer of one linear layer that shrinks its samples:
+
+        >>> class Shrinking(Trainer):
+        ...     def build(self):
+        ...         self.modules["generator"] = nn.Linear(2, 2)
+        ...         self.optimizers["generator"] = self.adam(self.modules["generator"])
+        ...
+        ...     def training_step(self, batch):
+        ...         loss = self.modules["generator"](batch.samples).square().mean()
+        ...         self.update("generator", loss)
+        ...         return {"loss": loss.detach()}
+        >>> trainer = Shrinking(ModelConfig(), Trainer.Settings(learning_rate=0.01), (2,))
+        >>> _ = torch.manual_seed(0)
+        >>> trainer.build()
+        >>> figures = [trainer.training_step(Batch(torch.ones(8, 2)))["loss"].item() for _ in range(50)]
+        >>> figures[-1] < figures[0]
+        True
     """
 
     Settings: ClassVar[type[run_settings.Settings]] = run_settings.Settings
@@ -83,7 +126,12 @@ class Trainer(ABC):
 
     @property
     def batches_per_step(self) -> int:
-        """How many batches of the data one step takes; `training_step` gets them as one."""
+        """The number of batches of the data that one step takes; `training_step` gets them joined as one batch.
+
+        Example:
+            >>> trainer.batches_per_step
+            1
+        """
         return 1
 
     @classmethod
@@ -94,10 +142,26 @@ class Trainer(ABC):
         data_shape: tuple[int, ...],
         num_classes: int | None = None,
     ) -> dict[str, Any]:
-        """The configuration values for data of `data_shape` and `num_classes` labels, given those that the user set.
+        """Complete the values of a configuration by what the data implies.
 
-        The default fills the fields `size` and `channels`, where the class has them, from
-        (channels, size, size) data, and `num_classes`. Override it where not every size can be built.
+        The default fills the fields `channels`, `size` and `num_classes`, if the class has them. Override it if not
+        every size can be built.
+
+        Args:
+            config_class: the configuration class of the architecture.
+            values: the values that the user set, which take precedence.
+            data_shape: shape of one sample of the data, e.g. (channels, size, size).
+            num_classes: number of labels of the data; None if it has no labels.
+
+        Returns:
+            The values of the configuration by field.
+
+        Example:
+            >>> class PictureConfig(ModelConfig, frozen=True):
+            ...     channels: int = 3
+            ...     size: int = 64
+            >>> Trainer.config_for(PictureConfig, {"size": 32}, (1, 28, 28))
+            {'channels': 1, 'size': 32}
         """
         fields = config_class.__struct_fields__
         from_data: dict[str, Any] = {}
@@ -112,38 +176,87 @@ class Trainer(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Fill `self.modules` and `self.optimizers`. Called once, after the seed is set, on `self.device`."""
+        """Fill `self.modules` and `self.optimizers`. Called once, after the seed is set; modules are on `self.device`.
+
+        Example:
+            >>> list(trainer.modules), list(trainer.optimizers)
+            (['generator'], ['generator'])
+        """
 
     @abstractmethod
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step on one batch: compute losses, call `self.update` for each, return figures to log (scalars)."""
+        """Take one step on one batch: compute the losses and call `self.update` for each.
+
+        Args:
+            batch: the samples and labels of this process.
+
+        Returns:
+            The figures to log, as scalar tensors by name.
+
+        Example:
+            >>> list(trainer.training_step(Batch(torch.ones(8, 2))))
+            ['loss']
+        """
 
     def prepare_data(self, data: TrainingData) -> TrainingData:
-        """What is trained on, made once from what was read: the same, unless a plugin overrides it."""
+        """Return the data to train on, once per run; by default what was read, unchanged.
+
+        Example:
+            >>> from zoo_core import TrainingData
+            >>> data = TrainingData.from_tensors(torch.zeros(4, 2))
+            >>> trainer.prepare_data(data) is data
+            True
+        """
         return data
 
     def advice(self, figures: dict[str, float]) -> str | None:
-        """What to tell the user about these figures (means since the last time): one line, or None."""
+        """Return one line of advice to the user about the figures of the log, or None.
+
+        Args:
+            figures: means since the last call, by name.
+
+        Example:
+            >>> trainer.advice({"loss": 0.1}) is None
+            True
+        """
         return None
 
     def adam(self, module: nn.Module, *, pace: float = 1.0) -> torch.optim.Adam:
-        """Adam (arXiv 1412.6980) with the settings' rate and betas, fused where the device has it.
+        """Create Adam (arXiv 1412.6980) with the learning rate and the betas of the settings, fused if the device can.
 
-        `pace` below 1 is for a module that is updated more often than once a step: the rate is multiplied by it,
-        and each beta raised to it.
+        Args:
+            module: the module whose parameters it trains.
+            pace: below 1 for a module that is updated more often than once per step: the rate is multiplied by it,
+                and each beta is raised to its power.
+
+        Example:
+            >>> trainer.adam(nn.Linear(2, 2), pace=0.5).defaults["lr"]
+            0.005
         """
         first, second = self.settings.betas
         return torch.optim.Adam(
             module.parameters(),
             lr=self.settings.learning_rate * pace,
             betas=(first**pace, second**pace),
-            fused=self.device.type in ("cpu", "cuda") or None,
+            fused=type_of(self.device).fused_optimizers or None,
         )
 
     def draw(self, sampler: Callable[..., Tensor], count: int, *shape: int) -> Tensor:
-        """This process's (count, *shape) of random numbers: torch.randn, torch.rand, ….
+        """Draw the random numbers of this process.
 
-        All processes draw the numbers of all and keep their own, so that many train as one does.
+        Every process draws the numbers of all processes and keeps its own, so that many processes train as one does.
+
+        Args:
+            sampler: torch.randn, torch.rand, or another function of a shape and a device.
+            count: number of samples of this process.
+            shape: shape of one sample.
+
+        Returns:
+            (count, *shape), on the trainer's device.
+
+        Example:
+            >>> trainer.draw(torch.randn, 8, 2).shape
+            torch.Size([8, 2])
         """
         if self.processes.count == 1:
             return sampler(count, *shape, device=self.device)
@@ -151,16 +264,35 @@ class Trainer(ABC):
         return everybody[self.processes.rank * count :][:count]
 
     def update(self, name: str, loss: Tensor) -> None:
-        """Backward from `loss` (a scalar) and one step of the optimizer `name`."""
+        """Compute gradients of a loss and take one step of an optimizer.
+
+        Args:
+            name: name of the optimizer.
+            loss: a scalar.
+
+        Example:
+            >>> before = trainer.modules["generator"].weight.clone()
+            >>> trainer.update("generator", trainer.modules["generator"](torch.ones(1, 2)).sum())
+            >>> torch.equal(trainer.modules["generator"].weight, before)
+            False
+        """
         self.backward(name, loss)
         self.apply_gradients(name)
 
     def backward(self, name: str, output: Tensor, gradient: Tensor | None = None) -> None:
-        """New gradients of `output` for the parameters of the optimizer `name`.
+        """Compute the gradients of `output` for the parameters of an optimizer, replacing earlier ones.
 
-        `output` is a scalar loss; or any tensor, with its own `gradient` already scaled by `self.scaler`.
+        Args:
+            name: name of the optimizer.
+            output: a scalar loss; or a tensor of any shape, if its gradient is given.
+            gradient: gradient of the loss in `output`, already scaled by `self.scaler`.
+
+        Example:
+            >>> trainer.backward("generator", trainer.modules["generator"](torch.ones(1, 2)).sum())
+            >>> trainer.modules["generator"].bias.grad
+            tensor([1., 1.])
         """
-        if name in self._stepped:  # a scaler takes one step of an optimizer between two of its updates
+        if name in self._stepped:  # a scaler allows one step per optimizer between two of its updates
             self.update_scale()
         for group in self.optimizers[name].param_groups:
             for parameter in group["params"]:
@@ -172,7 +304,16 @@ class Trainer(ABC):
                 torch.autograd.backward(output, gradient)
 
     def apply_gradients(self, name: str) -> None:
-        """One step of the optimizer `name`: gradients averaged over the processes, clipped, at the schedule's rate."""
+        """Take one step of an optimizer: gradients are averaged over the processes and clipped, the rate is scheduled.
+
+        Args:
+            name: name of the optimizer.
+
+        Example:
+            >>> trainer.apply_gradients("generator")
+            >>> trainer.optimizers["generator"].param_groups[0]["lr"]
+            0.01
+        """
         optimizer = self.optimizers[name]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.processes.average([parameter.grad for parameter in parameters if parameter.grad is not None])
@@ -188,27 +329,41 @@ class Trainer(ABC):
         torch.clear_autocast_cache()
 
     def update_scale(self) -> None:
-        """Let the factor of fp16's losses follow how the steps since the last time went."""
+        """Adjust the factor that fp16 losses are scaled by, according to the steps since the last call.
+
+        Example:
+            >>> trainer.update_scale()
+        """
         if self.scaler.is_enabled() and self._stepped:
             self.scaler.update()
         self._stepped.clear()
 
     def fit(self, data: TrainingData | Tensor | str | Path, *, out: str | Path, resume: bool = False) -> Path:
-        """Train to the end and write the finished model at the root of `out`.
+        """Train to the end and write the finished model into `out`.
 
         Args:
-            data: TrainingData, a tensor (N, *sample_shape) in the model's range, or what `zoo train --data` takes.
-            out: the run's folder: checkpoints, log, sample grids and, at the end, the model.
-            resume: continue from the newest checkpoint in `out`; without one, start.
+            data: TrainingData, a tensor (N, *sample_shape) in the model's range, or a source as in `zoo train --data`.
+            out: folder of the run: checkpoints, log, sample grids and, at the end, the model.
+            resume: continue from the newest checkpoint in `out`; start if there is none.
 
         Returns:
-            The finished model folder.
+            The path of the finished model folder.
 
         Raises:
-            DataError: where the data cannot be read, or does not fit the model.
-            TrainingError: where settings contradict each other or the run that is resumed, or a loss is not finite.
-            DeviceError: for a device that is not here.
-            OutputError: where `out` cannot be written, or holds another run.
+            DataError: if the data cannot be read or does not fit the model.
+            TrainingError: if settings contradict each other or the resumed run, or a loss is not finite.
+            DeviceError: if this machine does not have the device.
+            OutputError: if `out` cannot be written, or holds another run.
+
+        Example:
+            >>> import tempfile
+            >>> from zoo_vae.model import VAEConfig
+            >>> from zoo_vae.trainer import VAETrainer
+            >>> settings = VAETrainer.Settings(steps=1, batch_size=2, device="cpu", sample_every=0)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     run = VAETrainer(VAEConfig(size=8), settings, (1, 8, 8)).fit(torch.rand(4, 1, 8, 8), out=folder)
+            ...     (run / "model.safetensors").is_file()
+            True
         """
         from zoo_core.training.loop import fit
 

@@ -1,7 +1,10 @@
 """Kinds of samples: what each writes and shows.
 
-image  grids, PNG files and folders; arrays in an .npz
-gif    animated GIFs
+output  the formats that `-o` may name, in one table
+layout  how many samples a file has, and the shape and type of each
+image   pictures: 8-bit arrays, grids, PNG files and folders of them
+arrays  samples of any kind in an .npz
+gif     animated GIFs
 """
 
-__all__ = ["gif", "image"]
+__all__ = ["arrays", "gif", "image", "layout", "output"]

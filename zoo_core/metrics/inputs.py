@@ -12,14 +12,14 @@ from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.metrics.reporting import Tell, no_message
 from zoo_core.models import load
-from zoo_core.runtime.environment import own_device
+from zoo_core.runtime.devices import device_of_process
 
 
 def load_generator(model: str | Path | Generator, device: str) -> Generator:
     """Return the generator given, or load the one with that name or folder onto a device."""
     if isinstance(model, Generator):
         return model
-    return load(model, device=own_device(device))
+    return load(model, device=device_of_process(device))
 
 
 def picture_shape(generator: Generator) -> tuple[int, int, int]:

@@ -2,11 +2,13 @@
 
 layout          the names of the files, and config.json
 weights_header  the header of a safetensors file, checked without reading a weight
-verifying       files against the sizes and digests that a registry states
-building        a generator of a stated configuration
-loading         a folder's generator, checked before a weight is read
-weight_loading  stored weights into a module on the meta device
-saving          a folder, whole or not at all
+verifying       files against the sizes and digests in a registry
+building        a generator from a stated configuration
+loading         a generator from a folder that is checked before a weight is read
+weight_loading  stored weights, put into a module on the meta device
+saving          a folder, complete or not at all
+replacing       several files of a folder together, also after a kill
+run_record      run.json, the record of the run that trained a model
 card            README.md, the model card
 """
 
@@ -25,7 +27,7 @@ from zoo_core.modelfolder.layout import (
 )
 from zoo_core.modelfolder.loading import load
 from zoo_core.modelfolder.saving import save, save_discriminator
-from zoo_core.modelfolder.verifying import verify
+from zoo_core.modelfolder.verifying import verify_files
 
 __all__ = [
     "CARD",
@@ -42,5 +44,5 @@ __all__ = [
     "read_config",
     "save",
     "save_discriminator",
-    "verify",
+    "verify_files",
 ]

@@ -1,4 +1,4 @@
-"""Building: a generator of a stated configuration, without weights or with its constructor's own."""
+"""Building a generator from a stated configuration, without weights or with those that its constructor draws."""
 
 from __future__ import annotations
 
@@ -15,24 +15,34 @@ if TYPE_CHECKING:
 
 
 def check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
+    """Raise ModelFolderError where config.json names another number of classes than the model has."""
     if names and len(names) != num_classes:
-        knows = "none" if num_classes is None else num_classes
-        raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model knows {knows}")
+        actual = "none" if num_classes is None else num_classes
+        raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model has {actual}")
 
 
 def model_config(folder: Path, architecture: Architecture, values: dict[str, Any]) -> ModelConfig:
+    """Return the values in config.json as the architecture's own configuration. Raises ModelFolderError."""
     config_class = architecture.config_class()
     try:
         return msgspec.convert(values, config_class)
     except Exception as error:  # a plugin's __post_init__ can fail in any way on values that it did not foresee
-        problem = f"the configuration is not one of a {architecture.name}: {printable(error, 200)}"
+        problem = f"the configuration does not fit the architecture {architecture.name}: {printable(error, 200)}"
         raise ModelFolderError(folder / CONFIG, problem) from error
 
 
 def build(
     folder: Path, architecture: Architecture, config: ModelConfig, sample_shape: tuple[int, ...], device: str
 ) -> Generator:
-    """The generator of a configuration; torch's random state stays as it is."""
+    """Build the generator of a configuration. torch's random state stays as it is.
+
+    Args:
+        sample_shape: the shape that config.json states; another one is refused.
+        device: a device for the weights that the constructor draws, or "meta" for tensors without values.
+
+    Raises:
+        ModelFolderError: where the constructor fails or the shape is not the stated one.
+    """
     import torch
 
     from zoo_core.runtime.meta_device import on_meta
@@ -45,7 +55,9 @@ def build(
     except ZooError:
         raise
     except Exception as error:  # a plugin's constructor can fail in any way on a configuration it did not foresee
-        problem = f"a {architecture.name} of this configuration cannot be built: {printable(error, 200)}"
+        problem = (
+            f"the architecture {architecture.name} cannot be built from this configuration: {printable(error, 200)}"
+        )
         raise ModelFolderError(folder / CONFIG, problem) from error
     if shape != sample_shape:
         stated = printable(sample_shape, 80)

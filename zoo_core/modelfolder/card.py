@@ -1,12 +1,13 @@
-"""The model card: README.md of a model folder, made from facts alone, with the Hub's metadata at its head.
+"""The model card: README.md of a model folder, generated from facts, with the Hub's metadata at its head.
 
-What is made stands between two comments. A person's own text belongs before the first or after the second:
-`zoo push` writes the part between them anew and leaves the rest alone.
+The generated part is enclosed by two comments. A person's own text belongs before the first or after the second:
+`zoo push` replaces the part between them and leaves the rest alone. The text of the card, its markers and the keys of
+its metadata are defined here and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,9 +19,37 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Architecture, Generator, Settings
     from zoo_core.registries import Metric
 
-BEGIN = "<!-- zoo-core: generated from here; zoo push replaces it, so write above this line or below the last one -->"
+_MARKER = "<!-- zoo-core: generated from here"  # what every version's first comment begins with
+BEGIN = f"{_MARKER}; zoo push replaces it, so write above this line or below the last one -->"
 END = "<!-- zoo-core: generated to here -->"
+LIBRARY = "zoo-core"  # by which the Hub lists models of this zoo
 TASK = "unconditional-image-generation"
+
+# Keys of the metadata that other modules read or merge.
+LICENSE = "license"
+DATASETS = "datasets"
+TAGS = "tags"
+REQUIREMENTS = "zoo"  # the architecture, and the plugin that provides it
+MODEL_INDEX = "model-index"
+
+
+def generated_parts(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each generated part of a card begins and ends, its comments included.
+
+    Takes time in proportion to the text, whatever markers it has: a card may come from a stranger.
+
+    Example:
+        >>> text = f"Mine. {BEGIN} generated {END} Mine too. {BEGIN} without an end"
+        >>> [text[begin:end] == f"{BEGIN} generated {END}" for begin, end in generated_parts(text)]
+        [True]
+    """
+    end = 0
+    while (begin := text.find(_MARKER, end)) >= 0:
+        closing = text.find(END, begin)
+        if closing < 0:
+            return
+        end = closing + len(END)
+        yield begin, end
 
 
 def model_card(
@@ -38,31 +67,35 @@ def model_card(
     plugin: str | None = None,
     preview: bool = True,
 ) -> str:
-    """Markdown with YAML metadata; the same bytes for the same facts.
+    """Return a model card: Markdown with YAML metadata, the same bytes for the same facts.
 
     Args:
-        name: what the model is called, as `zoo sample` takes it: a registry name, or hf://user/repo.
-        settings: of the run that trained it.
-        dataset: what it was trained on.
-        license: an SPDX identifier in lower case, of the weights; left out where it is not known.
+        generator: the model.
+        architecture: its architecture.
+        name: the model's name as `zoo sample` takes it: a registry name, or hf://user/repo.
+        settings: the settings of the run that trained it.
+        dataset: the data that it was trained on.
+        license: the licence of the weights, an SPDX identifier in lower case; left out where it is not known.
+        summary: one sentence about the model; the architecture's by default.
+        tags: tags for the metadata, beside the library's and the architecture's.
         metrics: measured figures.
-        model_index: the same in the Hub's form, for the metadata.
+        model_index: the same figures in the Hub's form, for the metadata.
         plugin: the distribution that provides the architecture.
-        preview: whether the folder has samples.png to show.
+        preview: whether the folder has a samples.png to show.
     """
-    metadata: dict[str, Any] = {"library_name": "zoo-core"}
+    metadata: dict[str, Any] = {"library_name": LIBRARY}
     if generator.kind == "image":
         metadata["pipeline_tag"] = TASK
     if license:
-        metadata["license"] = license
+        metadata[LICENSE] = license
     if dataset:
-        metadata["datasets"] = [dataset]
-    metadata["tags"] = list(dict.fromkeys(["zoo-core", architecture.name, *tags]))
-    metadata["zoo"] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
+        metadata[DATASETS] = [dataset]
+    metadata[TAGS] = list(dict.fromkeys([LIBRARY, architecture.name, *tags]))
+    metadata[REQUIREMENTS] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
     if metrics:
         metadata["metrics"] = list(metrics)
     if model_index:
-        metadata["model-index"] = list(model_index)
+        metadata[MODEL_INDEX] = list(model_index)
     head = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     title = name.rpartition("/")[2].partition("@")[0] if name.startswith("hf://") else name
     about = (summary or architecture.summary).rstrip(".")
@@ -133,7 +166,7 @@ def _figure(name: str, metric: Metric) -> str:
 
 
 def named_extractor(metric: Metric) -> str:
-    """The extractor of a figure with its version; empty for a figure that needs none."""
+    """Return the extractor of a figure with its version; an empty text for a figure that needs none."""
     version = f" version {metric.version}" if metric.version is not None else ""
     return f"{metric.extractor}{version}" if metric.extractor else ""
 

@@ -1,4 +1,4 @@
-"""Layout: the files of a model folder, and config.json, read strictly. Imports no torch."""
+"""Layout of a model folder: the names of its files, and config.json, read strictly. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from zoo_core.errors import ModelFolderError, printable
 from zoo_core.files import strict_json
+from zoo_core.modelfolder.replacing import complete_replacement
 from zoo_core.modelfolder.weights_header import TensorFacts, read_header
 
 CONFIG = "config.json"
@@ -18,12 +19,19 @@ CARD = "README.md"
 PREVIEW = "samples.png"
 TRAINING = "training.yaml"
 GOLDEN = "golden.safetensors"
-MODEL_FILES = (CONFIG, WEIGHTS, DISCRIMINATOR, CARD, PREVIEW, TRAINING, GOLDEN)  # all that the format names
+MODEL_FILES = (CONFIG, WEIGHTS, DISCRIMINATOR, CARD, PREVIEW, TRAINING, GOLDEN)  # every file that the format names
 MAX_CONFIG_BYTES = 2**20
 
 
 class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What config.json says. `config` is the architecture's own, not validated yet; `class_names` may be left out."""
+    """The content of config.json.
+
+    Attributes:
+        config: the fields of the architecture's own configuration, not validated yet.
+        sample_shape: the shape of one sample, without the batch.
+        plugin, plugin_version: the distribution that saved the model.
+        class_names: the names of a conditional model's classes, in the order of their labels; may be left out.
+    """
 
     format: Literal[1]
     architecture: str
@@ -35,8 +43,12 @@ class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 def read_config(folder: Path) -> FolderConfig:
-    """config.json of a model folder, decoded strictly. Raises ModelFolderError."""
+    """Read config.json of a model folder strictly. Raises ModelFolderError.
+
+    Where a save was killed while config.json was away, the save is completed first.
+    """
     path = folder / CONFIG
+    complete_replacement(folder, last=CONFIG)
     try:
         return msgspec.convert(strict_json.decode(_read_small(path)), FolderConfig)
     except strict_json.JSONProblemError as error:

@@ -1,4 +1,4 @@
-"""Loading a model folder: nothing is trusted on the way in.
+"""Loading a model folder without trusting it.
 
 config.json and the header of the weights are checked before torch is imported, the model is built on the meta device,
 and names, shapes and dtypes are compared before a weight is read.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from zoo_core.errors import DeviceError, ModelFolderError, UnknownArchitectureError, printable
 from zoo_core.modelfolder.building import build, check_class_names, model_config
 from zoo_core.modelfolder.layout import CONFIG, WEIGHTS, inspect
-from zoo_core.modelfolder.verifying import verify
+from zoo_core.modelfolder.verifying import verify_files
 
 if TYPE_CHECKING:
     import torch
@@ -32,20 +32,24 @@ def load(
     """Load a model folder.
 
     Args:
-        device: where to put the weights: auto, cpu, cuda, cuda:N or mps.
-        dtype: of the floating weights; the model's own by default.
+        folder: the folder.
+        device: the device for the weights: auto, cpu, cuda, cuda:N or mps.
+        dtype: the dtype of the floating weights; the model's own by default.
         files: sizes and digests to verify first, as a registry entry states them.
 
     Returns:
-        The generator in eval mode, without gradients. On the CPU its weights stay in the file, mapped: changes to
-        them are not written back, and on Windows the file cannot be replaced while they are in use.
+        The generator in eval mode, without gradients. On the CPU its weights stay in the file and are mapped into
+        memory: changes to them are not written back, and on Windows the file cannot be replaced while they are in use.
 
     Raises:
-        ModelFolderError, UnknownArchitectureError, PluginError, InterfaceError, DeviceError.
+        ModelFolderError: where the folder is not a model, is damaged, or does not fit its configuration.
+        UnknownArchitectureError: where no installed plugin provides the architecture.
+        PluginError, InterfaceError: where the plugin's classes cannot be used.
+        DeviceError: for a device or dtype that cannot be used here.
     """
     folder = Path(folder).expanduser()
     if files is not None:
-        verify(folder, files)
+        verify_files(folder, files)
     stated, header = inspect(folder)
 
     from zoo_core.plugins import manager
@@ -62,7 +66,7 @@ def load(
 
     place = resolve_device(str(device))
     if dtype is not None and not dtype.is_floating_point:
-        raise DeviceError(f"weights cannot be of {dtype}: it is no floating type")
+        raise DeviceError(f"weights cannot have the dtype {dtype}; give a floating-point dtype")
     generator = build(folder, architecture, config, stated.sample_shape, "meta")
     check_class_names(folder, stated.class_names, generator.num_classes)
     problem = weight_loading.differences(generator, header)

@@ -1,8 +1,7 @@
-"""Saving a model folder: whole, or not at all."""
+"""Saving a model folder: it appears complete, or not at all, and over an old model it replaces all of it or nothing."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zoo_core.errors import InterfaceError, OutputError, printable
-from zoo_core.files.atomic import atomic_folder, sync_folder, temporary_sibling
+from zoo_core.files.atomic import atomic_folder
 from zoo_core.modelfolder.building import build, check_class_names, model_config
 from zoo_core.modelfolder.layout import CONFIG, DISCRIMINATOR, WEIGHTS, FolderConfig
+from zoo_core.modelfolder.replacing import replace_files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def save(generator: Generator, folder: str | Path) -> Path:
-    """What `Generator.save` does; see there."""
+    """Save a generator as a model folder, as `Generator.save` describes.
+
+    Raises:
+        InterfaceError: where the generator could not be loaded again.
+        PluginError: where no installed plugin provides its class.
+        OutputError: where the folder cannot be written.
+    """
     from zoo_core.modelfolder import weight_loading
     from zoo_core.plugins import manager
 
@@ -40,7 +46,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
         class_names=tuple(generator.class_names),
     )
     check_class_names(folder, stated.class_names, generator.num_classes)
-    # What is saved must load again: hours of training are lost in a folder that does not.
+    # What is saved must load again: a folder that does not would lose hours of training.
     config = model_config(folder, architecture, stated.config)
     built = build(folder, architecture, config, stated.sample_shape, "meta")
     problem = weight_loading.differences(built, weight_loading.facts_of(weight_loading.stored_tensors(generator)))
@@ -53,7 +59,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
 
 
 def save_discriminator(discriminator: Discriminator, folder: str | Path) -> Path:
-    """Write discriminator.safetensors into a model folder, to continue training from. Raises OutputError."""
+    """Write discriminator.safetensors into a model folder, so that training can start from it. Raises OutputError."""
     return _write(Path(folder), {DISCRIMINATOR: _safetensors(discriminator)})
 
 
@@ -69,7 +75,7 @@ def _safetensors(module: nn.Module) -> bytes:
             raise InterfaceError(f"{type(module).__qualname__} cannot be saved: {printable(name)} has no value")
         tensor = tensor.detach().cpu().contiguous()
         place = tensor.untyped_storage().data_ptr()
-        # Two tensors in one piece of memory (a view, or a mapped file) are two tensors in the file.
+        # Tensors that share memory (a view, or those of a mapped file) are stored as separate tensors.
         tensors[name] = tensor.clone() if place in memory else tensor
         memory.add(place)
     return to_bytes(tensors)
@@ -82,35 +88,6 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> Path:
                 (temporary / name).write_bytes(data)
         return folder
     if not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder")
-    _replace_in(folder, files)
+        raise OutputError(f"{printable(folder)} is not a folder; choose another place for the model")
+    replace_files(folder, files, last=CONFIG)
     return folder
-
-
-def _replace_in(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replace files of a folder whose other files stay.
-
-    All are written before any is replaced, and config.json is away while they are: a kill at any moment leaves the
-    old model, the new one, or no model, and never half of each.
-    """
-    temporaries = {name: temporary_sibling(folder / name) for name in files}
-    config, old_config = folder / CONFIG, temporary_sibling(folder / CONFIG)
-    try:
-        for name, data in files.items():
-            with temporaries[name].open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        if CONFIG in files and config.exists():
-            config.replace(old_config)
-        for name in sorted(files, key=lambda name: name == CONFIG):  # config.json last
-            temporaries[name].replace(folder / name)
-        sync_folder(folder)
-    except OSError as error:
-        raise OutputError.unwritable(folder, error) from error
-    finally:
-        # Nothing was replaced (on Windows weights cannot be while a loaded model maps them): the old model stays.
-        if old_config.exists() and all(temporary.exists() for temporary in temporaries.values()):
-            old_config.replace(config)
-        for temporary in (*temporaries.values(), old_config):
-            temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Verifying: the files of a model folder against the sizes and digests that a registry states. Imports no torch."""
+"""Verifying the files of a model folder against the sizes and digests in a registry. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from zoo_core.modelfolder.layout import CONFIG, WEIGHTS
 from zoo_core.registries import FileFacts
 
 
-def verify(folder: Path, files: Mapping[str, FileFacts]) -> None:
+def verify_files(folder: Path, files: Mapping[str, FileFacts]) -> None:
     """Compare files of a folder with their stated size and sha256. Symbolic links (the Hub's cache) are followed.
 
     Raises:
-        DigestError: for another content.
-        ModelFolderError: for a missing file, another size, a name outside the folder, or where nothing is
-            stated of a file that loading reads.
+        DigestError: where a file has another sha256.
+        ModelFolderError: where a file is missing or has another size, where a name leads out of the folder, or where
+            the registry states nothing about a file that loading reads.
     """
     unstated = [name for name in (CONFIG, WEIGHTS) if name not in files]
     if unstated:
@@ -33,8 +33,8 @@ def verify(folder: Path, files: Mapping[str, FileFacts]) -> None:
             size = path.stat().st_size
             if size != facts.size:
                 raise ModelFolderError(path, f"has {size:,} bytes, but the registry states {facts.size:,}")
-            found = file_sha256(path)
+            sha256 = file_sha256(path)
         except OSError as error:
             raise ModelFolderError(path, f"cannot be read: {error.strerror or error}") from error
-        if found != facts.sha256:
-            raise DigestError(path, facts.sha256, found)
+        if sha256 != facts.sha256:
+            raise DigestError(path, facts.sha256, sha256)

@@ -1,6 +1,6 @@
-"""Putting stored weights into a module that was built on the meta device, tensor by tensor.
+"""Weight loading: stored weights into a module that was built on the meta device, tensor by tensor.
 
-A weight that is stored as it is wanted stays in the file, mapped; others are copied.
+A weight that is stored with the wanted dtype stays in the file and is mapped into memory; others are copied.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ DTYPE_NAMES = {
     torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64", torch.complex64: "C64",
 }  # fmt: skip
 _DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
-# A smaller file of the same model: widened when it is read.
+# Narrower dtypes in which a file may store a weight; it is widened when it is read.
 _NARROWER = {"F32": {"F16", "BF16"}, "F64": {"F32", "F16", "BF16"}}
-_LISTED = 8  # names of tensors that an error spells out
-_PIECE = 2**21  # numbers that are read and cast at a time
+_LISTED = 8  # the most names of tensors that an error lists
+_PIECE = 2**21  # how many numbers are read and cast at a time
 _MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The module's state by name; a tensor that has several names (tied weights) under its first one.
+    """Return the module's state by name; a tensor with several names (tied weights) under its first one.
 
     Raises:
-        InterfaceError: for a state that is not tensors, or has no shape yet.
+        InterfaceError: where the state has something other than tensors, or a tensor without a shape.
     """
     stored: dict[str, Tensor] = {}
     seen: set[int] = set()
@@ -53,7 +53,7 @@ def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def facts_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorFacts]:
-    """What the header of a file would say of these tensors, places apart."""
+    """Return what the header of a file would state about these tensors, except for their offsets."""
     return {
         name: TensorFacts(DTYPE_NAMES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), (0, 0))
         for name, tensor in tensors.items()
@@ -61,7 +61,7 @@ def facts_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorFacts]:
 
 
 def differences(module: nn.Module, header: Mapping[str, TensorFacts]) -> str | None:
-    """Which tensors of a file are not exactly the module's: missing, unexpected and misshapen ones by name."""
+    """Return which tensors of a file differ from the module's (missing, unexpected, misshapen) by name, or None."""
     expected = facts_of(stored_tensors(module))
     misshapen = [
         f"{printable(name, 160)} ({_form(header[name])}, not {_form(expected[name])})"
@@ -73,7 +73,7 @@ def differences(module: nn.Module, header: Mapping[str, TensorFacts]) -> str | N
         ("unexpected", [printable(name, 160) for name in header.keys() - expected.keys()]),
         ("misshapen", misshapen),
     )
-    return "; ".join(f"{group} {_some(found)}" for group, found in groups if found) or None
+    return "; ".join(f"{group} {_some(names)}" for group, names in groups if names) or None
 
 
 def _fits(stored: TensorFacts, wanted: TensorFacts) -> bool:
@@ -103,19 +103,22 @@ def fill(
     """Give every tensor of a module on the meta device its value, on `device`.
 
     Args:
-        path, header: the safetensors file, known to hold exactly the module's tensors.
+        module: built on the meta device.
+        path, header: the safetensors file, known to have exactly the module's tensors.
         rebuild: builds the module on the CPU, for tables that its constructor computes and that are not stored.
-        dtype: of the floating tensors; their own where it is None.
+        device: the device of the values.
+        dtype: the dtype of the floating tensors; None keeps each one's own.
 
     Returns:
-        The module; another one of its kind where it had to be rebuilt.
+        The module, or another instance of its class where it had to be rebuilt.
 
     Raises:
-        ModelFolderError: where the file cannot be read. InterfaceError: where a tensor is left without a value.
+        ModelFolderError: where the file cannot be read.
+        InterfaceError: where a tensor is left without a value.
     """
     if any(tensor.is_meta for _, tensor in _unstored_tensors(module)):
         rebuilt = rebuild()
-        # Back to meta with what the file has, so that the memory is free before the file is read.
+        # What the file has goes back to the meta device, so that its memory is free before the file is read.
         _replace(rebuilt, stored_tensors(module))
         module = rebuilt
     _replace(module, _read(path, header, stored_tensors(module), device, dtype))
@@ -157,7 +160,7 @@ def _read(
 
 
 def _copy(file: BufferedReader, facts: TensorFacts, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The tensor that lies at the file's position, cast piece by piece: no second copy of it is ever in memory."""
+    """Read the tensor at the file's position and cast it piece by piece, so that no second copy of it is in memory."""
     stored = _DTYPES[facts.dtype]
     value = torch.empty(facts.shape, dtype=dtype, device=device)
     for piece in torch.split(value.view(-1), _PIECE):
@@ -170,7 +173,7 @@ def _copy(file: BufferedReader, facts: TensorFacts, dtype: torch.dtype, device: 
 
 
 def _replace(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in the place of the module's state, under every name and in every attribute that holds it."""
+    """Replace the module's state by these tensors, under every name and in every attribute that refers to it."""
     before = module.state_dict(keep_vars=True)
     first_name: dict[int, str] = {}
     for name, tensor in before.items():
@@ -190,7 +193,7 @@ def _unstored_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _all_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters, buffers (persistent or not) and plain tensor attributes, with their names."""
+    """Yield parameters, buffers (persistent or not) and plain tensor attributes, with their names."""
     yield from module.named_parameters()
     yield from module.named_buffers()
     for part, attribute, value in _plain_attributes(module):
@@ -206,13 +209,13 @@ def _plain_attributes(module: nn.Module) -> Iterator[tuple[str, str, Any]]:
 
 
 def _tensors_in(value: Any) -> list[Tensor]:
-    """A tensor attribute, or the tensors of a list, tuple or dictionary of them."""
+    """Return the tensors in an attribute: its value, or those of a list, tuple or dictionary."""
     values = value.values() if type(value) is dict else value if type(value) in (list, tuple) else [value]
     return [item for item in values if isinstance(item, Tensor)]
 
 
 def _change_plain_tensors(module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-    """`change` each tensor that is neither a parameter nor a buffer: torch's own `to` leaves them where they are."""
+    """Apply `change` to each tensor that is neither a parameter nor a buffer: torch's own `to` passes over those."""
 
     def changed(item: Any) -> Any:
         return change(item) if isinstance(item, Tensor) else item

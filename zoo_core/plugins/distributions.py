@@ -1,7 +1,7 @@
-"""Distributions of this environment: where each came from, and installing and uninstalling them.
+"""Distributions in this environment: where each was installed from, and installing and uninstalling them.
 
-pip does it, or uv where there is no pip. An environment that another program keeps (pipx, uv tool, an operating
-system) is left alone, with the command that its keeper has for it.
+pip does it, or uv if there is no pip. An environment that another program manages (pipx, uv tool, the operating system)
+is left alone; the error names that program's own command.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,8 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
+import msgspec
+
 from zoo_core.errors import InstallationError, printable
 from zoo_core.plugins.hookspecs import ENTRY_POINT_GROUP
 
@@ -32,12 +33,17 @@ _GIT_SUFFIX = re.compile(r"(https?|ssh)://\S+\.git(@\S+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a distribution was installed from, as its direct_url.json says (PEP 610).
+    """Where a distribution was installed from, by its direct_url.json (PEP 610).
 
     Attributes:
-        kind: index for one that has none.
-        url: without credentials.
-        commit: of git.
+        kind: kind of the source; index if there is no direct_url.json.
+        url: URL of the source, without credentials.
+        commit: commit of a git repository.
+        editable: the code of the folder is used in place.
+
+    Example:
+        >>> print(Origin("folder", "file:///home/me/zoo-ring", editable=True))
+        editable folder /home/me/zoo-ring
     """
 
     kind: Literal["index", "folder", "wheel", "archive", "git", "unknown"]
@@ -47,7 +53,7 @@ class Origin:
 
     @property
     def place(self) -> str | None:
-        """The url, or the path that it stands for."""
+        """The URL, or the path that a file URL refers to."""
         if self.url is None or not self.url.startswith("file://"):
             return self.url
         return url2pathname(urlsplit(self.url).path)
@@ -57,20 +63,36 @@ class Origin:
         return printable(" ".join(filter(None, words)) + (f"@{self.commit[:12]}" if self.commit else ""))
 
 
+class _GitFacts(msgspec.Struct):
+    commit_id: str | None = None
+
+
+class _FolderFacts(msgspec.Struct):
+    editable: bool = False
+
+
+class _DirectUrl(msgspec.Struct):
+    """The part of a direct_url.json that is shown."""
+
+    url: str
+    vcs_info: _GitFacts | None = None
+    dir_info: _FolderFacts | None = None
+
+
 def origin_of(distribution: str) -> Origin:
-    """Of an installed distribution; unknown where that cannot be read."""
+    """Return where an installed distribution came from; its kind is unknown if that cannot be read."""
     try:
         text = importlib.metadata.distribution(distribution).read_text("direct_url.json")
         if text is None:
             return Origin("index")
-        stated = json.loads(text)
-        url = _without_credentials(stated["url"])
-        if "vcs_info" in stated:
-            return Origin("git", url, stated["vcs_info"].get("commit_id"))
-        if "dir_info" in stated:
-            return Origin("folder", url, editable=bool(stated["dir_info"].get("editable")))
+        stated = msgspec.json.decode(text, type=_DirectUrl)
+        url = _without_credentials(stated.url)
+        if stated.vcs_info is not None:
+            return Origin("git", url, stated.vcs_info.commit_id)
+        if stated.dir_info is not None:
+            return Origin("folder", url, editable=stated.dir_info.editable)
         return Origin("wheel" if url.endswith(".whl") else "archive", url)
-    except Exception:  # a file that anybody may have written; not knowing is no failure of the list
+    except Exception:  # anybody may have written the file; the list of plugins must not fail because of it
         return Origin("unknown")
 
 
@@ -81,27 +103,33 @@ def _without_credentials(url: str) -> str:
 
 @dataclass(frozen=True)
 class Installed:
-    """A distribution as it is now; `stamp` changes when a plugin is installed again in the same version."""
+    """A distribution as it is now; `stamp` differs after a plugin was installed again in the same version."""
 
     version: str
     stamp: int | None = None
 
 
 def installed() -> dict[str, Installed]:
-    """Every distribution of this environment, by name."""
+    """List every distribution of this environment by name.
+
+    Example:
+        >>> "click" in installed()
+        True
+    """
     importlib.invalidate_caches()
-    found: dict[str, Installed] = {}
+    by_name: dict[str, Installed] = {}
     for distribution in importlib.metadata.distributions():
         try:
             name, version = distribution.metadata["Name"], distribution.version
             is_plugin = any(point.group == ENTRY_POINT_GROUP for point in distribution.entry_points)
-        except Exception:  # one that was half removed has no metadata, and is none of our business
+        except Exception:  # a distribution that was half removed has no metadata; that is not for us to report
             continue
-        found.setdefault(name, Installed(version, _stamp(distribution) if is_plugin else None))
-    return found
+        by_name.setdefault(name, Installed(version, _stamp(distribution) if is_plugin else None))
+    return by_name
 
 
 def _stamp(distribution: importlib.metadata.Distribution) -> int | None:
+    """Return the time, in nanoseconds, at which the metadata was written."""
     for file in distribution.files or ():
         if file.name == "METADATA":
             return Path(str(distribution.locate_file(file))).stat().st_mtime_ns
@@ -109,17 +137,17 @@ def _stamp(distribution: importlib.metadata.Distribution) -> int | None:
 
 
 def install(requirement: str, *, editable: bool = False, upgrade: bool = False, verbose: bool = False) -> None:
-    """Install a distribution into the environment that runs this.
+    """Install a distribution into the environment of this process.
 
     Args:
-        requirement: a name of the package index with or without a version, a folder, a wheel, or the address of a git
+        requirement: a name in the package index with or without a version, a folder, a wheel, or the URL of a git
             repository.
-        editable: a folder's code is used where it lies.
-        upgrade: to the newest version that fits.
-        verbose: let the installer speak, on stderr.
+        editable: use the code of a folder in place.
+        upgrade: install the newest version that fits.
+        verbose: show the installer's output, on stderr.
 
     Raises:
-        InstallationError: where this environment is not ours to change, or it fails.
+        InstallationError: if another program manages this environment, or the installation fails.
     """
     requirement = _checked(requirement, editable=editable)
     options = [*(["--upgrade"] if upgrade else []), *(["--editable"] if editable else []), requirement]
@@ -129,36 +157,38 @@ def install(requirement: str, *, editable: bool = False, upgrade: bool = False, 
 
 
 def uninstall(distribution: str, *, verbose: bool = False) -> None:
-    """Take a distribution out of the environment that runs this.
+    """Uninstall a distribution from the environment of this process.
 
     Raises:
-        InstallationError: where that fails, or it lies outside of this environment.
+        InstallationError: if that fails, or the distribution is outside this environment.
     """
     _run("uninstall", distribution, [distribution], f"cannot uninstall {distribution}", verbose=verbose)
     if distribution in installed():
         place = importlib.metadata.distribution(distribution).locate_file("")
-        raise InstallationError(f"{distribution} is still there: {printable(place)} is outside of {sys.prefix}")
+        raise InstallationError(f"{distribution} is still installed: {printable(place)} is outside {sys.prefix}")
 
 
 def _checked(requirement: str, *, editable: bool) -> str:
-    """What the installer is given. Raises InstallationError for what it would misunderstand or tell at length."""
+    """Return what to give to the installer. Raises InstallationError for what it would misread or explain at length."""
     shown = printable(requirement, 120)
     if not requirement.strip() or requirement.startswith("-"):
-        raise InstallationError(f"{shown!r} is no plugin: give a name, a folder, a wheel or a git address")
+        raise InstallationError(
+            f"{shown!r} is not a plugin: give a name, a folder, a wheel or the URL of a git repository"
+        )
     if _GIT_SUFFIX.fullmatch(requirement):
         return f"git+{requirement}"
     is_path = requirement.startswith((".", "~")) or os.sep in requirement or requirement.endswith(".whl")
     if _REMOTE.match(requirement) or " @ " in requirement or not is_path:
         if editable:
-            raise InstallationError(f"{shown} is no folder, and only a folder can be editable")
+            raise InstallationError(f"{shown} is not a folder, and only a folder can be editable")
         return requirement
     path = Path(requirement).expanduser()
     if not path.exists():
         raise InstallationError(f"there is no folder or wheel {shown}")
     if path.is_dir() and not any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):
-        raise InstallationError(f"{shown} is no distribution: it has no pyproject.toml")
+        raise InstallationError(f"{shown} is not a distribution: it has no pyproject.toml")
     if editable and not path.is_dir():
-        raise InstallationError(f"{shown} is no folder, and only a folder can be editable")
+        raise InstallationError(f"{shown} is not a folder, and only a folder can be editable")
     return str(path.absolute())
 
 
@@ -172,57 +202,57 @@ def _run(
     verbose: bool,
 ) -> None:
     name, command = _installer(action, what)
-    # Nothing of it may reach stdout, which holds the results of zoo.
+    # None of its output may reach stdout, which holds the results of the command.
     output = sys.stderr if verbose else subprocess.PIPE
     done = subprocess.run([*command, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
     if done.returncode != 0:
-        said = b"\n".join(filter(None, (done.stdout, done.stderr))).decode(errors="replace")
-        raise InstallationError(f"{name} {failure}: {_reason(said)}{hint}")
+        printed = b"\n".join(filter(None, (done.stdout, done.stderr))).decode(errors="replace")
+        raise InstallationError(f"{name} {failure}: {_reason(printed)}{hint}")
 
 
 def _installer(action: Literal["install", "uninstall"], what: str) -> tuple[str, list[str]]:
-    """The program that changes this environment, and its command. Raises InstallationError."""
-    _refuse_kept_environment(action, what)
+    """Return the name and the command of the program that changes this environment. Raises InstallationError."""
+    _refuse_managed_environment(action, what)
     if importlib.util.find_spec("pip") is not None:
         options = ["--no-input", "--disable-pip-version-check", *(["--yes"] if action == "uninstall" else [])]
         return "pip", [sys.executable, "-m", "pip", action, *options]
     uv = shutil.which("uv")
     if uv is not None:
         return "uv", [uv, "pip", action, "--python", sys.executable]
-    raise InstallationError(f"there is neither pip nor uv for {sys.executable}: python -m ensurepip brings pip")
+    raise InstallationError(f"there is neither pip nor uv for {sys.executable}; install pip with: python -m ensurepip")
 
 
-def _refuse_kept_environment(action: Literal["install", "uninstall"], what: str) -> None:
-    """Raise InstallationError, with the keeper's own command, where another program keeps this environment."""
+def _refuse_managed_environment(action: Literal["install", "uninstall"], what: str) -> None:
+    """Raise InstallationError, with the other program's own command, if another program manages this environment."""
     prefix, shown = Path(sys.prefix), printable(what, 120)
     if (prefix / "pipx_metadata.json").exists():
         command = f"pipx {'inject' if action == 'install' else 'uninject'} {prefix.name} {shown}"
-        raise InstallationError(f"pipx keeps the environment of this zoo: {command}")
+        raise InstallationError(f"pipx manages this environment; run: {command}")
     if (prefix / "uv-receipt.toml").exists():
         change = f"uv tool install zoo-core --with {shown}"
         if action == "uninstall":
             change = f"uv tool install --force zoo-core, without --with {shown}"
-        raise InstallationError(f"uv tool keeps the environment of this zoo: {change}")
+        raise InstallationError(f"uv tool manages this environment; run: {change}")
     marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
     if sys.prefix == sys.base_prefix and marker.exists() and not os.environ.get("PIP_BREAK_SYSTEM_PACKAGES"):
         raise InstallationError(
-            f"the operating system keeps {sys.prefix} (PEP 668): install zoo-core into an environment of its own, "
-            "python -m venv ENVIRONMENT, and the plugin beside it"
+            f"the operating system manages {sys.prefix} (PEP 668); install zoo-core and the plugin into an environment "
+            "of their own: python -m venv ENVIRONMENT"
         )
 
 
 def _reason(output: str) -> str:
-    """What an installer gives as its reason: the end of a failed build, all that uv draws behind an ×, an error."""
+    """Find the reason in an installer's output: the end of a failed build, the text after uv's ×, or an error line."""
     lines = [line.strip(" │├╰─▶>") for line in output.splitlines() if line.strip(" │├╰─▶>")]
     if "[end of output]" in lines[1:]:
         return printable(lines[lines.index("[end of output]") - 1], 300)
     drawn = next((number for number, line in enumerate(lines) if line.startswith("×")), None)
     if drawn is not None:
         return printable(" ".join(lines[drawn:]).removeprefix("× "), 300)
-    # Behind "ERROR: Exception:" pip prints a traceback, whose end says what it was.
-    said = (
+    # After "ERROR: Exception:" pip prints a traceback; its last line is the reason.
+    reasons = (
         [line for line in lines if re.match(r"error:\s+(?!exception:)", line, re.IGNORECASE)]
         or lines[-1:]
-        or ["it does not say why"]
+        or ["the installer gives no reason"]
     )
-    return printable(re.sub(r"^error:\s*", "", said[-1], flags=re.IGNORECASE), 300)
+    return printable(re.sub(r"^error:\s*", "", reasons[-1], flags=re.IGNORECASE), 300)

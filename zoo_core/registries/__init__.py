@@ -1,14 +1,14 @@
 """Registries: which models there are, what is known of each, and where it is. Imports no torch.
 
-entries   ModelEntry and its fields
+entries   ModelEntry and its fields; a new field of a registry is declared here
 registry  Registry: models by name, read from a registry.yaml
-index     the core's own registry.yaml, and the user's files
-merging   one registry of the core's, the plugins' and the user's
-sources   which registries the user added
-editing   writing an entry into a registry.yaml, whose comments stay
+index     the core's own registry.yaml, and the files of the user's registries
+merging   the core's, the plugins' and the user's registries as one
+sources   the registries that the user added
+editing   writing an entry into a registry.yaml, whose comments are kept
 address   hf://user/repo[@revision]
 
-`zoo_core.catalog` puts them together. (There is no module `zoo_core.registry`: it would hide the function
+`zoo_core.catalog` reads them all. (There is no module `zoo_core.registry`: it would hide the function
 `zoo_core.registry()`.)
 """
 

@@ -1,4 +1,4 @@
-"""`hf://user/repo[@revision]`: a repository on the Hub, at a branch, a tag or a commit."""
+"""Addresses on the Hub: `hf://user/repo[@revision]`, a repository at a branch, a tag or a commit."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class HubAddress:
-    """A repository, and the branch, tag or commit of it (None: main)."""
+    """A repository, and its branch, tag or commit (None: main).
+
+    Example:
+        >>> HubAddress("alice/digits").reference
+        'main'
+    """
 
     repo: str
     revision: str | None = None
 
     @property
     def commit(self) -> str | None:
-        """The revision, where it is a whole commit hash and so cannot mean anything else tomorrow."""
+        """The revision if it is a full commit hash, which always means the same content; None otherwise."""
         return self.revision if self.revision and COMMIT.fullmatch(self.revision) else None
 
     @property
     def reference(self) -> str:
-        """The revision by its name."""
+        """The revision, or the name of the default branch."""
         return self.revision or DEFAULT_REVISION
 
     def __str__(self) -> str:
@@ -36,17 +41,37 @@ class HubAddress:
 
 
 def parse_address(text: str) -> HubAddress:
-    """Read an address. Raises ZooError for any other form."""
+    """Parse an address.
+
+    Raises:
+        ZooError: if it is malformed.
+
+    Example:
+        >>> parse_address("hf://alice/digits@v1")
+        HubAddress(repo='alice/digits', revision='v1')
+    """
     repo, at, revision = text.removeprefix(SCHEME).partition("@")
     if not text.startswith(SCHEME) or not _REPOSITORY.fullmatch(repo):
-        raise ZooError(f"{printable(text, 120)!r} is no address on the Hub: write hf://user/repo or hf://user/repo@tag")
+        raise ZooError(
+            f"{printable(text, 120)!r} is not an address on the Hub: write hf://user/repo or hf://user/repo@tag"
+        )
     if at and not _REVISION.fullmatch(revision):
-        raise ZooError(f"{printable(revision, 120)!r} is no branch, tag or commit")
+        raise ZooError(f"{printable(revision, 120)!r} is not a branch, a tag or a commit")
     return HubAddress(repo, revision or None)
 
 
 def check_repository(text: str) -> str:
-    """A repository's name, `user/repo`, as it is. Raises ZooError for any other form."""
+    """Return the name of a repository, `user/repo`, unchanged.
+
+    Raises:
+        ZooError: if it is malformed.
+
+    Example:
+        >>> check_repository("alice/digits")
+        'alice/digits'
+    """
     if not _REPOSITORY.fullmatch(text):
-        raise ZooError(f"{printable(text, 120)!r} is no repository: write user/repo, of letters, digits, '.', '_', '-'")
+        raise ZooError(
+            f"{printable(text, 120)!r} is not a repository: write user/repo, of letters, digits, '.', '_', '-'"
+        )
     return text

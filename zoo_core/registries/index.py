@@ -12,7 +12,12 @@ from zoo_core.registries.registry import Registry
 
 @functools.cache
 def core_index() -> Registry:
-    """The curated index: a checkout's own registry.yaml before the copy that a wheel carries."""
+    """Read the curated index: in a checkout its own registry.yaml, otherwise the copy in the wheel.
+
+    Example:
+        >>> core_index()["dcgan-mnist"].plugin
+        'zoo-dcgan'
+    """
     package = Path(__file__).parent.parent
     checkout = package.parent / "registry.yaml"
     in_checkout = checkout.is_file() and _is_checkout(package.parent)
@@ -20,15 +25,21 @@ def core_index() -> Registry:
 
 
 def _is_checkout(folder: Path) -> bool:
-    """Whether this is zoo-core's source, and not somebody's project into which zoo-core was installed."""
-    project = folder / "pyproject.toml"
-    return project.is_file() and 'name = "zoo-core"' in project.read_text(encoding="utf-8", errors="replace")
+    """Return whether this is zoo-core's source, and not a project into which zoo-core was installed."""
+    import tomllib  # an installed core does not need it
+
+    try:
+        with (folder / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file).get("project")
+    except (OSError, ValueError):  # no file, or not TOML
+        return False
+    return isinstance(project, dict) and project.get("name") == "zoo-core"
 
 
 def user_files() -> list[Path]:
-    """The user's registries: those of ZOO_REGISTRY, registry.yaml in the configuration folder, and those added.
+    """List the files of the user's registries: in ZOO_REGISTRY, in the configuration folder, and those that were added.
 
     Raises:
-        RegistryError: where one lies on the Hub and was never fetched.
+        RegistryError: if one is on the Hub and was never fetched.
     """
     return sources.read_files(configuration_folder())

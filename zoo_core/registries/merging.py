@@ -1,4 +1,4 @@
-"""Merging: one registry of the core's index, the plugins' registries and the user's, and who owns a name."""
+"""Merging: one registry from the core's index, the plugins' and the user's, in which every name has one owner."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from pathlib import Path
 import msgspec
 
 from zoo_core.errors import RegistryError, printable
-from zoo_core.interfaces.names import same_name
-from zoo_core.registries.entries import ModelEntry
+from zoo_core.interfaces.names import canonical_name
+from zoo_core.registries.entries import FIELDS, ModelEntry
 from zoo_core.registries.registry import Registry
 
 
 def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_files: Iterable[Path]) -> Registry:
-    """One registry of the core's index, the plugins' own (distribution and file) and the user's, in this order.
+    """Merge registries into one.
 
-    A name or alias belongs to the first that has it; only the plugin that the core's index names adds to the core's
-    entry. Plugins come before one another in no order: of two that claim one name, neither has it.
+    A name or alias belongs to the first registry that has it, in the order of the arguments. Only the plugin that the
+    core's index names adds to the index's entry. Plugins have no order among themselves: if several claim one name,
+    none of them gets it.
+
+    Args:
+        core: the core's index.
+        plugin_files: the distribution and the registry file of each plugin that ships one.
+        user_files: the user's registry files in the order of precedence.
+
+    Returns:
+        The merged registry; `problems` has a line for each thing that was left out.
 
     Raises:
-        RegistryError: for a user's file; a plugin's becomes a line in `problems` instead.
+        RegistryError: if a file of the user is wrong. A wrong file of a plugin is one of the `problems` instead.
     """
     problems = list(core.problems)
     offers = _plugin_offers(core, plugin_files, problems)
@@ -43,15 +52,15 @@ def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_file
 def _plugin_offers(
     core: Registry, plugin_files: Iterable[tuple[str, Path]], problems: list[str]
 ) -> list[tuple[str, ModelEntry]]:
-    """The entries of the plugins' registries, each with its distribution, that the core's index allows."""
+    """Return the entries of the plugins' registries that the core's index allows, each with its distribution."""
     offers = []
     for distribution, file in dict.fromkeys(plugin_files):
         try:
-            found = Registry.from_file(file)
+            shipped = Registry.from_file(file)
         except RegistryError as error:
             problems.append(f"the registry of {printable(distribution)} is left out: {error}")
             continue
-        for entry in found.values():
+        for entry in shipped.values():
             reason = _reason_against(core, distribution, entry)
             if reason is None:
                 offers.append((distribution, msgspec.structs.replace(entry, plugin=distribution)))
@@ -61,17 +70,17 @@ def _plugin_offers(
 
 
 def _reason_against(core: Registry, distribution: str, entry: ModelEntry) -> str | None:
-    """Why the distribution may not provide this entry, or None where it may."""
-    if entry.plugin is not None and same_name(entry.plugin) != same_name(distribution):
+    """Return why the distribution may not provide this entry, or None if it may."""
+    if entry.plugin is not None and canonical_name(entry.plugin) != canonical_name(distribution):
         return f"it names the plugin {printable(entry.plugin)}"
     if entry.name not in core:
         return None
     known = core[entry.name]
     if known.name != entry.name:
         return f"the name is an alias of {known.name}"
-    if same_name(known.plugin or "") != same_name(distribution):
+    if canonical_name(known.plugin or "") != canonical_name(distribution):
         return f"the name belongs to {printable(known.plugin or 'the core')}"
-    if same_name(known.architecture) != same_name(entry.architecture):
+    if canonical_name(known.architecture) != canonical_name(entry.architecture):
         return f"its architecture is {entry.architecture}, but the core's index says {known.architecture}"
     return None
 
@@ -79,13 +88,14 @@ def _reason_against(core: Registry, distribution: str, entry: ModelEntry) -> str
 def _settle_between_plugins(
     core: Registry, offers: list[tuple[str, ModelEntry]], problems: list[str]
 ) -> list[ModelEntry]:
-    """The entries whose name one plugin alone offers, less aliases that are not theirs alone."""
+    """Return the entries whose name only one plugin offers, without the aliases that something else claims too."""
     claims: dict[str, list[str]] = {}
     for distribution, entry in offers:
         claims.setdefault(entry.name, []).append(printable(distribution))
     for name, distributions in claims.items():
         if len(distributions) > 1:
-            problems.append(f"{name} is shipped by {' and by '.join(sorted(distributions))}: neither is used")
+            *most, last = sorted(distributions)
+            problems.append(f"{name} is shipped by {', '.join(most)} and {last}: none of them is used")
     kept = [entry for _, entry in offers if len(claims[entry.name]) == 1]
     counts = Counter(alias for entry in kept for alias in entry.aliases)
     shared = {alias for alias, count in counts.items() if count > 1}
@@ -96,7 +106,7 @@ def _settle_between_plugins(
 
 
 def _own_names(core: Registry, entry: ModelEntry) -> set[str]:
-    """The names that the core's index gives to the very model of this entry."""
+    """Return the names that the core's index gives to this very model."""
     return _names(core[entry.name]) if entry.name in core else set()
 
 
@@ -105,7 +115,7 @@ def _names(entry: ModelEntry) -> set[str]:
 
 
 def _without_aliases(entry: ModelEntry, taken: set[str], problems: list[str]) -> ModelEntry:
-    """The entry less the aliases in `taken`, each loss a line in `problems`."""
+    """Return the entry without the aliases in `taken`, and report those in `problems`."""
     lost = [alias for alias in entry.aliases if alias in taken]
     if not lost:
         return entry
@@ -113,16 +123,12 @@ def _without_aliases(entry: ModelEntry, taken: set[str], problems: list[str]) ->
     return msgspec.structs.replace(entry, aliases=tuple(alias for alias in entry.aliases if alias not in taken))
 
 
-# What the plugin knows better than the curated index, since its weights and their digests travel together.
-_PLUGIN_FIELDS = ("sample_shape", "parameters", "class_names", "training", "metrics", "files")
-
-
 def _merge(core: ModelEntry, plugin: ModelEntry) -> ModelEntry:
-    """The core's entry, completed by what its own plugin says of the same model."""
+    """Return the core's entry, completed by what the registry of its own plugin states about the same model."""
     values = {}
-    for field in ModelEntry.__struct_fields__:
-        first, second = (plugin, core) if field in _PLUGIN_FIELDS else (core, plugin)
-        given = getattr(first, field)
-        values[field] = getattr(second, field) if given in (None, "", (), {}) else given
+    for field, rule in FIELDS.items():
+        first, second = (plugin, core) if rule.plugin_first else (core, plugin)
+        stated = getattr(first, field)
+        values[field] = getattr(second, field) if stated in (None, "", (), {}) else stated
     shipped = plugin if plugin.bundled is not None else core  # the folder is relative to the file that names it
     return ModelEntry(**values | {"bundled": shipped.bundled, "source": shipped.source})

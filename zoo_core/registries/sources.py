@@ -1,8 +1,8 @@
-"""The user's own registries: files, and copies of registries that lie on the Hub. Look-ups open no connection.
+"""The user's own registries: files, and copies of registries on the Hub. Looking one up opens no connection.
 
-registries.txt          what `zoo registry add` added: a path or hf://user/repo[@revision] a line
-registry.yaml           the user's own, read without being added
-from-hub/*.yaml         the copies that `zoo registry update` made of registries on the Hub
+registries.txt          what `zoo registry add` added: one path or hf://user/repo[@revision] per line, and `#` remarks
+registry.yaml           the user's own registry, which is read without being added
+from-hub/*.yaml         the copies of registries on the Hub that `zoo registry update` makes
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from zoo_core.errors import OutputError, RegistryError, ZooError, printable
 from zoo_core.files.atomic import write_bytes
+from zoo_core.files.locks import locked_for_editing
 from zoo_core.registries.address import SCHEME, parse_address
 
 REGISTRY_VARIABLE = "ZOO_REGISTRY"
@@ -26,7 +27,7 @@ class Source:
 
     Attributes:
         place: what the user calls it: a path, or hf://user/repo[@revision].
-        file: what is read: that path, or the copy of what lies on the Hub.
+        file: the file to read: that path, or the copy of a registry on the Hub.
         given_by: ZOO_REGISTRY, `zoo registry add`, or the configuration folder.
     """
 
@@ -36,41 +37,56 @@ class Source:
 
     @property
     def on_hub(self) -> bool:
-        """Whether the file is a copy."""
+        """Whether the file is a copy of a registry on the Hub."""
         return self.place.startswith(SCHEME)
 
 
 def sources(configuration: Path) -> list[Source]:
-    """The user's registries in their order: ZOO_REGISTRY, registry.yaml in the folder, then those that were added.
+    """List the user's registries in the order of precedence.
+
+    First those in ZOO_REGISTRY, then registry.yaml in the folder `configuration`, then those that were added.
 
     Raises:
-        RegistryError: where one is no address, or registries.txt cannot be read.
+        RegistryError: if an address is malformed, or registries.txt cannot be read.
     """
     named = [(item, REGISTRY_VARIABLE) for item in split_variable(os.environ.get(REGISTRY_VARIABLE, ""))]
     own = configuration / "registry.yaml"
     if own.is_file():
         named.append((str(own), "the configuration folder"))
     named += [(item, "zoo registry add") for item in added(configuration)]
-    found: dict[Path, Source] = {}
+    by_file: dict[Path, Source] = {}
     for place, given_by in named:
         source = Source(place, file_of(place, configuration), given_by)
-        found.setdefault(source.file, source)
-    return list(found.values())
+        by_file.setdefault(source.file, source)
+    return list(by_file.values())
 
 
 def split_variable(value: str) -> list[str]:
-    """The registries of ZOO_REGISTRY, separated as in PATH; the colon of hf:// separates nothing."""
+    """Split the value of ZOO_REGISTRY, whose items are separated as in PATH.
+
+    Example:
+        >>> split_variable(os.pathsep.join(["team.yaml", "hf://team/registry"]))  # the colon of hf:// does not separate
+        ['team.yaml', 'hf://team/registry']
+    """
     separator = re.escape(os.pathsep)
     parts = re.split(rf"(?<!\bhf){separator}|{separator}(?!//)", value)
     return [part.strip() for part in parts if part.strip()]
 
 
 def file_of(place: str, configuration: Path) -> Path:
-    """The file to read for a registry. Raises RegistryError for an address that is none."""
+    """Return the file to read for a registry: the path itself, or the copy of a registry on the Hub.
+
+    Raises:
+        RegistryError: if the address is malformed.
+
+    Example:
+        >>> file_of("hf://team/registry@v2", Path("settings")).as_posix()
+        'settings/from-hub/team%2Fregistry@v2.yaml'
+    """
     if not place.startswith(SCHEME):
         try:
             return Path(place).expanduser()
-        except RuntimeError:  # a user without a home, as in some containers: no such file lies there
+        except RuntimeError:  # `~`, and no home directory: reading the path reports that there is no such file
             return Path(place)
     try:
         address = parse_address(place)
@@ -80,52 +96,71 @@ def file_of(place: str, configuration: Path) -> Path:
 
 
 def read_files(configuration: Path) -> list[Path]:
-    """The files of the user's registries, in their order.
+    """List the files of the user's registries in the order of precedence.
 
     Raises:
-        RegistryError: where one lies on the Hub and there is no copy yet.
+        RegistryError: if one is on the Hub and was not copied yet.
     """
-    found = sources(configuration)
-    for source in found:
+    known = sources(configuration)
+    for source in known:
         if source.on_hub and not source.file.is_file():
-            raise RegistryError(f"{printable(source.place)} was not fetched yet: zoo registry update")
-    return [source.file for source in found]
+            raise RegistryError(f"{printable(source.place)} has not been fetched yet: zoo registry update")
+    return [source.file for source in known]
 
 
 def added(configuration: Path) -> list[str]:
-    """What `zoo registry add` added, in that order. Raises RegistryError where the list cannot be read."""
-    path = _list(configuration)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise RegistryError(f"cannot be read: {printable(error, 120)}", file=path) from error
-    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    """List the registries that `zoo registry add` added, in that order.
+
+    Raises:
+        RegistryError: if registries.txt cannot be read.
+    """
+    return [line.strip() for line in _lines(configuration) if line.strip() and not line.strip().startswith("#")]
 
 
 def add(place: str, configuration: Path) -> None:
-    """Add a registry at the end. Raises ZooError where it is there, OutputError where the list cannot be written."""
-    places = added(configuration)
-    if place in places:
-        raise ZooError(f"{printable(place)} was added already")
-    _write(configuration, [*places, place])
+    """Add a registry after those that were added before.
+
+    Raises:
+        ZooError: if it was added already.
+        RegistryError: if registries.txt cannot be read.
+        OutputError: if registries.txt cannot be written.
+    """
+    with locked_for_editing(_list(configuration)):
+        if place in added(configuration):
+            raise ZooError(f"{printable(place)} was added already")
+        _write(configuration, [*_lines(configuration), place])
 
 
 def remove(place: str, configuration: Path) -> None:
-    """Take an added registry out again, and its copy. Raises ZooError where it is not there."""
-    places = added(configuration)
-    if place not in places:
-        raise ZooError(f"{printable(place)} was not added: zoo registry list shows what was")
-    _write(configuration, [item for item in places if item != place])
+    """Remove a registry that was added, and the copy of one on the Hub.
+
+    Raises:
+        ZooError: if it was not added.
+        RegistryError: if registries.txt cannot be read.
+        OutputError: if registries.txt cannot be written.
+    """
+    with locked_for_editing(_list(configuration)):
+        if place not in added(configuration):
+            raise ZooError(f"{printable(place)} was not added: zoo registry list shows what was")
+        _write(configuration, [line for line in _lines(configuration) if line.strip() != place])
     if place.startswith(SCHEME):
         file_of(place, configuration).unlink(missing_ok=True)
 
 
-def _write(configuration: Path, places: list[str]) -> None:
+def _lines(configuration: Path) -> list[str]:
+    path = _list(configuration)
+    try:
+        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(f"cannot be read: {printable(error, 120)}", file=path) from error
+
+
+def _write(configuration: Path, lines: list[str]) -> None:
     try:
         configuration.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError.unwritable(configuration, error) from error
-    write_bytes(_list(configuration), "".join(f"{place}\n" for place in places).encode())
+    write_bytes(_list(configuration), "".join(f"{line}\n" for line in lines).encode(), follow_link=True)
 
 
 def _list(configuration: Path) -> Path:

@@ -1,20 +1,67 @@
-"""Devices: what `auto` means on this machine, and a clear error for a device that it lacks."""
+"""Devices: what `auto` means on this machine, what each type of device can do, and errors for one that is missing.
+
+This is the one module that knows types of devices. To support another, add it to DEVICE_TYPES, and whatever only torch's
+own module for it can do (`torch.cuda`, say) to the functions below.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo_core.errors import DeviceError
+from zoo_core.runtime.environment import local_rank, process_count
+
+
+@dataclass(frozen=True)
+class DeviceType:
+    """What devices of a type can do.
+
+    Attributes:
+        fused_optimizers: whether torch has fused kernels for its optimizers.
+        asynchronous: whether the device works on while Python goes on: copies come from pinned memory, which need not
+            be waited for, and times are taken after `synchronize`.
+        communication: the backend of torch.distributed that connects such devices.
+        compile_mode: of torch.compile; on CUDA the kernels of a step are replayed as a graph.
+    """
+
+    fused_optimizers: bool = False
+    asynchronous: bool = False
+    communication: str = "gloo"
+    compile_mode: str = "default"
+
+
+DEVICE_TYPES = {
+    "cpu": DeviceType(fused_optimizers=True),
+    "cuda": DeviceType(fused_optimizers=True, asynchronous=True, communication="nccl", compile_mode="reduce-overhead"),
+    "mps": DeviceType(),
+    "meta": DeviceType(),  # shapes without values, for tests and for loading
+}
+_NAMES = "auto, cpu, cuda, cuda:N or mps"
+
+
+def type_of(device: torch.device) -> DeviceType:
+    """What the device can do.
+
+    Example:
+        >>> type_of(torch.device("cpu")).asynchronous
+        False
+    """
+    return DEVICE_TYPES[device.type]
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA, then Apple's MPS, then the CPU.
+    """Return the device of that name; `auto` is CUDA, then Apple's MPS, then the CPU.
 
     Raises:
         DeviceError: for a name that torch does not know, or a device that this machine lacks.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -23,20 +70,63 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"there is no device {name!r}; use auto, cpu, cuda, cuda:N or mps") from None
+        raise DeviceError(f"there is no device {name!r}; use {_NAMES}") from None
+    if device.type not in DEVICE_TYPES:
+        raise DeviceError(f"device {name!r} is not supported; use {_NAMES}")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise DeviceError(f"device {name} is not there: torch sees {count} CUDA devices; --device cpu works")
+            raise DeviceError(f"device {name} does not exist: torch finds {count} CUDA devices; use --device cpu")
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device mps is not there: it needs a Mac with Apple silicon; --device cpu works")
-    elif device.type not in ("cpu", "cuda", "mps", "meta"):
-        raise DeviceError(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
+        raise DeviceError("device mps does not exist: it needs a Mac with Apple silicon; use --device cpu")
     return device
 
 
+def select_for_process(device: torch.device, rank: int) -> torch.device:
+    """Return the device of that type for process `rank` of this machine, and make it the current one."""
+    if device.type != "cuda":
+        return device
+    own = torch.device("cuda", rank)
+    torch.cuda.set_device(own)
+    return own
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the free memory of the device itself in bytes; 0 for one that shares the memory of the machine."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done everything that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def random_state(device: torch.device) -> Tensor | None:
+    """Return the state of the device's own random generator; None for one that uses the CPU's."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def set_random_state(device: torch.device, state: Tensor) -> None:
+    """Set the state of the device's own random generator."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+
+
+def device_of_process(name: str) -> str:
+    """Return what `auto` or `cuda` means for this process, where several share a machine: each gets its own GPU.
+
+    Example:
+        >>> device_of_process("cpu")
+        'cpu'
+    """
+    if name not in ("auto", "cuda") or process_count() == 1 or not torch.cuda.is_available():
+        return name
+    return f"cuda:{local_rank() % torch.cuda.device_count()}"
+
+
 def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where a module's parameters are, and the type of most of their values: that of the layers that compute.
+    """Return where a module's parameters are, and the type of most of their values: that of the layers that compute.
 
     A module without parameters is where its buffers are, else on the CPU in float32.
 

@@ -1,31 +1,38 @@
-"""What a launcher of several processes says in the environment; torch is asked only where there are several."""
+"""The environment variables by which torchrun and `accelerate launch` number their processes. Imports no torch."""
 
 from __future__ import annotations
 
 import os
 
+from zoo_core.errors import ProcessError, printable
+
 
 def process_count() -> int:
-    """How many processes torchrun or `accelerate launch` started; 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    """How many processes torchrun or `accelerate launch` started; 1 without a launcher.
+
+    Raises:
+        ProcessError: if WORLD_SIZE is not a number from 1.
+    """
+    return _whole_number("WORLD_SIZE", default=1, least=1)
 
 
 def first_process() -> bool:
-    """Whether this is the process that speaks for all of them."""
-    return int(os.environ.get("RANK") or 0) == 0
+    """Whether this is the process that writes files and messages for all of them. Raises ProcessError."""
+    return _whole_number("RANK", default=0, least=0) == 0
 
 
 def local_rank() -> int:
-    """Number of this process on its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK") or 0)
+    """The number of this process on its machine, from 0. Raises ProcessError."""
+    return _whole_number("LOCAL_RANK", default=0, least=0)
 
 
-def own_device(name: str) -> str:
-    """What `auto` or `cuda` is for this one of several processes on a machine: each takes a GPU of its own."""
-    if name not in ("auto", "cuda") or process_count() == 1:
-        return name
-    import torch
-
-    if not torch.cuda.is_available():
-        return name
-    return f"cuda:{local_rank() % torch.cuda.device_count()}"
+def _whole_number(variable: str, *, default: int, least: int) -> int:
+    given = os.environ.get(variable, "").strip()
+    if not given:
+        return default
+    if not (given.isascii() and given.isdecimal() and int(given) >= least):
+        raise ProcessError(
+            f"the environment variable {variable} is {printable(given, 80)!r}, not a whole number from {least}; "
+            "unset it, or start the processes with torchrun or accelerate launch"
+        )
+    return int(given)

@@ -7,6 +7,7 @@ gloo on CPUs and by nccl on GPUs. One process alone needs neither.
 from __future__ import annotations
 
 import atexit
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from zoo_core.errors import ProcessError, printable
+from zoo_core.runtime.devices import DEVICE_TYPES
 from zoo_core.runtime.environment import local_rank, process_count
 
 _ENDED = "another process of this run has ended, and so must this one"
@@ -72,8 +74,12 @@ class Processes:
         _exchange(dist.all_reduce, numbers, group=_control_group())
         return int(numbers.item())
 
+    def common_token(self) -> str:
+        """A random name that is the same for all."""
+        return f"{self.agree(secrets.randbits(60)):015x}"
+
     def wait(self) -> None:
-        """Go on when every process has come here."""
+        """Continue when every process has arrived here."""
         self.any(False)
 
     @contextmanager
@@ -129,7 +135,7 @@ def join(device_type: str) -> Processes:
         return ALONE
     try:
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+            dist.init_process_group(DEVICE_TYPES[device_type].communication)
             atexit.register(_leave)  # threads of gloo that outlive Python abort the process
         _control_group()
     except (RuntimeError, ValueError) as error:

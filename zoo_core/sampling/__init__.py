@@ -1,6 +1,7 @@
 """Sampling: from a seed to samples, equal for any batch size and any number of processes.
 
 batches       samples of a seed, or of given latents, a batch at a time
+eval_mode     eval mode while samples are drawn, for many threads at once
 inference     the same network in less time: merged and packed layers
 distributed   samples that several processes share
 latent_space  walks between samples, one latent dimension at a time, reconstructions

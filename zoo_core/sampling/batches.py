@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo_core.errors import SamplingError
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.sampling.classes import find_class, numbered
+from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.sampling.inference import prepared
 from zoo_core.streams import check_stream, check_truncation, check_whole, draw_labels, latents
 
@@ -75,17 +75,10 @@ def render(
 
 
 def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size: int) -> Iterator[Tensor]:
-    with _in_eval_mode(generator):
-        function = prepared(generator)
-    device, dtype = device_and_dtype(generator)
+    forward = _PaddedForward(generator)
     for start in range(0, len(z), batch_size):
-        part = z[start : start + batch_size]
-        missing = -len(part) % BLOCK
-        padded = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
-        of_part = None
-        if labels is not None:
-            of_part = torch.nn.functional.pad(labels[start : start + batch_size], (0, missing)).to(device)
-        yield _forward(generator, function, padded.to(device, dtype), of_part)[: len(part)]
+        part = slice(start, start + batch_size)
+        yield forward(z[part], labels[part] if labels is not None else None, len(z[part]))
 
 
 def default_batch_size(generator: Generator) -> int:
@@ -120,67 +113,58 @@ def _batches(
     truncation: float | None,
     batch_size: int,
 ) -> Iterator[Tensor]:
-    with _in_eval_mode(generator):
-        function = prepared(generator)
-    device, dtype = device_and_dtype(generator)
+    forward = _PaddedForward(generator)
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
-        padded = -(-count // BLOCK) * BLOCK
+        padded = -(-count // BLOCK) * BLOCK  # the rows that fill the last block are the samples that come next
         if truncation is None:
             z = generator.latents(seed, first, padded)
         else:
             z = latents(seed, first, padded, generator.latent_shape, truncation)
-        batch_labels = None
-        if generator.num_classes is not None:
-            if labels is None:
-                batch_labels = draw_labels(seed, first, padded, generator.num_classes)
-            else:
-                batch_labels = labels[offset : offset + count]
-                batch_labels = torch.nn.functional.pad(batch_labels, (0, padded - count))
-        if batch_labels is not None:
-            batch_labels = batch_labels.to(device)
-        yield _forward(generator, function, z.to(device, dtype), batch_labels)[:count]
+        of_batch = labels[offset : offset + count] if labels is not None else None
+        if of_batch is None and generator.num_classes is not None:
+            of_batch = draw_labels(seed, first, padded, generator.num_classes)
+        yield forward(z, of_batch, count)
 
 
-def _forward(generator: Generator, function: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
-    """One padded batch through the generator in eval mode: float32 on the CPU, images in [0, 1].
+class _PaddedForward:
+    """A generator's forward for batches of any size, padded to whole blocks so that no sample depends on its batch."""
 
-    `function` computes what the generator does.
-    """
-    with _in_eval_mode(generator), torch.no_grad():
-        output: Tensor = function(z, labels)
-        if tuple(output.shape) != (len(z), *generator.sample_shape):
-            raise SamplingError(
-                f"{type(generator).__qualname__} returned {tuple(output.shape)}, "
-                f"not {(len(z), *generator.sample_shape)}"
-            )
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._device, self._dtype = device_and_dtype(generator)
+        with in_eval_mode(generator):
+            self._function = prepared(generator)
+
+    def __call__(self, z: Tensor, labels: Tensor | None, count: int) -> Tensor:
+        """The first `count` samples (count, *sample_shape) in float32 on the CPU, images in [0, 1].
+
+        Args:
+            z: (N, *latent_shape), N at least `count`; repeats its last latent where N is no whole number of blocks.
+            labels: (count,) or (N,) class indices, or None; filled up with class 0.
+        """
+        z = torch.cat([z, z[-1:].expand(-len(z) % BLOCK, *z.shape[1:])]).to(self._device, self._dtype)
+        if labels is not None:
+            labels = torch.nn.functional.pad(labels, (0, len(z) - len(labels))).to(self._device)
+        with in_eval_mode(self._generator), torch.no_grad():
+            return self._to_public_range(self._function(z, labels), len(z))[:count].cpu()
+
+    def _to_public_range(self, output: Tensor, count: int) -> Tensor:
+        name, expected = type(self._generator).__qualname__, (count, *self._generator.sample_shape)
+        if tuple(output.shape) != expected:
+            raise SamplingError(f"{name} returned {tuple(output.shape)}, not {expected}")
         output = output.float()
         if not _is_finite(output):
-            raise SamplingError(f"{type(generator).__qualname__} returned NaN or infinite values")
-        if generator.kind == "image":
-            output = generator.to_unit(output).clamp(0, 1)
-    return output.float().cpu()
+            raise SamplingError(f"{name} returned NaN or infinite values")
+        if self._generator.kind == "image":
+            output = self._generator.to_unit(output).clamp(0, 1)
+        return output.float()
 
 
 def _is_finite(values: Tensor) -> bool:
     """Asked of the two ends, in which NaN shows as well: one pass over the values, not three."""
     return not values.numel() or all(math.isfinite(end) for end in torch.stack(torch.aminmax(values)).tolist())
-
-
-@contextmanager
-def _in_eval_mode(generator: Generator) -> Iterator[None]:
-    """For the block; then every part is again in the mode that it was in, one by one."""
-    in_training = [module for module in generator.modules() if module.training]
-    if not in_training:
-        yield
-        return
-    generator.eval()
-    try:
-        yield
-    finally:
-        for module in in_training:
-            module.training = True
 
 
 def _default_latents() -> object:

@@ -1,4 +1,4 @@
-"""Files of a new plugin, a complete distribution that passes its own tests, rendered from the templates beside this file.
+"""Files of a new plugin, a complete distribution that passes its own tests, rendered from the templates beside it.
 
 jinja2 renders them. torch depends on it, so that it is installed with zoo-core anyway.
 """
@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from zoo_core.errors import OutputError, PluginError, printable
 from zoo_core.files.atomic import atomic_folder
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 
 Kind = Literal["gan", "vae", "generator"]
@@ -71,7 +71,9 @@ class Scaffold:
                 f"joined by -, as my-gan, {_LONGEST_NAME} characters at most"
             )
         if keyword.iskeyword(self.module):
-            raise PluginError(f"{self.name!r} is no name for a plugin: {self.module} is a keyword of Python; choose another")
+            raise PluginError(
+                f"{self.name!r} is no name for a plugin: {self.module} is a keyword of Python; choose another"
+            )
 
     @property
     def module(self) -> str:
@@ -180,7 +182,7 @@ def _refuse_taken(scaffold: Scaffold) -> None:
             f"{scaffold.module!r} is an installed module, which the plugin would hide; choose another name"
         )
     owner = manager().owner_of_name(scaffold.short)
-    if owner is not None and same_name(owner) != same_name(scaffold.name):
+    if owner is not None and canonical_name(owner) != canonical_name(scaffold.name):
         raise PluginError(f"the architecture {scaffold.short!r} belongs to {printable(owner, 80)}; choose another name")
 
 

@@ -11,7 +11,7 @@ from unittest import SkipTest
 
 from zoo_core.errors import PluginError, ZooError, printable
 from zoo_core.interfaces import Architecture
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import PluginInfo, PluginManager
 from zoo_core.testing.architecture_under_test import ArchitectureUnderTest
 from zoo_core.testing.static import STATIC_CHECKS
@@ -48,12 +48,15 @@ def check_installed(manager: PluginManager, name: str | None = None) -> list[Che
 
 
 def _of_plugin(info: PluginInfo, name: str | None) -> Iterator[CheckResult]:
-    whole = name is None or same_name(name) in (same_name(info.entry_point), same_name(info.distribution))
+    whole = name is None or canonical_name(name) in (
+        canonical_name(info.entry_point),
+        canonical_name(info.distribution),
+    )
     if whole and info.status != "ok":
         yield CheckResult(info, None, None, "disabled" if info.status == "disabled" else "broken", info.problem)
         return
     for architecture in info.architectures:
-        if whole or (info.status == "ok" and name and same_name(name) == same_name(architecture.name)):
+        if whole or (info.status == "ok" and name and canonical_name(name) == canonical_name(architecture.name)):
             yield from _of_architecture(info, architecture)
 
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect as types
 
 from zoo_core.errors import ContractError
-from zoo_core.interfaces import ModelConfig
+from zoo_core.interfaces import Config, ModelConfig
 from zoo_core.testing.architecture_under_test import COUNT, ArchitectureUnderTest, encode, own_docstring
 from zoo_core.testing.expectation import expect, violation
 
@@ -61,10 +61,10 @@ def documentation(tested: ArchitectureUnderTest) -> None:
         _fields_explained(trainer.Settings, "")
 
 
-def _fields_explained(config_class: type[ModelConfig], prefix: str) -> None:
+def _fields_explained(config_class: type[Config], prefix: str) -> None:
     """Check that the docstring of the class explains every field that the class adds."""
     inherited = {
-        field for base in config_class.__mro__[1:] if issubclass(base, ModelConfig) for field in base.__struct_fields__
+        field for base in config_class.__mro__[1:] if issubclass(base, Config) for field in base.__struct_fields__
     }
     for name in config_class.__struct_fields__:
         expect(

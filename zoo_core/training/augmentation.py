@@ -1,20 +1,21 @@
-"""Differentiable augmentation: what D sees, real and generated alike, is changed at random (arXiv 2006.10738).
+"""Differentiable augmentation: random changes to what D sees, real and generated alike (arXiv 2006.10738).
 
-It keeps a discriminator from learning a small data set by heart. Since real and fake samples pass the same random
-changes, through which gradients flow to G, the generator does not learn to draw the changes themselves.
+It keeps a discriminator from memorising a small data set. Real and fake samples pass through the same random changes,
+and gradients flow through them to G, so the generator does not learn to draw the changes themselves.
+
+To add one, write its function and enter it in AUGMENTATIONS: `zoo train --set augment=NAME` and GANSettings accept it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-Augmentation = Literal["color", "translation", "cutout"]
-TRANSLATION = 1 / 8  # at most, of the side; the paper's ratio
-CUTOUT = 1 / 2  # side of the square that is taken out, of the picture's; the paper's ratio
+TRANSLATION = 1 / 8  # the longest shift, as a share of the side; the paper's ratio
+CUTOUT = 1 / 2  # side of the square that is removed, as a share of the picture's; the paper's ratio
 
 # Uniform numbers in [0, 1) for one batch: (count of numbers per sample) -> (N, count).
 Uniform = Callable[[int], Tensor]
@@ -24,19 +25,25 @@ def augment(x: Tensor, policy: Sequence[Augmentation], uniform: Uniform) -> Tens
     """Change each picture at random.
 
     Args:
-        x: (N, C, H, W) in a range that is symmetric about 0, [-1, 1] say.
-        policy: which changes, in their order.
+        x: (N, C, H, W) in a range that is symmetric about 0, such as [-1, 1].
+        policy: names of augmentations, in the order in which they are applied.
         uniform: draws the random numbers, so that the caller decides their stream.
 
     Returns:
         (N, C, H, W), differentiable in x.
+
+    Example:
+        >>> x = torch.ones(2, 1, 4, 4)
+        >>> y = augment(x, ["cutout"], uniform=lambda count: torch.full((2, count), 0.5))
+        >>> y[0, 0].int().tolist()
+        [[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
     """
     for name in policy:
-        x = _CHANGES[name](x, uniform)
+        x = AUGMENTATIONS[name](x, uniform)
     return x
 
 
-def _color(x: Tensor, uniform: Uniform) -> Tensor:
+def color(x: Tensor, uniform: Uniform) -> Tensor:
     """Brightness ± 0.5, saturation × [0, 2), contrast × [0.5, 1.5), as in the paper's released policy."""
     brightness, saturation, contrast = uniform(3).to(x.dtype)[:, :, None, None, None].unbind(1)
     x = x + (brightness - 0.5)
@@ -47,24 +54,24 @@ def _color(x: Tensor, uniform: Uniform) -> Tensor:
     return torch.lerp(mean, x, contrast + 0.5)
 
 
-def _translation(x: Tensor, uniform: Uniform) -> Tensor:
-    """Shift by up to an eighth of the side along each axis; what comes in from outside is 0."""
+def translation(x: Tensor, uniform: Uniform) -> Tensor:
+    """Shift by up to an eighth of the side along each axis; pixels that come in from outside are 0."""
     height, width = x.shape[2:]
     shifts = uniform(2)
-    down = _within(shifts[:, 0], round(height * TRANSLATION))
-    right = _within(shifts[:, 1], round(width * TRANSLATION))
+    down = _whole_numbers(shifts[:, 0], round(height * TRANSLATION))
+    right = _whole_numbers(shifts[:, 1], round(width * TRANSLATION))
     x = _shift(x, down, 2)
     return _shift(x, right, 3)
 
 
-def _within(uniform: Tensor, most: int) -> Tensor:
-    """Whole numbers -most … most, equally likely."""
-    return (uniform * (2 * most + 1)).long() - most
+def _whole_numbers(uniform: Tensor, largest: int) -> Tensor:
+    """Whole numbers from -largest to largest, equally likely."""
+    return (uniform * (2 * largest + 1)).long() - largest
 
 
-def _shift(x: Tensor, by: Tensor, axis: int) -> Tensor:
+def _shift(x: Tensor, offsets: Tensor, axis: int) -> Tensor:
     size = x.shape[axis]
-    source = torch.arange(size, device=x.device)[None] - by[:, None]
+    source = torch.arange(size, device=x.device)[None] - offsets[:, None]
     inside = (source >= 0) & (source < size)
     shape = [len(x), 1, 1, 1]
     shape[axis] = size
@@ -72,8 +79,8 @@ def _shift(x: Tensor, by: Tensor, axis: int) -> Tensor:
     return x.gather(axis, index) * inside.reshape(shape)
 
 
-def _cutout(x: Tensor, uniform: Uniform) -> Tensor:
-    """Set a square of half the side, its centre anywhere in the picture, to 0."""
+def cutout(x: Tensor, uniform: Uniform) -> Tensor:
+    """Set a square of half the side, centred anywhere in the picture, to 0."""
     height, width = x.shape[2:]
     centres = uniform(2)
     rows = _covered(centres[:, 0], height)
@@ -83,15 +90,21 @@ def _cutout(x: Tensor, uniform: Uniform) -> Tensor:
 
 
 def _covered(centre: Tensor, size: int) -> Tensor:
-    """Which of `size` pixels lie under the square: (N, size)."""
+    """Which of `size` pixels along an axis the square covers: (N, size)."""
     length = round(size * CUTOUT)
     first = (centre * (size + 1 - length % 2)).long()[:, None] - length // 2
     pixels = torch.arange(size, device=centre.device)[None]
     return (pixels >= first) & (pixels < first + length)
 
 
-_CHANGES: dict[Augmentation, Callable[[Tensor, Uniform], Tensor]] = {
-    "color": _color,
-    "translation": _translation,
-    "cutout": _cutout,
+# Each takes pictures (N, C, H, W) and a source of uniform numbers, and returns pictures of the same shape.
+AUGMENTATIONS: dict[str, Callable[[Tensor, Uniform], Tensor]] = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
 }
+
+if TYPE_CHECKING:
+    Augmentation = str  # a type checker cannot read the names from the table
+else:
+    Augmentation = Literal[tuple(AUGMENTATIONS)]

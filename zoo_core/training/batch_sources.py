@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from zoo_core.data.decoding import Decoded, PictureDecoder, available_workers, decode
+from zoo_core.data.decoding import Decoded, PictureDecoder
+from zoo_core.data.decoding_workers import available_workers, decode
 from zoo_core.data.training_data import TrainingData
 from zoo_core.files.sizes import readable_size
 

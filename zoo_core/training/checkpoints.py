@@ -1,7 +1,7 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped, without a pickle.
+"""Checkpoints: everything that a run needs to continue as if it had never stopped, without a pickle.
 
-checkpoints/step-00001000/tensors.safetensors    weights, their average, optimiser and generator states
-checkpoints/step-00001000/state.json             the step, and what is not a tensor
+checkpoints/step-00001000/tensors.safetensors    weights, their average, states of optimisers and of random generators
+checkpoints/step-00001000/state.json             the step, and all state that is not a tensor
 """
 
 from __future__ import annotations
@@ -19,20 +19,40 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoo_core.errors import TrainingError
+from zoo_core.errors import TrainingError, printable
 from zoo_core.files.atomic import atomic_folder
 from zoo_core.interfaces import Trainer
 from zoo_core.training.ema import ExponentialMovingAverage
 
 _NAME = re.compile(r"step-(\d{8,})")
+# What restoring a damaged checkpoint raises: a value of another type or shape can lead to almost anything.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    SafetensorError,
+)
 
 
 def save_checkpoint(
     folder: Path, trainer: Trainer, average: ExponentialMovingAverage | None, figure: float | None = None
 ) -> Path:
-    """Write the trainer's whole state under `folder`, whole or not at all.
+    """Write the whole state of the trainer into a new folder below `folder`, which appears complete or not at all.
 
-    All but the newest `keep_checkpoints` are dropped, and the one with the lowest `figure`.
+    Only the newest `keep_checkpoints` remain, and the one with the lowest figure.
+
+    Args:
+        figure: the latest mean of the figure that `best_figure` names; None where there is none.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        OutputError: where it cannot be written.
     """
     tensors: dict[str, Tensor] = {"random.torch": torch.get_rng_state()}
     state: dict[str, Any] = {
@@ -49,9 +69,9 @@ def save_checkpoint(
     if average is not None:
         tensors |= {f"average.{key}": value for key, value in average.module.state_dict().items()}
     for name, optimizer in trainer.optimizers.items():
-        whole = optimizer.state_dict()
-        state["optimizers"][name] = {"groups": whole["param_groups"], "values": {}}
-        for index, entries in whole["state"].items():
+        optimizer_state = optimizer.state_dict()
+        state["optimizers"][name] = {"groups": optimizer_state["param_groups"], "values": {}}
+        for index, entries in optimizer_state["state"].items():
             for key, value in entries.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizers.{name}.{index}.{key}"] = value
@@ -66,12 +86,11 @@ def save_checkpoint(
 
 
 def _rotate(folder: Path, keep: int) -> None:
-    found = _checkpoints(folder)
-    old = found[:-keep]
+    checkpoints = _checkpoints(folder)
+    old = checkpoints[:-keep]
     if old:
-        figures = {path: _figure(path) for path in found}
-        known = [path for path in found if figures[path] is not None]
-        best = min(known, key=lambda path: figures[path] or 0.0, default=None)
+        figures = {path: figure for path in checkpoints if (figure := _figure(path)) is not None}
+        best = min(figures, key=figures.__getitem__, default=None)
         for path in old:
             if path != best:
                 shutil.rmtree(path, ignore_errors=True)
@@ -79,49 +98,55 @@ def _rotate(folder: Path, keep: int) -> None:
 
 def _figure(checkpoint: Path) -> float | None:
     try:
-        figure: float | None = json.loads((checkpoint / "state.json").read_text(encoding="utf-8")).get("figure")
-    except (OSError, ValueError):
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # a damaged checkpoint is reported where it is restored
         return None
-    return figure
+    figure = state.get("figure") if isinstance(state, dict) else None
+    return figure if isinstance(figure, float) else None
 
 
 def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingAverage | None) -> None:
-    """Put a built trainer into the state that `path` holds.
+    """Put a built trainer into the state of the checkpoint at `path`.
 
     Raises:
-        TrainingError: where the checkpoint is damaged or of other networks.
+        TrainingError: where the checkpoint is damaged, or belongs to other networks.
     """
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(path / "tensors.safetensors")
         for name, module in trainer.modules.items():
-            module.load_state_dict(_under(tensors, f"modules.{name}."))
+            module.load_state_dict(_with_prefix(tensors, f"modules.{name}."))
         if average is not None:
-            average.module.load_state_dict(_under(tensors, "average."))
+            average.module.load_state_dict(_with_prefix(tensors, "average."))
         for name, optimizer in trainer.optimizers.items():
-            _restore_optimizer(optimizer, state["optimizers"][name], _under(tensors, f"optimizers.{name}."))
+            _restore_optimizer(optimizer, state["optimizers"][name], _with_prefix(tensors, f"optimizers.{name}."))
         trainer.scaler.load_state_dict(state["scaler"])
-        trainer.step = state["step"]
+        trainer.step = _whole_number(state["step"])
         _restore_random(state["random"], tensors, trainer.device)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except _DAMAGE as error:
         raise TrainingError(
-            f"the checkpoint {path} cannot be read ({type(error).__name__}: {str(error)[:160]}); "
-            "remove its folder to go on from the one before"
+            f"the checkpoint {path} cannot be read ({type(error).__name__}: {printable(error, 160)}); "
+            "remove its folder to continue from the one before"
         ) from error
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint with the highest step, or None."""
-    found = _checkpoints(folder)
-    return found[-1] if found else None
+    """Return the checkpoint with the highest step, or None."""
+    return next(reversed(_checkpoints(folder)), None)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    checkpoints = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(checkpoints, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _whole_number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"the step is {value!r}")
+    return value
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
@@ -132,7 +157,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], 
         index, _, field = key.partition(".")
         entries.setdefault(int(index), {})[field] = value
     optimizer.load_state_dict({"state": entries, "param_groups": state["groups"]})
-    # Fused kernels walk parameter and moments as flat memory: both must lie in the same order (channels_last).
+    # Fused kernels read parameters and moments as flat memory: both must have the same order in it (channels_last).
     for parameter in parameters:
         for field, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

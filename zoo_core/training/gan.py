@@ -17,12 +17,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from zoo_core.errors import SettingsError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Trainer
 from zoo_core.interfaces.settings import Fraction
-from zoo_core.losses import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty
+from zoo_core.losses import ADVERSARIAL_LOSSES, AdversarialLossName, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
 from zoo_core.training.augmentation import Augmentation, augment
-
-# Games in which D's gradient at a fake logit is never 0, so that G's is a multiple of it.
-_SHARED_PASS = frozenset({"non-saturating", "minimax", "wasserstein"})
 
 
 class GANSettings(Settings, frozen=True):
@@ -44,7 +41,7 @@ class GANSettings(Settings, frozen=True):
             arXiv 2006.10738): color, translation, cutout. For small data sets.
     """
 
-    loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein"] = "non-saturating"
+    loss: AdversarialLossName = "non-saturating"
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     discriminator_steps: Annotated[int, Meta(ge=1, le=100)] = 1
     updates: Literal["alternating", "simultaneous"] = "alternating"
@@ -192,9 +189,9 @@ class GANTrainer(Trainer):
 
     def _one_pass_serves_both(self) -> bool:
         discriminator = self.modules["discriminator"]
-        # In float16 the gradient of a sure D underflows, and a multiple of 0 is no gradient.
+        # In float16 the gradient of a D that is certain underflows, and a multiple of 0 is no gradient.
         return (
-            self.settings.loss in _SHARED_PASS
+            ADVERSARIAL_LOSSES[self.settings.loss].one_pass
             and not self.scaler.is_enabled()
             and not _has_batch_norm(discriminator)
             and not _has_dropout(discriminator)

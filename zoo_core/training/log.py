@@ -1,4 +1,4 @@
-"""What is seen while a run goes on: a progress bar on a terminal, log.jsonl for programs, and trackers."""
+"""The log of a run: log.jsonl for programs, a progress bar on a terminal, and trackers such as TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import math
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Self
 
 import msgspec
 import torch
@@ -15,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from zoo_core.errors import MissingExtraError, SettingsError, TrainingError
+from zoo_core.errors import MissingExtraError, OutputError, SettingsError, TrainingError, printable
+from zoo_core.files import strict_json
 from zoo_core.interfaces import Trainer
 from zoo_core.training.run_folder import RunFolder
 
@@ -23,23 +25,30 @@ from zoo_core.training.run_folder import RunFolder
 class RunLog:
     """Figures of a run, averaged over the steps between two lines of log.jsonl and over the processes.
 
-    The first process alone writes, and shows a progress bar where it has a terminal. A resumed run first drops the
-    lines past the step from which it goes on.
+    Only the first process writes, and it shows a progress bar where it has a terminal. A resumed run first drops the
+    lines after the step of its checkpoint, whose steps it repeats.
 
     Attributes:
         latest: the figures of the last line.
+
+    Raises:
+        TrainingError: where the log of a resumed run is damaged.
+        OutputError: where the log cannot be read or written.
+        SettingsError: for a tracker that accelerate does not know or whose package is not installed.
+        MissingExtraError: for a tracker without accelerate.
     """
 
     def __init__(self, run: RunFolder, trainer: Trainer) -> None:
         self._path, self._trainer = run.log, trainer
-        self._first_step = trainer.step
+        resumed = trainer.step > 0 and trainer.processes.first
+        self._earlier_lines = _lines_up_to(run.log, trainer.step) if resumed else b""
         self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}  # of each figure: a lazy penalty is not there in every step
+        self._counts: dict[str, int] = {}  # of each figure: a lazy penalty does not occur in every step
         self._count = 0
         self._since = time.perf_counter()
-        self._file: TextIO | None = None
-        self._told: set[str] = set()
+        self._file: BinaryIO | None = None
+        self._reported: set[str] = set()
         self.latest: dict[str, float] = {}
         self._tracker = _open_trackers(run, trainer) if trainer.settings.trackers and trainer.processes.first else None
         self._console = Console(stderr=True)
@@ -56,12 +65,11 @@ class RunLog:
 
     def __enter__(self) -> Self:
         if self._trainer.processes.first:
-            kept = []
-            if self._first_step and self._path.exists():
-                lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-                kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self._first_step]
-            self._file = self._path.open("w", encoding="utf-8")
-            self._file.writelines(kept)
+            try:
+                self._file = self._path.open("wb")
+                self._file.write(self._earlier_lines)
+            except OSError as error:
+                raise OutputError.unwritable(self._path, error) from error
         self._progress.start()
         return self
 
@@ -75,7 +83,7 @@ class RunLog:
             self._tracker.end_training()
 
     def add(self, step: int, figures: dict[str, Tensor]) -> None:
-        """Take in one step's figures; nothing is copied from the device until they are written."""
+        """Add the figures of one step; nothing is copied from the device until they are written."""
         for name, value in figures.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -86,7 +94,7 @@ class RunLog:
         """Write the means since the last line; every process calls it.
 
         Raises:
-            TrainingError: where a figure is no longer a number.
+            TrainingError: where a figure is NaN or infinite.
         """
         figures = self._means()
         now = time.perf_counter()
@@ -100,21 +108,21 @@ class RunLog:
             )
         self.latest = figures | {"images_per_second": rate}
         if self._file is not None:
-            self._file.write(json.dumps({"step": step, **self.latest}) + "\n")
+            self._file.write(json.dumps({"step": step, **self.latest}).encode() + b"\n")
             self._file.flush()
         if self._tracker is not None:
             self._tracker.log(self.latest, step=step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
-        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit 80 columns
+        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # not all figures fit into 80 columns
         self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")
         advice = self._trainer.advice(figures)
         if advice is not None:
-            self.tell("advice", f"step {step}: {advice}")
+            self.report("advice", f"step {step}: {advice}")
 
-    def tell(self, kind: str, line: str) -> None:
-        """Say something on stderr; of each kind once a run."""
-        if kind not in self._told and self._trainer.processes.first:
-            self._told.add(kind)
+    def report(self, kind: str, line: str) -> None:
+        """Write a line to stderr, unless one of this kind was written before in this run."""
+        if kind not in self._reported and self._trainer.processes.first:
+            self._reported.add(kind)
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _means(self) -> dict[str, float]:
@@ -126,8 +134,37 @@ class RunLog:
         return dict(zip(names, means.tolist(), strict=True))
 
 
+def _lines_up_to(path: Path, step: int) -> bytes:
+    """Return the lines of a log up to a step; a last line that a killed process left unfinished is dropped.
+
+    Raises:
+        TrainingError: for a line that is damaged, with its number.
+        OutputError: where the log cannot be read.
+    """
+    try:
+        *lines, _unfinished = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return b"".join(line + b"\n" for number, line in enumerate(lines, 1) if _step_of(line, path, number) <= step)
+
+
+def _step_of(line: bytes, path: Path, number: int) -> int:
+    try:
+        logged = strict_json.decode(line)
+        if not isinstance(logged, dict) or not isinstance(logged.get("step"), int):
+            raise strict_json.JSONProblemError("does not state its step")
+    except strict_json.JSONProblemError as error:
+        raise TrainingError(
+            f"{path}, line {number}: {printable(error, 120)}; remove the damaged lines and use --resume again"
+        ) from error
+    step: int = logged["step"]
+    return step
+
+
 def _open_trackers(run: RunFolder, trainer: Trainer) -> Any:
-    """accelerate's trackers by name, with the run's settings; TensorBoard writes into the run's folder."""
+    """Open accelerate's trackers with the settings of the run; TensorBoard writes into the folder of the run."""
     try:
         from accelerate import Accelerator
         from accelerate.utils import LoggerType
@@ -137,10 +174,12 @@ def _open_trackers(run: RunFolder, trainer: Trainer) -> Any:
     known = [str(kind) for kind in LoggerType if kind != LoggerType.ALL]
     for name in names:
         if name not in known:
-            raise SettingsError(f"trackers: there is no {name!r}; accelerate knows {', '.join(known)}")
+            raise SettingsError(f"trackers: there is no tracker {name!r}; accelerate has {', '.join(known)}")
     accelerator = Accelerator(cpu=trainer.device.type == "cpu", log_with=list(names), project_dir=str(run.root))
     if len(accelerator.log_with) < len(names):
-        raise SettingsError(f"trackers: of {', '.join(names)} not every package is installed")
+        raise SettingsError(
+            f"trackers: a package that {' or '.join(names)} needs is not installed; install it with pip"
+        )
     settings = msgspec.to_builtins(trainer.settings)
     flat = {
         name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in settings.items()

@@ -29,8 +29,8 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from zoo_core import modelfolder
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError
-from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
+from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
+from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Trainer
 from zoo_core.kinds import image as images
 from zoo_core.kinds.gif import evenly, write_film
 from zoo_core.modelfolder.card import model_card
@@ -44,7 +44,7 @@ from zoo_core.training.compilation import compile_networks, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.log import RunLog
 from zoo_core.training.run_folder import RunFolder, describe_run
-from zoo_core.training.sharing import share_layers
+from zoo_core.training.synchronised_layers import synchronise_layers
 
 LOG_EVERY = 50
 GRID_SAMPLES = 64
@@ -75,7 +75,8 @@ def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path
         restore_checkpoint(checkpoint, trainer, average)
         if trainer.step > trainer.settings.steps:
             raise TrainingError(
-                f"{out} has a checkpoint at step {trainer.step}, past the {trainer.settings.steps} asked for"
+                f"{out} has a checkpoint at step {trainer.step}, after the last step, {trainer.settings.steps}; "
+                f"use --steps {trainer.step} or more, or remove the newer checkpoints"
             )
     averaged = _generator_of(average.module) if average is not None else generator
     if trainer.settings.compile == "on":
@@ -84,10 +85,11 @@ def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path
         _train(trainer, batch_stream(trainer, training_data), average, averaged, run)
     except ProcessError as error:
         raise TrainingError(
-            f"{error}; start as many again with --resume, which goes on from the newest checkpoint in {out}"
+            f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
         ) from error
     if processes.first:
         _finish(trainer, averaged, run, training_data)
+        run.mark_finished(description)
     processes.wait()
     return out
 
@@ -105,7 +107,7 @@ def _join(trainer: Trainer) -> None:
 def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
     """Put what it means in the place of every `auto`: what the run was begun with, else what fits this machine."""
     settings = trainer.settings
-    begun = (run.recorded() or {}).get("settings", {})
+    begun = _recorded_settings(run, settings)
     meant: dict[str, Any] = {"device": trainer.device.type}
     precision = begun.get("precision", "auto") if settings.precision == "auto" else settings.precision
     meant["precision"] = resolve_precision(precision, trainer.device)
@@ -116,6 +118,21 @@ def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
         on = resolve_compile(trainer, lambda steps: _train_on_the_side(trainer, data, steps))
         meant["compile"] = "on" if trainer.processes.any(on) else "off"
     trainer.settings = msgspec.structs.replace(settings, **meant)
+
+
+def _recorded_settings(run: RunFolder, settings: Settings) -> dict[str, Any]:
+    """Return the settings that a resumed run was begun with, or an empty dictionary.
+
+    Raises:
+        ModelFolderError: where run.json is damaged.
+        TrainingError: where a setting in it is none of this trainer's.
+    """
+    recorded: dict[str, Any] = (run.recorded() or {}).get("settings", {})
+    try:
+        msgspec.convert({name: recorded[name] for name in ("precision", "compile") if name in recorded}, type(settings))
+    except msgspec.ValidationError as error:
+        raise TrainingError(f"{run.record}: settings: {printable(error, 200)}; choose another --out") from error
+    return recorded
 
 
 def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None:
@@ -160,7 +177,7 @@ def prepare(trainer: Trainer) -> None:
         # Convolutions run fastest with the channels last in memory; it changes no value and no other layer.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
-        share_layers(module, trainer.processes)
+        synchronise_layers(module, trainer.processes)
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
@@ -187,8 +204,8 @@ def _train(
     settings, processes = trainer.settings, trainer.processes
     with RunLog(run, trainer) as log, _stop_signals() as stop:
         if processes.count > 1:
-            log.tell("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
-        log.tell("data", stream.note)
+            log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
+        log.report("data", stream.note)
         while trainer.step < settings.steps:
             figures = train_one_step(trainer, stream)
             if average is not None:
@@ -204,7 +221,7 @@ def _train(
             if (periodic or done == settings.steps or stopped) and processes.first:
                 save_checkpoint(run.checkpoints, trainer, average, log.latest.get(settings.best_figure))
             if stopped and done < settings.steps:
-                raise TrainingError(f"stopped at step {done} of {settings.steps}; --resume goes on from its checkpoint")
+                raise TrainingError(f"stopped at step {done} of {settings.steps}; use --resume to continue from there")
 
 
 def _sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, processes: Processes) -> None:
@@ -213,7 +230,7 @@ def _sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, proce
     pictures = _pictures(generator, seed)
     images.save_png(images.grid(pictures, _columns(generator)), path)
     if np.ptp(pictures.astype(np.int16), axis=0).max() <= 1:
-        log.tell(
+        log.report(
             "collapse",
             "all samples are the same picture: the generator has collapsed; try another seed, a lower learning_rate, "
             "--set r1_gamma=1 or --set augment=color,translation,cutout",
@@ -239,7 +256,6 @@ def _finish(trainer: Trainer, averaged: Generator, run: RunFolder, data: Trainin
     card = model_card(averaged, architecture, name=run.root.name, settings=trainer.settings, dataset=data.name)
     run.write_text("README.md", card)
     averaged.save(run.root)
-    run.mark_finished()
 
 
 def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked for, whether it may be resumed, and where its files lie."""
+"""The folder of a training run: what is being trained, whether it may be resumed, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import msgspec
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import TrainingError
+from zoo_core.errors import OutputError, TrainingError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
+from zoo_core.modelfolder.run_record import RUN, read_run_record
 
-# What may change when a run is resumed: how long it goes on, and what it writes.
+# What may change when a run is resumed: how long it is, where it computes, and what it writes.
 FREE_ON_RESUME = frozenset(
     {"steps", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers", "device"}
 )
 
 
 def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
-    """What identifies a run: a resumed one must match it. No setting is `auto` any more."""
+    """Return what identifies a run, which a resumed run must match. No setting may be `auto` any more."""
     return {
         "architecture": architecture,
         "model": msgspec.to_builtins(trainer.config),
@@ -42,69 +43,77 @@ class RunFolder:
         self.root = root
         self.checkpoints = root / "checkpoints"
         self.log = root / "log.jsonl"
-        self._description = root / "run.json"
+        self.record = root / RUN
 
     def sample_grid(self, step: int) -> Path:
+        """Return the path of the sample grid of a step, in a folder that exists."""
         folder = self.root / "samples"
-        folder.mkdir(exist_ok=True)
+        _make_folder(folder)
         return folder / f"step-{step:08d}.png"
 
     def sample_grids(self) -> list[Path]:
-        """All that were written, in the order of their steps."""
+        """Return the paths of all sample grids so far, in the order of their steps."""
         return sorted((self.root / "samples").glob("step-*.png"))
 
     def check(self, description: dict[str, Any], *, resume: bool) -> bool:
-        """Whether the run is finished already.
+        """Return whether the run is finished already.
 
         Raises:
             TrainingError: where the folder holds something else, or a run that differs.
+            ModelFolderError: where run.json is damaged.
         """
         self.refuse_foreign(resume=resume)
-        before = self.recorded()
-        if before is not None:
-            finished = bool(before.pop("finished", False))
-            _refuse_differences(self.root, before, description)
-            if finished and description["settings"]["steps"] == before["settings"]["steps"]:
-                return True
-        return False
+        recorded = self.recorded()
+        if recorded is None:
+            return False
+        finished = recorded.pop("finished", False)
+        _refuse_differences(self.root, recorded, description)
+        return bool(finished) and description["settings"]["steps"] == recorded["settings"]["steps"]
 
     def begin(self, description: dict[str, Any]) -> None:
-        """Make the folder and write down what is being trained."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Make the folder and record what is being trained. Raises OutputError."""
+        _make_folder(self.root)
         self._write(description)
 
     def recorded(self) -> dict[str, Any] | None:
-        """The description of the run that was begun here; None where there is none."""
-        if not self._description.exists():
-            return None
-        description: dict[str, Any] = json.loads(self._description.read_text(encoding="utf-8"))
-        return description
+        """Return the description of the run that was begun here, or None. Raises ModelFolderError for a damaged one."""
+        return read_run_record(self.root)
 
     def refuse_foreign(self, *, resume: bool) -> None:
-        """Raise TrainingError where this folder is not for this run: another run's, or nobody's and not empty."""
-        if self._description.exists():
+        """Raise TrainingError where the folder holds another run, or holds files but no run."""
+        if self.record.exists():
             if not resume:
                 raise TrainingError(
-                    f"{self.root} holds a training run already; --resume goes on with it, another --out starts anew"
+                    f"{self.root} already holds a training run; use --resume to continue it, "
+                    "or another --out to start over"
                 )
         elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise TrainingError(f"{self.root} is not an empty folder and holds no training run; choose another --out")
 
-    def mark_finished(self) -> None:
-        self._write(json.loads(self._description.read_text(encoding="utf-8")) | {"finished": True})
+    def mark_finished(self, description: dict[str, Any]) -> None:
+        """Record that all steps are done and the model is written."""
+        self._write(description | {"finished": True})
 
     def write_text(self, name: str, text: str) -> None:
+        """Write a file of the finished model."""
         write_bytes(self.root / name, text.encode())
 
     def _write(self, description: dict[str, Any]) -> None:
-        write_bytes(self._description, (json.dumps(description, indent=2) + "\n").encode())
+        write_bytes(self.record, (json.dumps(description, indent=2) + "\n").encode())
 
 
-def _refuse_differences(root: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise TrainingError that shows each value which is not what the run was started with."""
-    old, new = _flat(before), _flat(json.loads(json.dumps(now)))
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError.unwritable(folder, error) from error
+
+
+def _refuse_differences(root: Path, recorded: dict[str, Any], description: dict[str, Any]) -> None:
+    """Raise a TrainingError that lists each value that is not the one the run was begun with."""
+    old, new = _flatten(recorded), _flatten(json.loads(json.dumps(description)))
     free = {f"settings.{name}" for name in FREE_ON_RESUME} | {"data.name"}
-    if before["settings"].get("schedule", "constant") != "constant":
+    if recorded["settings"].get("schedule", "constant") != "constant":
         free.remove("settings.steps")  # the learning rate of every step depends on it
     changed = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
@@ -115,8 +124,9 @@ def _refuse_differences(root: Path, before: dict[str, Any], now: dict[str, Any])
         raise TrainingError(f"{root} cannot be resumed with other settings: {'; '.join(changed)}")
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries by their dotted names."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from zoo_core.data.decoding import picture_shape
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces import Generator, ModelConfig, Settings, Trainer
+from zoo_core.interfaces import Config, Generator, ModelConfig, Settings, Trainer
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
@@ -20,7 +21,7 @@ from zoo_core.runtime.precision import resolve_precision
 from zoo_core.runtime.processes import join
 
 MODEL = "model"  # the part of a configuration file that describes the model
-_Config = TypeVar("_Config", bound=ModelConfig)
+_Config = TypeVar("_Config", bound=Config)
 
 
 def prepare_training(
@@ -75,11 +76,11 @@ def prepare_training(
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:
-    shape = tuple(generator.sample_shape)
-    if generator.kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
+    shape = picture_shape(generator.kind, generator.sample_shape)
+    if shape is None:
         raise TrainingError(
-            f"{type(generator).__qualname__} makes samples of {shape}, not square pictures; zoo train reads pictures: "
-            "call the trainer's fit from Python with a tensor of samples"
+            f"{type(generator).__qualname__} makes samples of {tuple(generator.sample_shape)}, not square pictures; "
+            "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
         )
     return shape[0], shape[1]
 
@@ -105,7 +106,7 @@ def _read_config(
     )
 
 
-def _from_document(document: Document, owner: type[ModelConfig], keys: tuple[str, ...]) -> Any:
+def _from_document(document: Document, owner: type[Config], keys: tuple[str, ...]) -> Any:
     fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
     if keys[-1] not in fields:
         raise document.error(_unknown(keys[-1], fields), keys)
@@ -119,7 +120,7 @@ def _split(assignment: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _parse(owner: type[ModelConfig], name: str, value: str, key: str) -> Any:
+def _parse(owner: type[Config], name: str, value: str, key: str) -> Any:
     """A value of the command line as the type of its field; a list is written with commas."""
     fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
     if name not in fields:

@@ -25,8 +25,8 @@ class CouplingNetwork(nn.Module):
             for _ in range(2)
         )
         self.last = nn.Conv2d(width, 2 * channels, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
         self.bound = nn.Parameter(torch.ones(channels, 1, 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

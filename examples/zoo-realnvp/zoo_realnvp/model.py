@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from msgspec import Meta
@@ -120,5 +120,5 @@ def _forth(couplings: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _back(couplings: nn.ModuleList, z: Tensor) -> Tensor:
     for coupling in reversed(couplings):
-        z = coupling.inverse(z)
+        z = cast("Coupling", coupling).inverse(z)
     return z

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from msgspec import Meta
@@ -51,7 +51,7 @@ class RealNVPTrainer(Trainer):
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         noise = self.draw(torch.rand, *batch.samples.shape)
-        flow = self.modules["generator"]
+        flow = cast("RealNVP", self.modules["generator"])
         loss = flow.bits_per_dimension(batch.samples, noise).mean()
         self.update("generator", loss)
         return {"loss": loss.detach()}

@@ -75,8 +75,9 @@ class DCGANGenerator(Generator):
         self.sample_shape = (config.channels, config.size, config.size)
         self.num_classes = config.classes
         widths = config.stage_widths[::-1]
+        project = nn.ConvTranspose2d(config.latent_size + (config.classes or 0), widths[0], 4, 1, 0, bias=False)
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(config.latent_size + (config.classes or 0), widths[0], 4, 1, 0, bias=False),
+            project,
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         ]
@@ -91,7 +92,7 @@ class DCGANGenerator(Generator):
         initialise(self)
         if config.conditional:
             # One class is one input of many: it must weigh as much as all of z for G to heed it from the start.
-            of_classes = self.layers[0].weight[config.latent_size :]
+            of_classes = project.weight[config.latent_size :]
             nn.init.normal_(of_classes.detach(), 0.0, 0.02 * math.sqrt(config.latent_size))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 import torch
 from msgspec import Meta
@@ -76,7 +76,7 @@ class VAETrainer(Trainer):
         )
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
-        vae = self.modules["generator"]
+        vae = cast("VAE", self.modules["generator"])
         x = batch.samples
         if self.settings.binarize == "dynamic":
             x = (self.draw(torch.rand, *x.shape) < x).to(x.dtype)

@@ -6,9 +6,11 @@ import importlib
 
 import click
 
+__all__ = ["COMMANDS", "command"]
+
 # name -> (module, one line of help)
 COMMANDS = {
-    "list": ("listing", "List the installed plugins, and what is wrong with them."),
+    "list": ("listing", "List the installed plugins and their problems."),
     "install": ("installing", "Install plugins into the environment that runs zoo."),
     "uninstall": ("uninstalling", "Uninstall plugins, and say what goes with them."),
     "new": ("scaffolding", "Write a new plugin, a distribution that passes its own tests."),
@@ -35,4 +37,4 @@ class PluginsGroup(click.Group):
 
 @click.group("plugins", cls=PluginsGroup)
 def command() -> None:
-    """Show, install, check and write plugins."""
+    """List, install, check and create plugins."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_columns, echo_json
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("name", type=PluginName(), required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print every result as JSON.")
+@options.json("every result")
 def command(name: str | None, as_json: bool) -> None:
-    """Hold installed plugins, or the one called NAME, to the part of the contract that needs no training.
+    """Check installed plugins, or the one called NAME, against the part of the contract that needs no training.
 
-    NAME is an entry point, a distribution or an architecture. Exits with 1 where something breaks the contract. The
-    whole contract is what a plugin's own tests inherit from zoo_core.testing.
+    NAME is an entry point, a distribution or an architecture. The exit code is 1 if anything breaks the contract. A
+    plugin's own tests inherit the whole contract from zoo_core.testing.
     """
     from zoo_core.plugins import manager
     from zoo_core.testing.installed import check_installed

@@ -1,26 +1,24 @@
-"""What the commands of `zoo plugins` tell of a plugin."""
+"""Facts about a plugin, as the commands of `zoo plugins` show them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_core.plugins import PluginInfo, PluginManager
+    from zoo_core.plugins import PluginCommands, PluginInfo, PluginManager
 
 
 def plugin_facts(found: PluginManager) -> list[dict[str, Any]]:
-    """Every fact of every installed plugin, of JSON's types; `--json` prints them."""
-    from zoo_core.cli import COMMANDS
+    """Every fact about every installed plugin, in JSON types, as `--json` prints them."""
+    from zoo_core.cli.group import plugin_commands
 
-    found.commands(reserved=COMMANDS)
-    return [_facts_of(info, found) for info in found.plugins]
+    return [_facts_of(info, plugin_commands()) for info in found.plugins]
 
 
-def _facts_of(info: PluginInfo, found: PluginManager) -> dict[str, Any]:
+def _facts_of(info: PluginInfo, commands: PluginCommands) -> dict[str, Any]:
     from zoo_core.plugins.distributions import origin_of
 
     origin = origin_of(info.distribution)
-    of_commands = [problem for problem, infos in found.command_problems.items() if info in infos]
     return {
         "entry_point": info.entry_point,
         "distribution": info.distribution,
@@ -30,10 +28,10 @@ def _facts_of(info: PluginInfo, found: PluginManager) -> dict[str, Any]:
         "module": info.module,
         "status": info.status,
         "problem": info.problem,
-        "problems": [*filter(None, [info.problem]), *of_commands],
+        "problems": [*filter(None, [info.problem]), *commands.problems_of(info)],
         "architectures": [architecture.name for architecture in info.architectures],
         "extractors": [extractor.name for extractor in info.extractors],
-        "commands": sorted(found.commands_of.get(info.key, [])),
+        "commands": sorted(commands.by_plugin.get(info.key, ())),
         "models": _models_of(info),
         "registry": str(info.registry_file) if info.registry_file else None,
         "traceback": info.traceback,
@@ -41,7 +39,7 @@ def _facts_of(info: PluginInfo, found: PluginManager) -> dict[str, Any]:
 
 
 def _models_of(info: PluginInfo) -> list[str]:
-    """The names in the registry that the plugin ships; none where that cannot be read, which `zoo doctor` tells."""
+    """The models in the registry that the plugin ships; none if it cannot be read, which `zoo doctor` reports."""
     from zoo_core.errors import RegistryError
     from zoo_core.registries import Registry
 
@@ -54,7 +52,7 @@ def _models_of(info: PluginInfo) -> list[str]:
 
 
 def summary_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a plugin brings, a line a kind."""
+    """What a plugin provides, a line for each kind."""
     rows = [
         (kind, ", ".join(facts[kind])) for kind in ("architectures", "extractors", "commands", "models") if facts[kind]
     ]

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @click.command("install")
 @click.argument("what", nargs=-1, required=True)
-@click.option("-e", "--editable", is_flag=True, help="Use a folder's code where it lies: changes count at once.")
-@click.option("-U", "--upgrade", is_flag=True, help="Take the newest version, where another is installed.")
-@click.option("--verbose", is_flag=True, help="Show what the installer says.")
+@click.option("-e", "--editable", is_flag=True, help="Install a folder in editable mode: changes take effect at once.")
+@click.option("-U", "--upgrade", is_flag=True, help="Upgrade to the newest version.")
+@click.option("--verbose", is_flag=True, help="Show the output of the installer.")
 def command(what: tuple[str, ...], editable: bool, upgrade: bool, verbose: bool) -> None:
-    """Install plugins into the environment that runs zoo, by pip or uv, and show what they bring.
+    """Install plugins into the environment that runs zoo, with pip or uv, and show what they provide.
 
-    WHAT is a name of the package index, a folder, a wheel, or the address of a git repository. Options of the installer
-    itself are given as its variables: PIP_INDEX_URL, UV_NO_INDEX and so on.
+    WHAT is a name in the package index, a folder, a wheel, or the address of a git repository. To pass options to the
+    installer, set its environment variables: PIP_INDEX_URL, UV_NO_INDEX and so on.
     """
     from zoo_core.plugins.distributions import install, installed
 
@@ -39,7 +39,7 @@ def command(what: tuple[str, ...], editable: bool, upgrade: bool, verbose: bool)
 
 
 def _tell(requirement: str, before: dict[str, Installed], after: dict[str, Installed]) -> bool:
-    """What changed, plugins first; whether there is a plugin among it, and none that is left out."""
+    """Report what changed, plugins first. True if there is a plugin among it, and none that was left out."""
     changed = {name for name in after if before.get(name) != after[name]}
     plugins = [facts for facts in _plugins_now() if facts["distribution"] in changed]
     for facts in plugins:
@@ -52,15 +52,15 @@ def _tell(requirement: str, before: dict[str, Installed], after: dict[str, Insta
         click.echo(printable(f"also {name} {old}{after[name].version}"))
     shown = printable(requirement, 120)
     if not changed:
-        click.echo(f"zoo: {shown} was installed already; nothing changed", err=True)
+        click.echo(f"zoo: {shown} is already installed; nothing changed", err=True)
         return True
     if not plugins:
-        click.echo(f"zoo: {shown} is installed, but it brings no plugin: it has no entry point zoo.plugins", err=True)
+        click.echo(f"zoo: {shown} is installed, but provides no plugin: it has no entry point in zoo.plugins", err=True)
     return bool(plugins) and all(facts["status"] != "left out" for facts in plugins)
 
 
 def _plugins_now() -> list[dict[str, Any]]:
-    """As a new process finds them: this one has loaded its plugins already."""
+    """The plugins that a new process finds: this one has already loaded its own."""
     listing = [sys.executable, "-m", "zoo_core", "plugins", "list", "--json"]
     done = subprocess.run(listing, capture_output=True, text=True, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)

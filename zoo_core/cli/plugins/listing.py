@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.messages import echo_columns, echo_json
 from zoo_core.cli.plugins.facts import plugin_facts
 from zoo_core.errors import printable
 
 
 @click.command("list")
-@click.option("--verbose", is_flag=True, help="Also the traceback of a plugin that failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print every fact as JSON.")
+@click.option("--verbose", is_flag=True, help="Also show the traceback of each plugin that failed.")
+@options.json("every fact")
 def command(verbose: bool, as_json: bool) -> None:
-    """List every installed plugin: entry point, package, origin, state, what it provides, and why it is left out."""
+    """List every installed plugin: entry point, package, origin, status, and what it provides or why it is left out."""
+    from zoo_core.cli.group import plugin_commands
     from zoo_core.plugins import manager
     from zoo_core.plugins.distributions import origin_of
 
-    found = manager()
-    facts = plugin_facts(found)
+    facts = plugin_facts(manager())
     if as_json:
         echo_json(facts)
         return
     if not facts:
-        click.echo("zoo: no plugin is installed; pip install zoo-dcgan, for one", err=True)
+        click.echo("zoo: no plugin is installed; try pip install zoo-dcgan", err=True)
         return
     rows = []
     for one in facts:
@@ -36,7 +37,7 @@ def command(verbose: bool, as_json: bool) -> None:
         package = f"{one['distribution']} {one['version']}"
         rows.append((one["entry_point"], package, origin_of(one["distribution"]), one["status"], remark.lstrip("; ")))
     echo_columns(rows)
-    for problem in found.command_problems:
+    for problem in plugin_commands().problems:
         click.echo(printable(problem, 1000))
     if verbose:
         for one in facts:
@@ -46,7 +47,7 @@ def command(verbose: bool, as_json: bool) -> None:
 
 
 def _echo_traceback(traceback: str) -> None:
-    """Line by line without control characters: an error's text is the plugin's own."""
+    """Print it line by line without control characters: the text of an error comes from the plugin."""
     for line in traceback.splitlines():
         margin = " " * (len(line) - len(line.lstrip(" ")))
         click.echo(margin + printable(line, 1000))

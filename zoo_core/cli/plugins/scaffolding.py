@@ -18,17 +18,23 @@ DEFAULTS: dict[str, Any] = {"kind": "gan", "image": True, "license": "Apache-2.0
 
 @click.command("new")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), help="vae has an encoder, generator no trainer.  [default: gan]")
-@click.option("--image/--no-image", default=None, help="Samples are pictures, or points.  [default: image]")
-@click.option("--license", type=click.Choice(LICENSES, case_sensitive=False), help="[default: Apache-2.0]")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    help="Kind of model: vae has an encoder, generator has no trainer.  [default: gan]",
+)
+@click.option("--image/--no-image", default=None, help="Whether samples are pictures or points.  [default: image]")
+@click.option(
+    "--license", type=click.Choice(LICENSES, case_sensitive=False), help="Licence of the plugin.  [default: Apache-2.0]"
+)
 def command(name: str, kind: str | None, image: bool | None, license: str | None) -> None:
-    """Write a new plugin into ./NAME: a whole distribution that passes its own tests.
+    """Create a new plugin in ./NAME: a whole distribution that passes its own tests.
 
-    On a terminal, asks for what was not given; elsewhere takes the defaults.
+    On a terminal, zoo asks for options that are not given; elsewhere it uses the defaults.
     """
     from zoo_core.scaffold import Scaffold, write
 
-    Scaffold(name=name)  # a bad name is told before a question is asked
+    Scaffold(name=name)  # report a bad name before asking a question
     given = {"kind": kind, "image": image, "license": license}
     chosen: dict[str, Any] = {option: _ask(option) if value is None else value for option, value in given.items()}
     folder = write(Scaffold(name=name, **chosen), Path.cwd())
@@ -37,7 +43,7 @@ def command(name: str, kind: str | None, image: bool | None, license: str | None
 
 
 def _ask(option: str) -> Any:
-    """The default, unless there is somebody to ask."""
+    """The answer of the user, or the default if there is nobody to ask."""
     default = DEFAULTS[option]
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return default

@@ -11,17 +11,17 @@ from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_facts
 from zoo_core.cli.plugins.facts import plugin_facts, summary_rows
 from zoo_core.errors import InstallationError, printable
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 
 
 @click.command("uninstall")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=PluginName())
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--verbose", is_flag=True, help="Show what the installer says.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--verbose", is_flag=True, help="Show the output of the installer.")
 def command(names: tuple[str, ...], yes: bool, verbose: bool) -> None:
-    """Uninstall plugins, and name the architectures, commands and models that go with them.
+    """Uninstall plugins, and list the architectures, commands and models that go with them.
 
-    NAME is a distribution, an entry point or an architecture. On a terminal, asks first.
+    NAME is a distribution, an entry point or an architecture. On a terminal, zoo asks for confirmation.
     """
     from zoo_core.plugins import manager
     from zoo_core.plugins.distributions import uninstall
@@ -40,10 +40,10 @@ def command(names: tuple[str, ...], yes: bool, verbose: bool) -> None:
 
 
 def _distribution(name: str, facts: list[dict[str, Any]]) -> str:
-    """The distribution of the plugin that a name stands for. Raises InstallationError."""
+    """The distribution that provides the plugin of that name. Raises InstallationError."""
     for one in facts:
         known = (one["distribution"], one["entry_point"], *one["architectures"])
-        if same_name(name) in map(same_name, known):
+        if canonical_name(name) in map(canonical_name, known):
             distribution: str = one["distribution"]
             return distribution
     raise InstallationError(f"no installed plugin is called {printable(name, 80)!r}; zoo plugins list shows them")

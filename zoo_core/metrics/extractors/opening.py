@@ -14,14 +14,14 @@ from zoo_core.errors import MetricError, did_you_mean, printable
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.import_strings import import_object
-from zoo_core.interfaces.names import same_name
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 
 
 def extractors() -> dict[str, FeatureExtractor]:
     """Return every known extractor, by its name in the form that is compared: lower case, with hyphens."""
     of_plugins = [extractor for info in manager().plugins if info.status == "ok" for extractor in info.extractors]
-    return {same_name(extractor.name): extractor for extractor in (*CORE_EXTRACTORS, *of_plugins)}
+    return {canonical_name(extractor.name): extractor for extractor in (*CORE_EXTRACTORS, *of_plugins)}
 
 
 def find_extractor(name: str) -> FeatureExtractor:
@@ -32,9 +32,9 @@ def find_extractor(name: str) -> FeatureExtractor:
         64
     """
     known = extractors()
-    extractor = known.get(same_name(name))
+    extractor = known.get(canonical_name(name))
     if extractor is None:
-        hint = did_you_mean(same_name(name), known)
+        hint = did_you_mean(canonical_name(name), known)
         raise MetricError(f"there is no feature extractor {printable(name, 80)!r}; {hint}")
     return extractor
 

@@ -234,7 +234,7 @@ def test_changing_a_loaded_weight_does_not_change_the_file(odd, tmp_path):
 
 def test_a_strange_dtype_or_device_is_refused(odd, tmp_path):
     folder = odd().save(tmp_path / "model")
-    with pytest.raises(DeviceError, match=r"weights cannot be of torch\.int8: it is no floating type"):
+    with pytest.raises(DeviceError, match=r"weights cannot have the dtype torch\.int8"):
         modelfolder.load(folder, dtype=torch.int8)
     with pytest.raises(DeviceError, match="there is no device 'toaster'"):
         modelfolder.load(folder, device="toaster")
@@ -260,7 +260,7 @@ def test_a_discriminator_is_written_beside_the_model(odd, tmp_path):
     assert modelfolder.load(folder).config == generator.config
 
 
-def test_at_no_moment_of_saving_over_a_model_does_half_of_each_load(odd, tmp_path, monkeypatch):
+def test_at_every_moment_of_saving_over_a_model_the_old_or_the_new_one_loads(odd, tmp_path, monkeypatch):
     """The folder is copied before and after every change of a name in it: what a kill at that moment would leave."""
     folder = odd().save(tmp_path / "model")
     old, newer = modelfolder.load(folder).sample(2), odd("scalar")
@@ -285,18 +285,11 @@ def test_at_no_moment_of_saving_over_a_model_does_half_of_each_load(odd, tmp_pat
             watching.setattr(Path, name, watched(getattr(Path, name)))
         newer.save(folder)
 
-    found = set()
+    loaded = set()
     for moment in moments:
-        if (moment / "config.json").exists():
-            samples = modelfolder.load(moment).sample(2)
-            found.add(
-                "old" if torch.equal(samples, old) else "new" if torch.equal(samples, newer.sample(2)) else "both"
-            )
-        else:
-            with pytest.raises(ModelFolderError, match=r"is not a model folder: it has no config\.json"):
-                modelfolder.load(moment)
-            found.add("none")
-    assert found == {"old", "none", "new"}
+        samples = modelfolder.load(moment).sample(2)
+        loaded.add("old" if torch.equal(samples, old) else "new" if torch.equal(samples, newer.sample(2)) else "both")
+    assert loaded == {"old", "new"}
 
 
 def test_weights_that_cannot_be_replaced_leave_the_old_model(odd, tmp_path, monkeypatch):

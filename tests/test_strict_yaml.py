@@ -156,8 +156,8 @@ def test_any_bytes_give_a_document_or_a_clear_refusal(tmp_path: Path, text: str 
 @pytest.mark.parametrize(
     ("text", "line", "field", "problem"),
     [
-        pytest.param("a: 1\na: 2", 2, "a", "'a' stands here twice", id="duplicate key"),
-        pytest.param("a:\n- b:\n    c: 1\n    d: 1\n    'c': 2", 5, "a.0.b.c", "'c' stands here twice", id="deep one"),
+        pytest.param("a: 1\na: 2", 2, "a", "'a' is repeated", id="duplicate key"),
+        pytest.param("a:\n- b:\n    c: 1\n    d: 1\n    'c': 2", 5, "a.0.b.c", "'c' is repeated", id="deep one"),
         pytest.param("a:\n  b: &x 1", 2, "a.b", "anchors are not allowed", id="anchor"),
         pytest.param("a:\n  &x b: 1", 2, "a", "anchors are not allowed", id="anchor of a key"),
         pytest.param("a: 1\nb: *x", 2, "b", "aliases are not allowed", id="alias"),

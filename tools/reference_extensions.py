@@ -1,17 +1,26 @@
-"""How the reference reads msgspec structs: a constructor takes the annotated fields by name. mkdocs.yml names it."""
+"""Extensions of griffe for the reference: constructors of msgspec structs, and examples as code (see mkdocs.yml)."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import griffe
 
-STRUCTS = {"Struct", "_Facts", "ModelConfig", "Settings"}
+STRUCTS = {"Struct", "_Facts", "Config", "ModelConfig", "Settings"}
 WITH_FIELDS = {"Settings"}
 
 
+class ExampleSections(griffe.Extension):
+    """Makes griffe take an `Example:` section for code: it knows the heading `Examples:` only."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(r"^([ \t]*)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
+
+
 class StructSignatures(griffe.Extension):
-    """Gives a struct the `__init__` that msgspec makes when the class is made, where its fields are then explained."""
+    """Adds the `__init__` that msgspec generates for a struct, so that its fields are documented as parameters."""
 
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         bases = {str(base).rpartition(".")[2] for base in cls.bases}

@@ -1,0 +1,54 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from zoo_core.cli.completion import ClassName
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+LARGEST_SEED = 2**64 - 1
+
+
+def device(default: str = "auto") -> Callable[[_Command], _Command]:
+    """`--device`."""
+    return click.option(
+        "--device", default=default, show_default=True, help="Device to run on: auto, cpu, cuda, cuda:N or mps."
+    )
+
+
+def seed(of: str = "the latents", largest: int = LARGEST_SEED) -> Callable[[_Command], _Command]:
+    """`--seed`."""
+    return click.option("--seed", type=click.IntRange(0, largest), default=0, show_default=True, help=f"Seed for {of}.")
+
+
+def label(what: str = "Class to draw") -> Callable[[_Command], _Command]:
+    """`--label`, a class by number or name."""
+    return click.option("--label", type=ClassName(), help=f"{what}, by number or name.")
+
+
+def truncation() -> Callable[[_Command], _Command]:
+    """`--truncation`, the truncation trick."""
+    return click.option(
+        "--truncation",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Cut the latents at ± this many standard deviations.",
+    )
+
+
+def batch_size() -> Callable[[_Command], _Command]:
+    """`--batch-size`, which bounds the memory."""
+    return click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        help="Samples computed at a time. Bounds the memory; changes no sample.",
+    )
+
+
+def json(what: str) -> Callable[[_Command], _Command]:
+    """`--json`, passed as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON.")

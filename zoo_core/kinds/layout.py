@@ -1,0 +1,34 @@
+"""The layout of samples in a file: how many there are, and the shape and type of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is written of `count` samples.
+
+    Attributes:
+        kind: of the generator, "image" or "tensor".
+        sample_shape: (channels, height, width) for pictures.
+        count: number of samples.
+
+    Example:
+        >>> Layout("image", (3, 32, 32), 64).item_shape
+        (32, 32, 3)
+    """
+
+    kind: str
+    sample_shape: tuple[int, ...]
+    count: int
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """The shape of one sample in the file: pictures have their channels last."""
+        return (*self.sample_shape[1:], self.sample_shape[0]) if self.kind == "image" else self.sample_shape
+
+    @property
+    def dtype(self) -> str:
+        """The type of the values in the file, as numpy writes it: 8 bits for pictures, else float32."""
+        return "|u1" if self.kind == "image" else "<f4"
