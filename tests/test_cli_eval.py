@@ -61,6 +61,7 @@ def test_statistics_are_shared_as_a_file(model):
     ("arguments", "reason"),
     [
         (["--metric", "fit"], "there is no metric 'fit'"),
+        (["--metric", ","], "name at least one metric of fid, kid"),
         (["--metric", "neighbours"], "use -o neighbours.png to say where"),
         (["-o", "a.png"], "--metric fid,kid,prdc,neighbours"),
         (["--metric", "neighbours", "-o", "a.npz"], "use a name in .png"),

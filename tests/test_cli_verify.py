@@ -144,7 +144,7 @@ def test_a_figure_that_was_changed_everywhere_is_found_by_measuring(mine, measur
     [
         ("fid", {"samples": None}, "does not state its split, samples and seed"),
         ("fid", {"version": 7}, "another version: 7 is stated, and this is 1"),
-        ("sharpness", {}, "sharpness is no figure that this version measures"),
+        ("sharpness", {}, "sharpness is not a figure that this version measures"),
     ],
 )
 def test_a_figure_that_cannot_be_measured_again_is_said(name, fields, reason, mine, measured):
@@ -166,7 +166,7 @@ def test_a_golden_sample_that_is_not_made_again_is_found(mine, measured):
     samples[3, 0, 5, 5] = (samples[3, 0, 5, 5].int() + 17) % 256
     save_file({"samples": samples}, file)
     enter(mine, measured[1])
-    fails(run("mine"), "1 of 16 golden samples are not made again: sample 3 of seed 0 differs by", "1 is allowed")
+    fails(run("mine"), "1 of 16 golden samples could not be reproduced: sample 3 of seed 0 differs by", "1 is allowed")
 
 
 def test_one_step_of_rounding_is_allowed(mine):

@@ -9,9 +9,14 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from zoo_core.errors import MetricError
-from zoo_core.metrics.frechet import frechet_distance, gaussian_distance
-from zoo_core.metrics.kernel import kernel_distance, squared_mmd
-from zoo_core.metrics.manifold import manifold_figures, radii
+from zoo_core.metrics.distances import (
+    frechet_distance,
+    gaussian_distance,
+    kernel_distance,
+    manifold_figures,
+    radii,
+    squared_mmd,
+)
 from zoo_core.metrics.statistics import RunningStatistics
 
 
@@ -164,7 +169,7 @@ def test_prdc_agrees_with_the_authors_of_density_and_coverage():
 def test_blocks_change_nothing(monkeypatch):
     real, fake = normal(100, 4), normal(90, 4, seed=1)
     whole = manifold_figures(real, fake)
-    monkeypatch.setattr("zoo_core.metrics.manifold._BLOCK_VALUES", 1000)
+    monkeypatch.setattr("zoo_core.metrics.distances._BLOCK_VALUES", 1000)
     assert manifold_figures(real, fake) == whole
 
 

@@ -142,7 +142,7 @@ def test_statistics_of_the_data_are_cached_by_what_they_are_of(train, tmp_path, 
     assert torch.equal(again.kept, first.kept)
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     again = data_statistics(train, "train", extractor, tell=told.append)
-    assert "computed anew" in told[0]
+    assert "computed again" in told[0]
     assert torch.equal(again.kept, first.kept)
 
 
@@ -151,7 +151,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_costs_nothing(train, tmp_pat
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
     told = []
     assert data_statistics(train, "train", open_extractor("digits"), tell=told.append).count == 512
-    assert "not kept for the next time" in told[0]
+    assert "are not cached" in told[0]
 
 
 @pytest.mark.plugins("zoo-vae")
@@ -162,9 +162,15 @@ def test_shared_statistics_stand_for_the_data(train, tmp_path):
     assert evaluate(gan(), file, n=60) == expected
     with pytest.raises(MetricError, match="its shape is 1x28x28, not 1x32x32"):
         evaluate(gan(size=32), file, n=60)
-    FeatureStatistics(9, torch.zeros(64), torch.zeros(64, 64), torch.zeros(9, 64), {}).save(
-        tmp_path / "odd.safetensors"
-    )
+    nothing = {"dtype": torch.float64}
+    for name, size in (("odd", 64), ("narrow", 3)):
+        facts = {} if name == "odd" else {"dataset": "mine", "split": "train", "fingerprint": "0"}
+        statistics = FeatureStatistics(
+            9, torch.zeros(size, **nothing), torch.zeros(size, size, **nothing), torch.zeros(9, size), facts
+        )
+        statistics.save(tmp_path / f"{name}.safetensors")
+    with pytest.raises(MetricError, match="it has 3 features of a picture, and extractor digits has 64"):
+        evaluate(gan(), tmp_path / "narrow.safetensors", n=60)
     with pytest.raises(MetricError, match="does not state its dataset and split and fingerprint"):
         evaluate(gan(), tmp_path / "odd.safetensors", n=60)
     with pytest.raises(MetricError, match="elbo needs the pictures"):

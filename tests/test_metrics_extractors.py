@@ -12,9 +12,9 @@ from zoo_core.data.opening import open_images
 from zoo_core.errors import MetricError, PluginError
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
+from zoo_core.metrics.distances import manifold_figures
 from zoo_core.metrics.extractors import inception
 from zoo_core.metrics.extractors.opening import find_extractor, open_extractor
-from zoo_core.metrics.manifold import manifold_figures
 from zoo_core.plugins import PluginManager
 
 MNIST = Path(__file__).parent / "data" / "mnist"
@@ -51,7 +51,7 @@ def test_digits_of_32_pixels_have_nearly_the_features_of_28():
 def test_digits_refuses_colour_and_takes_no_file(tmp_path):
     with pytest.raises(MetricError, match=r"takes grey pictures, not colour ones; .* as random-vgg or inception-v3"):
         open_extractor("digits").check(3)
-    with pytest.raises(MetricError, match="brings its own weights"):
+    with pytest.raises(MetricError, match="bundles its weights"):
         open_extractor("digits", weights=tmp_path / "mine.safetensors")
 
 
@@ -173,7 +173,7 @@ class Harmful:
     [
         (None, "there is no file"),
         (b"thesis", "holds no weights"),
-        ([torch.zeros(2)], "no mapping of names to tensors"),
+        ([torch.zeros(2)], "not a mapping of names to tensors"),
         ({"weight": torch.zeros(2)}, "does not hold the weights of FID's Inception"),
         ({"weight": Harmful()}, "holds no weights"),
     ],

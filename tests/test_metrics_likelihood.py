@@ -7,7 +7,7 @@ import torch
 
 from zoo_core import Encoder, Generator
 from zoo_core.errors import InterfaceError, MetricError
-from zoo_core.metrics.likelihood import choose_binarization, describe, upper_bound
+from zoo_core.metrics.likelihood import choose_binarization, describe_pixels, upper_bound
 from zoo_core.streams import binarize
 
 SIGMA = 0.3
@@ -157,9 +157,9 @@ def test_the_pixels_fit_the_likelihood():
     assert choose_binarization(LinearGaussian(), None) == "none"
     with pytest.raises(MetricError, match="of continuous pixels"):
         choose_binarization(LinearGaussian(), "static")
-    assert "no bound" in describe("none", binary=True)
-    assert describe("none", binary=False) == "continuous pixels, a density"
-    assert describe("static", binary=True) == "static binarisation"
+    assert "no bound" in describe_pixels("none", binary=True)
+    assert describe_pixels("none", binary=False) == "continuous pixels, a density"
+    assert describe_pixels("static", binary=True) == "static binarisation"
 
 
 class Silent(LinearGaussian):

@@ -102,11 +102,52 @@ def test_a_file_of_something_else_is_refused(content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"mean": torch.zeros(())}, {"covariance": torch.zeros(5, 4)}, {"kept": torch.zeros(30, 4)}]
+    "change",
+    [
+        {"mean": torch.zeros(())},
+        {"covariance": torch.zeros(5, 4)},
+        {"kept": torch.zeros(30, 4)},
+        {"kept": torch.zeros(29, 5)},
+        {"mean": torch.zeros(0), "covariance": torch.zeros(0, 0), "kept": torch.zeros(30, 0)},
+    ],
 )
 def test_tensors_that_do_not_fit_each_other_are_refused(change, tmp_path):
     dataclasses.replace(in_batches(features(30), 7), **change).save(tmp_path / "mine.safetensors")
     with pytest.raises(MetricError, match="do not fit each other"):
+        FeatureStatistics.load(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mean": torch.zeros(5)}, "of another type"),
+        ({"kept": torch.zeros(30, 5, dtype=torch.complex64)}, "of another type"),
+        ({"mean": torch.full((5,), torch.nan, dtype=torch.float64)}, "NaN or infinity"),
+        ({"kept": torch.full((30, 5), torch.inf)}, "NaN or infinity"),
+    ],
+)
+def test_tensors_that_no_distance_can_use_are_refused(change, reason, tmp_path):
+    """They pass the digest, which whoever wrote the file computed too."""
+    dataclasses.replace(in_batches(features(30), 7), **change).save(tmp_path / "mine.safetensors")
+    with pytest.raises(MetricError, match=reason):
+        FeatureStatistics.load(tmp_path / "mine.safetensors")
+
+
+def test_bfloat16_which_numpy_does_not_know_is_refused(tmp_path):
+    saved = in_batches(features(30), 7)
+    tensors = {"mean": saved.mean, "covariance": saved.covariance, "kept": saved.kept.bfloat16()}
+    metadata = {"format": "1", "count": "30", "facts": "{}", "sha256": "0" * 64}
+    save_file(tensors, tmp_path / "mine.safetensors", metadata)
+    with pytest.raises(MetricError, match="of another type"):
+        FeatureStatistics.load(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize("facts", ['{"split": "a", "split": "b"}', '{"split": NaN}', "[" * 10_000])
+def test_facts_that_json_readers_disagree_on_are_refused(facts, tmp_path):
+    saved = in_batches(features(30), 7)
+    tensors = {"mean": saved.mean, "covariance": saved.covariance, "kept": saved.kept}
+    save_file(tensors, tmp_path / "mine.safetensors", {"format": "1", "count": "30", "facts": facts})
+    with pytest.raises(MetricError, match=r"holds no statistics: (has the key|holds NaN|is )"):
         FeatureStatistics.load(tmp_path / "mine.safetensors")
 
 

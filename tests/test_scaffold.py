@@ -72,7 +72,7 @@ def test_a_plugin_has_the_shape_of_dcgan():
     files = Scaffold(name="zoo-dcgan").files()
     dcgan = ROOT / "plugins" / "dcgan"
     listed = subprocess.run(["git", "ls-files"], cwd=dcgan, capture_output=True, text=True, check=True).stdout.split()
-    own = {"zoo_dcgan/registry.yaml", "zoo_dcgan/cnn_gan.py", "zoo_dcgan/py.typed", "NOTICE"}
+    own = {"zoo_dcgan/registry.yaml", "zoo_dcgan/cnn_gan.py", "NOTICE"}
     shared = {name for name in listed if "/weights/" not in name} - own
     assert files.keys() == shared | {".gitignore", ".github/workflows/ci.yml"}
     of_scaffold = tomllib.loads(files["pyproject.toml"])

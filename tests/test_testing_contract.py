@@ -207,7 +207,7 @@ MUTANTS = {
     ),
     "does_not_name_the_field": Mutant(
         "test_what_cannot_be_built_is_refused",
-        "found: no",
+        "got: no",
         {'raise ValueError(f"width must be even, not {self.width}")': 'raise ValueError("no")'},
     ),
     "changes_in_json": Mutant(
@@ -368,7 +368,7 @@ MUTANTS = {
         },
     ),
     "nothing_to_log": Mutant(
-        "test_training_lowers_a_loss", "found: figures none", {'return {"loss": loss.detach()}': "return {}"}, VAE
+        "test_training_lowers_a_loss", "got: figures none", {'return {"loss": loss.detach()}': "return {}"}, VAE
     ),
     "state_that_is_lost": Mutant(
         "test_a_resumed_run_ends_with_the_same_bytes",

@@ -19,21 +19,23 @@ from pluginregistry import folder_of, read_fields, write_card, write_fields
 
 import zoo_core as zoo
 from zoo_core.metrics import Figure, evaluate
-from zoo_core.metrics.evaluation import DEFAULT_EXTRACTOR
+from zoo_core.metrics.conditions import DEFAULTS
 from zoo_core.metrics.golden import write_golden
+from zoo_core.metrics.table import METRICS, PictureMetric
 from zoo_core.registries import Metric, ModelEntry
 from zoo_core.registries.index import core_index
 
 REPEATS = 5
-IWAE_PICTURES = 1000  # with k = 50 draws for each
+PICTURES = {"iwae": 1000}  # fewer than the default where each takes 50 draws
 
 
 def measure(generator: zoo.Generator, data: str, extractor: str) -> list[Figure]:
     """Compare 10,000 samples with the train split, and measure likelihood bounds, if any, on the test split."""
     figures = evaluate(generator, data, extractor=extractor, repeats=REPEATS)
     if isinstance(generator, zoo.Encoder):
-        figures += evaluate(generator, data, metrics=["elbo"], split="test", repeats=REPEATS)
-        figures += evaluate(generator, data, metrics=["iwae"], split="test", repeats=REPEATS, n=IWAE_PICTURES)
+        for name in (name for name, metric in METRICS.items() if isinstance(metric, PictureMetric)):
+            n = PICTURES.get(name, DEFAULTS.samples)
+            figures += evaluate(generator, data, metrics=[name], split="test", repeats=REPEATS, n=n)
     return figures
 
 
@@ -54,7 +56,7 @@ def main() -> None:
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--data", help="data with a train and a test split, in any form that `zoo eval` reads")
     given.add_argument("--cards", action="store_true", help="regenerate the cards from the stated figures")
-    parser.add_argument("--extractor", default=DEFAULT_EXTRACTOR, help="feature extractor (default: %(default)s)")
+    parser.add_argument("--extractor", default=DEFAULTS.extractor, help="feature extractor (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.data and not arguments.names:
         parser.error("name the models that are of this data set")

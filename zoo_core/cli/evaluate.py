@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -14,10 +14,12 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line, report_problems
 from zoo_core.errors import MetricError, printable
+from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
+from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, find_metrics
 from zoo_core.runtime.environment import first_process
 
 if TYPE_CHECKING:
-    from zoo_core.metrics.data_features import Progress
+    from zoo_core.metrics.reporting import MeasuringProgress
 
 NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 
@@ -32,22 +34,24 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 @click.option(
     "--metric",
     "metrics",
-    default="fid,kid,prdc",
+    default=",".join(DEFAULT_METRICS),
     show_default=True,
-    help="Metrics, separated by commas: fid, kid, prdc, elbo, iwae, neighbours.",
+    help=f"Metrics, separated by commas: {', '.join([*METRICS, NEIGHBOURS])}.",
 )
-@click.option("-n", "count", type=click.IntRange(min=2), default=10_000, show_default=True, help="Number of samples.")
+@click.option(
+    "-n", "count", type=click.IntRange(min=2), default=DEFAULTS.samples, show_default=True, help="Number of samples."
+)
 @options.seed("the first draw", 2**63)
 @click.option(
     "--repeats",
     type=click.IntRange(1, 1000),
-    default=1,
+    default=DEFAULTS.repeats,
     show_default=True,
     help="Independent draws; two or more give an error bar.",
 )
 @click.option(
     "--extractor",
-    default="digits",
+    default=DEFAULTS.extractor,
     show_default=True,
     help="Feature extractor: digits, random-vgg, inception-v3, or one of a plugin.",
 )
@@ -56,17 +60,17 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
     type=click.Path(path_type=Path),
     help="Weights file, for an extractor that does not bundle one.",
 )
-@click.option("--split", default="train", show_default=True, help="Split of the data.")
+@click.option("--split", default=DEFAULTS.split, show_default=True, help="Split of the data.")
 @click.option(
     "--importance-samples",
     type=click.IntRange(1, 100_000),
-    default=50,
+    default=DEFAULTS.importance_samples,
     show_default=True,
     help="Importance samples (k) for iwae.",
 )
 @click.option(
     "--binarization",
-    type=click.Choice(["dynamic", "static", "none"]),
+    type=click.Choice(get_args(Binarization)),
     help="How pixels are made binary for elbo and iwae.  [default: what the model's likelihood needs]",
 )
 @click.option(
@@ -91,7 +95,7 @@ def command(
     extractor_weights: Path | None,
     split: str,
     importance_samples: int,
-    binarization: str | None,
+    binarization: Binarization | None,
     save_statistics: Path | None,
     out: Path | None,
     batch_size: int | None,
@@ -106,30 +110,31 @@ def command(
     """
     wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
     _check(wanted, out)
-    from zoo_core.metrics.evaluation import check_metrics, evaluate
+    chosen = find_metrics(name for name in wanted if name != NEIGHBOURS) if set(wanted) != {NEIGHBOURS} else []
+    conditions = Conditions(
+        samples=count,
+        seed=seed,
+        repeats=repeats,
+        split=split,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        importance_samples=importance_samples,
+        binarization=binarization,
+    )
+    from zoo_core.metrics.evaluation import measure
     from zoo_core.metrics.inputs import load_generator, open_data, picture_shape
 
-    numbers = [metric for metric in wanted if metric != NEIGHBOURS]
-    if numbers:
-        check_metrics(numbers)
     report_problems()
     generator = load_generator(name, device)
     source = open_data(data, picture_shape(generator), split, _tell)
-    if numbers:
+    if chosen:
         with _progress() as progress:
-            figures = evaluate(
+            figures = measure(
                 generator,
                 source,
-                metrics=numbers,
-                n=count,
-                seed=seed,
-                extractor=extractor,
-                extractor_weights=extractor_weights,
-                split=split,
+                chosen,
+                conditions,
                 batch_size=batch_size,
-                repeats=repeats,
-                importance_samples=importance_samples,
-                binarization=binarization,  # type: ignore[arg-type]  # click has checked it
                 save_statistics=save_statistics,
                 tell=_tell,
                 progress=progress,
@@ -164,7 +169,7 @@ def _tell(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Iterator[MeasuringProgress]:
     """A progress bar for each task on a terminal; nothing in a pipe."""
     if not sys.stderr.isatty() or not first_process():
         yield lambda what, done, total: None

@@ -46,10 +46,10 @@ def command(name: str | None, everything: bool, measure: bool, sources: tuple[st
 
 
 def _verified(name: str, sources: tuple[str, ...], device: str) -> bool:
-    from zoo_core.metrics.verification import verify
+    from zoo_core.metrics.verification import verify_model
 
     try:
-        found = verify(name, data=_data_for(name, sources), device=device)
+        found = verify_model(name, data=_data_for(name, sources), device=device)
     except ZooError as error:
         click.echo(f"zoo: {printable(error, 2000)}", err=True)
         return False

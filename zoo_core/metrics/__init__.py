@@ -1,18 +1,19 @@
 """Metrics: how good a model is, in figures that can be measured again.
 
-evaluation         `evaluate`: a model, a data set and names of metrics in, figures out
-inputs             the generator and the data that are measured
-extractors         networks in whose features samples are measured
-statistics         mean, covariance and some features of a set, gathered in a stream
-data_features      statistics of a data set's features, cached and shared as a file
-frechet            FID
-kernel             KID
-manifold           precision, recall, density, coverage
-likelihood         ELBO and importance-weighted bound
-neighbours         the pictures of a data set nearest to samples
+table              the table of metrics: names, figures, how each is computed, and its detail
+conditions         what decides a figure besides model and data
+evaluation         `evaluate`: figures of a model on a data set
 figures            a measured figure with its conditions
-golden             samples stored beside a model, which it must make again
+inputs             the generator and the data to measure
+extractors         networks in whose features samples and data are compared
+statistics         mean, covariance and some features of a set of pictures, computed as a stream
+data_features      statistics of a data set's features, cached and shared as a file
+distances          FID, KID, precision, recall, density and coverage, from features
+likelihood         ELBO and importance-weighted bound
+neighbours         the pictures of a data set that are nearest to samples
+golden             samples stored beside a model, which it must reproduce
 verification       what `zoo verify` checks
+reporting          callbacks for messages and progress
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Statistics of a data set's features: computed once, kept in the cache, and shared as a file."""
+"""Statistics of a data set's features: computed once, then read from the cache or from a shared file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from zoo_core.data.cache import is_there
@@ -12,17 +11,16 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.files.folders import cache_folder
 from zoo_core.metrics.extractors.opening import OpenExtractor
+from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
 from zoo_core.sampling.distributed import share
 
-BATCH = 256  # pictures of the data at a time: fewer cost threads their time, more do not fit a processor's cache
-
-Progress = Callable[[str, int, int], object]  # what is being done, how much of it, and how much there is
+BATCH = 256  # pictures at a time: fewer leave threads idle, more do not fit into a processor's cache
 
 
 def data_facts(data: TrainingData, split: str, extractor: OpenExtractor) -> dict[str, str]:
-    """What statistics of this data by this extractor are of; they are the same exactly where these are."""
+    """Return what identifies statistics of this data by this extractor: equal facts mean equal statistics."""
     return {
         "dataset": data.name,
         "split": split,
@@ -41,13 +39,19 @@ def data_statistics(
     extractor: OpenExtractor,
     *,
     processes: Processes | None = None,
-    tell: Callable[[str], object] = lambda line: None,
-    progress: Progress = lambda what, done, total: None,
+    tell: Tell = no_message,
+    progress: MeasuringProgress = no_progress,
 ) -> FeatureStatistics:
-    """Statistics of all pictures of the data, from the cache where they are there; every process calls this.
+    """Return statistics of all pictures of the data, from the cache if it has them; every process must call this.
+
+    Args:
+        data: pictures (N, C, H, W), uint8.
+        split: name of the split they are, recorded with the statistics.
+        processes: the processes that share the work; by default this one alone.
 
     Raises:
-        MetricError: where the extractor does not take such pictures. DataError: for one that cannot be decoded.
+        MetricError: if the extractor does not take such pictures.
+        DataError: for a picture that cannot be decoded.
     """
     processes = processes or Processes()
     extractor.check(data.sample_shape[0])
@@ -63,41 +67,48 @@ def data_statistics(
         rows = range(first, min(first + BATCH, end))
         running.add(first, extractor(data.take(rows)))
         progress(f"features of {data.name}", rows.stop - start, end - start)
-    found = running.finish(facts, processes)
+    computed = running.finish(facts, processes)
     if processes.first:
-        _keep(found, file, tell)
-    return found
+        _keep(computed, file, tell)
+    return computed
 
 
 def cache_file(facts: dict[str, str]) -> Path:
-    """Where statistics of these facts lie: in `statistics`, beside the decoded pictures."""
+    """Return the file that caches statistics with these facts: in `statistics`, beside the decoded pictures."""
     key = hashlib.sha256(json.dumps([FORMAT, KEPT, facts], sort_keys=True).encode()).hexdigest()
     return cache_folder() / "statistics" / f"{key[:32]}.safetensors"
 
 
-def _load(file: Path, tell: Callable[[str], object]) -> FeatureStatistics | None:
+def _load(file: Path, tell: Tell) -> FeatureStatistics | None:
     if not is_there(file):
         return None
     try:
         return FeatureStatistics.load(file)
     except MetricError as error:
-        tell(f"{printable(error)}: the statistics are computed anew")
+        tell(f"{printable(error)}; the statistics are computed again")
         return None
 
 
-def _keep(statistics: FeatureStatistics, file: Path, tell: Callable[[str], object]) -> None:
+def _keep(statistics: FeatureStatistics, file: Path, tell: Tell) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         statistics.save(file)
     except (OSError, OutputError) as error:
-        tell(f"the statistics of the data are not kept for the next time: {printable(error)}")
+        tell(f"the statistics of the data are not cached, and will be computed again next time: {printable(error)}")
 
 
 def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, shape: tuple[int, ...], file: Path) -> None:
-    """Raise MetricError where statistics from a file are not of this extractor, or not of pictures of this shape."""
-    unstated = [name for name in ("dataset", "split", "fingerprint") if name not in statistics.facts]
-    if unstated:
-        raise MetricError(f"{printable(file)} does not state its {' and '.join(unstated)}")
+    """Raise MetricError if statistics from a file are of another extractor, or of pictures of another shape."""
+    missing = [name for name in ("dataset", "split", "fingerprint") if name not in statistics.facts]
+    if missing:
+        raise MetricError(
+            f"{printable(file)} does not state its {' and '.join(missing)}; write it with zoo eval --save-statistics"
+        )
+    if statistics.mean.numel() != extractor.facts.dimensions:
+        raise MetricError(
+            f"{printable(file)} cannot be compared with: it has {statistics.mean.numel()} features of a picture, "
+            f"and extractor {extractor.facts.name} has {extractor.facts.dimensions}"
+        )
     expected = {
         "extractor": extractor.facts.name,
         "version": str(extractor.facts.version),
@@ -105,8 +116,8 @@ def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, shape:
         "shape": "x".join(map(str, shape)),
     }
     for name, value in expected.items():
-        found = str(statistics.facts.get(name, "not stated"))
-        if found != value:
+        stated = str(statistics.facts.get(name, "not stated"))
+        if stated != value:
             raise MetricError(
-                f"{printable(file)} cannot be compared with: its {name} is {printable(found, 80)}, not {value}"
+                f"{printable(file)} cannot be compared with: its {name} is {printable(stated, 80)}, not {value}"
             )

@@ -1,48 +1,35 @@
-"""`evaluate`: a model, a data set and the names of metrics in; figures with their conditions out."""
+"""`evaluate`: figures of a model on a data set, from the names of metrics."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import MetricError, printable
+from zoo_core.errors import MetricError
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.image import to_uint8
-from zoo_core.metrics import likelihood
-from zoo_core.metrics.data_features import Progress, check_shared, data_statistics
+from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
+from zoo_core.metrics.data_features import check_shared, data_statistics
 from zoo_core.metrics.extractors.opening import OpenExtractor, open_extractor
 from zoo_core.metrics.figures import Figure
-from zoo_core.metrics.frechet import frechet_distance
 from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures
-from zoo_core.metrics.kernel import SUBSET_SEED, SUBSET_SIZE, SUBSETS, kernel_distance
-from zoo_core.metrics.likelihood import IMPORTANCE_SAMPLES, Binarization
-from zoo_core.metrics.manifold import NEIGHBOURS, ManifoldFigures, manifold_figures
+from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
+from zoo_core.metrics.table import DEFAULT_METRICS, FeatureMetric, PictureMetric, find_metrics
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.sampling.batches import sample_batches
 from zoo_core.sampling.distributed import share
 
-FEATURE_METRICS = ("fid", "kid", "prdc")
-LIKELIHOODS = ("elbo", "iwae")
-DEFAULT_METRICS = FEATURE_METRICS
-DEFAULT_EXTRACTOR = "digits"
-# The figures that each metric gives.
-FIGURES: dict[str, tuple[str, ...]] = {
-    "fid": ("fid",),
-    "kid": ("kid", "kid_deviation"),
-    "prdc": ManifoldFigures._fields,
-    "elbo": ("elbo",),
-    "iwae": ("iwae",),
-}
-SAMPLES = 10_000
-_PICTURES = 500  # of the data whose likelihood is bounded at a time
+_PICTURES = 500  # of the data that a PictureMetric takes at a time
 
 
 def evaluate(
@@ -50,102 +37,151 @@ def evaluate(
     data: str | Path | TrainingData,
     *,
     metrics: Iterable[str] = DEFAULT_METRICS,
-    n: int = SAMPLES,
-    seed: int = 0,
-    extractor: str = DEFAULT_EXTRACTOR,
+    n: int = DEFAULTS.samples,
+    seed: int = DEFAULTS.seed,
+    extractor: str = DEFAULTS.extractor,
     extractor_weights: str | Path | None = None,
-    split: str = "train",
+    split: str = DEFAULTS.split,
     batch_size: int | None = None,
     device: str = "auto",
-    repeats: int = 1,
-    importance_samples: int = IMPORTANCE_SAMPLES,
+    repeats: int = DEFAULTS.repeats,
+    importance_samples: int = DEFAULTS.importance_samples,
     binarization: Binarization | None = None,
     save_statistics: Path | None = None,
-    tell: Callable[[str], object] = lambda line: None,
-    progress: Progress = lambda what, done, total: None,
+    tell: Tell = no_message,
+    progress: MeasuringProgress = no_progress,
 ) -> list[Figure]:
     """Measure a model on a data set.
 
-    fid, kid and prdc (precision, recall, density, coverage) compare features of n samples with those of the data, its
-    pictures decoded at the model's own size as for training. FID takes all pictures, KID and PRDC at most 10,000 of
-    each kind. elbo and iwae bound −log p(x) of up to n pictures of the data, in nats. Memory does not grow with n.
+    fid, kid and prdc (precision, recall, density, coverage) compare features of n samples with those of the data, whose
+    pictures are decoded at the size of the model's samples, as for training. FID uses all pictures, KID and PRDC at
+    most 10,000 of each set. elbo and iwae bound −log p(x) of up to n pictures of the data, in nats. Memory does not
+    grow with n.
 
-    Under torchrun or `accelerate launch` the processes share the work; all return the same figures.
+    Under torchrun or `accelerate launch` the processes share the work, and all return the same figures.
 
     Args:
         model: a name, a folder or a generator of pictures.
-        data: what `zoo train --data` takes, training data that is decoded already, or a file of statistics.
-        seed: of the samples; draw r, from 0, takes seed + r.
-        extractor: of the features.
-        extractor_weights: its file, where it does not bring its own.
-        split: of the data.
-        batch_size: of the samples; changes no sample.
-        repeats: how many draws; from two on, figures carry their standard deviation between draws.
+        data: whatever `zoo train --data` takes, training data that is decoded already, or a file of statistics.
+        metrics: names of metrics: fid, kid, prdc, elbo, iwae.
+        n: number of samples.
+        seed: seed for the samples; draw r, from 0, uses seed + r.
+        extractor: name of the feature extractor.
+        extractor_weights: weights file, for an extractor that does not bundle one.
+        split: split of the data.
+        batch_size: samples computed at a time; changes no sample.
+        device: device for a model given by name or folder: auto, cpu, cuda, cuda:N or mps.
+        repeats: number of draws; with two or more, figures carry their standard deviation between draws.
         importance_samples: k of iwae.
-        binarization: of the pixels for elbo and iwae; what fits the model's likelihood by default.
-        save_statistics: where to write the statistics of the data, to share.
-        tell: is given lines about what is done.
-        progress: is given what is done, how much and of how much.
+        binarization: of the pixels, for elbo and iwae; by default what fits the model's likelihood.
+        save_statistics: where to write the statistics of the data, to share them.
+        tell: called with lines about what is being done.
+        progress: called with the part of the measurement, how much of it is done, and how much there is.
+
+    Returns:
+        The figures, each with the conditions it was measured under, in the order of the metrics; those of features
+        come first.
 
     Raises:
         MetricError: for a metric, count or extractor that cannot be used with this model and data.
-        DataError: where the data cannot be read.
-        ZooError: what `zoo_core.load` raises.
+        DataError: if the data cannot be read.
+        ZooError: whatever `zoo_core.load` raises.
+
+    Example:
+        >>> import torch
+        >>> import zoo_core as zoo
+        >>> class Grey(zoo.Generator):
+        ...     latent_shape, sample_shape = (1,), (1, 28, 28)
+        ...     def forward(self, z, labels=None):
+        ...         return torch.tanh(z)[..., None, None].expand(-1, 1, 28, 28)
+        >>> data = zoo.TrainingData.from_tensors(torch.zeros(20, 1, 28, 28, dtype=torch.uint8))
+        >>> figures = zoo.evaluate(Grey(), data, metrics=["fid", "kid"], n=20)
+        >>> [(figure.metric, figure.samples, figure.detail) for figure in figures]  # doctest: +NORMALIZE_WHITESPACE
+        [('fid', 20, 'against 20 pictures'),
+         ('kid', 20, '100 subsets of 20 of 20, drawn by seed 0'),
+         ('kid_deviation', 20, '100 subsets of 20 of 20, drawn by seed 0')]
     """
-    wanted = check_metrics(metrics)
-    if n < 2 or repeats < 1:
-        raise MetricError(f"at least 2 samples and 1 repeat are needed, not {n} and {repeats}")
+    chosen = find_metrics(metrics)
+    conditions = Conditions(
+        samples=n,
+        seed=seed,
+        repeats=repeats,
+        split=split,
+        extractor=extractor,
+        extractor_weights=extractor_weights,
+        importance_samples=importance_samples,
+        binarization=binarization,
+    )
     generator = load_generator(model, device)
     source = open_data(data, picture_shape(generator), split, tell)
-    run = _Run(generator, n, seed, repeats, batch_size, join("cpu"), progress)
+    return measure(
+        generator,
+        source,
+        chosen,
+        conditions,
+        batch_size=batch_size,
+        save_statistics=save_statistics,
+        tell=tell,
+        progress=progress,
+    )
+
+
+def measure(
+    generator: Generator,
+    source: TrainingData | Path,
+    metrics: Sequence[FeatureMetric | PictureMetric],
+    conditions: Conditions,
+    *,
+    batch_size: int | None = None,
+    save_statistics: Path | None = None,
+    tell: Tell = no_message,
+    progress: MeasuringProgress = no_progress,
+) -> list[Figure]:
+    """Measure a generator on what `open_data` returned; otherwise as `evaluate`."""
+    run = _Run(generator, conditions, batch_size, join("cpu"), progress)
+    of_features = [metric for metric in metrics if isinstance(metric, FeatureMetric)]
     figures: list[Figure] = []
-    if set(wanted) & set(FEATURE_METRICS):
-        features = open_extractor(extractor, weights=extractor_weights, device=device_and_dtype(generator)[0])
-        reference = _reference(source, split, features, run, tell)
+    if of_features:
+        device, _ = device_and_dtype(generator)
+        extractor = open_extractor(conditions.extractor, weights=conditions.extractor_weights, device=device)
+        reference = _reference(run, source, extractor, tell)
         if save_statistics is not None and run.processes.first:
             reference.save(save_statistics)
-        figures += _feature_figures(run, features, reference, [name for name in wanted if name in FEATURE_METRICS])
-    for name in wanted:
-        if name in LIKELIHOODS:
-            k = importance_samples if name == "iwae" else None
-            figures.append(_likelihood_figure(run, name, require_pictures(source, name), split, k, binarization))
+        figures += _feature_figures(run, extractor, reference, of_features)
+    for metric in metrics:
+        if isinstance(metric, PictureMetric):
+            figures.append(_picture_figure(run, metric, require_pictures(source, metric.name)))
     return figures
 
 
-def check_metrics(metrics: Iterable[str]) -> list[str]:
-    """The names, each once. Raises MetricError for one that is none."""
-    wanted = list(dict.fromkeys(metrics))
-    for name in wanted:
-        if name not in FIGURES:
-            raise MetricError(f"there is no metric {printable(name, 40)!r}; there are {', '.join(FIGURES)}")
-    if not wanted:
-        raise MetricError(f"name at least one metric of {', '.join(FIGURES)}")
-    return wanted
+def compare(reference: FeatureStatistics, samples: FeatureStatistics, metrics: Iterable[str]) -> dict[str, float]:
+    """Return the figures of samples against the data, by name, from the statistics of their features.
 
+    Args:
+        reference: statistics of the data.
+        samples: statistics of the samples, or of other pictures.
+        metrics: names of metrics of features: fid gives one figure, kid two, prdc four.
 
-@dataclass(frozen=True)
-class _Run:
-    """What all metrics of one call have in common."""
+    Raises:
+        MetricError: for another metric, or too few pictures.
 
-    generator: Generator
-    n: int
-    seed: int
-    repeats: int
-    batch_size: int | None
-    processes: Processes
-    progress: Progress
-
-    def sampled(self, extractor: OpenExtractor, repeat: int) -> FeatureStatistics:
-        """Statistics of the samples of one draw."""
-        return sample_statistics(
-            self.generator,
-            extractor,
-            self.n,
-            seed=self.seed + repeat,
-            batch_size=self.batch_size,
-            processes=self.processes,
-            progress=self.progress,
-        )
+    Example:
+        >>> import torch
+        >>> def statistics_of(features):
+        ...     running = RunningStatistics(len(features), features.shape[1])
+        ...     running.add(0, features)
+        ...     return running.finish({})
+        >>> features = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> figures = compare(statistics_of(features), statistics_of(features + 1), ["fid"])
+        >>> round(figures["fid"], 4)
+        4.0
+    """
+    values: dict[str, float] = {}
+    for metric in find_metrics(metrics):
+        if not isinstance(metric, FeatureMetric):
+            raise MetricError(f"{metric.name} is not computed from features; use evaluate")
+        values |= metric.compute(reference, samples)
+    return values
 
 
 def sample_statistics(
@@ -156,9 +192,9 @@ def sample_statistics(
     seed: int = 0,
     batch_size: int | None = None,
     processes: Processes | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: MeasuringProgress = no_progress,
 ) -> FeatureStatistics:
-    """Statistics of n samples, as the 8-bit pictures that would be saved; every process calls this."""
+    """Return statistics of n samples, as the 8-bit pictures that would be saved; every process must call this."""
     processes = processes or Processes()
     running = RunningStatistics(n, extractor.facts.dimensions)
     start, end = share(n, processes)
@@ -172,110 +208,99 @@ def sample_statistics(
     return running.finish({"seed": str(seed)}, processes)
 
 
-def compare(reference: FeatureStatistics, found: FeatureStatistics, metrics: Iterable[str]) -> dict[str, float]:
-    """Figures of features against those of the data, by name: prdc gives four, kid two."""
-    size = min(len(reference.kept), len(found.kept))
-    real, fake = reference.kept[:size], found.kept[:size]  # they are in random order
-    values: dict[str, float] = {}
-    for metric in metrics:
-        if metric == "fid":
-            values["fid"] = frechet_distance(reference, found)
-        elif metric == "kid":
-            distance = kernel_distance(real, fake)
-            values |= {"kid": distance.mean, "kid_deviation": distance.deviation}
-        elif metric == "prdc":
-            values |= manifold_figures(real, fake)._asdict()
-    return values
+@dataclass(frozen=True)
+class _Run:
+    """What all metrics of one call have in common."""
+
+    generator: Generator
+    conditions: Conditions
+    batch_size: int | None
+    processes: Processes
+    progress: MeasuringProgress
+
+    @property
+    def draws(self) -> list[Conditions]:
+        """The conditions of each draw, which differ by their seed."""
+        seed, repeats = self.conditions.seed, self.conditions.repeats
+        return [msgspec.structs.replace(self.conditions, seed=seed + repeat) for repeat in range(repeats)]
 
 
-def _detail(name: str, reference: FeatureStatistics, n: int) -> str:
-    """What else decides a figure of `compare`."""
-    if name == "fid":
-        return f"against {reference.count:,} pictures"
-    size = min(len(reference.kept), n)
-    if name in ("kid", "kid_deviation"):
-        return f"{SUBSETS} subsets of {min(SUBSET_SIZE, size):,} of {size:,}, drawn by seed {SUBSET_SEED}"
-    return f"k = {NEIGHBOURS}, {size:,} of each"
-
-
-def _reference(
-    source: TrainingData | Path, split: str, extractor: OpenExtractor, run: _Run, tell: Callable[[str], object]
-) -> FeatureStatistics:
+def _reference(run: _Run, source: TrainingData | Path, extractor: OpenExtractor, tell: Tell) -> FeatureStatistics:
     if isinstance(source, TrainingData):
-        return data_statistics(source, split, extractor, processes=run.processes, tell=tell, progress=run.progress)
+        return data_statistics(
+            source, run.conditions.split, extractor, processes=run.processes, tell=tell, progress=run.progress
+        )
     extractor.check(run.generator.sample_shape[0])
-    found = FeatureStatistics.load(source)
-    check_shared(found, extractor, run.generator.sample_shape, source)
-    return found
+    reference = FeatureStatistics.load(source)
+    check_shared(reference, extractor, run.generator.sample_shape, source)
+    return reference
 
 
 def _feature_figures(
-    run: _Run, extractor: OpenExtractor, reference: FeatureStatistics, metrics: Sequence[str]
+    run: _Run, extractor: OpenExtractor, reference: FeatureStatistics, metrics: Sequence[FeatureMetric]
 ) -> list[Figure]:
-    draws = [compare(reference, run.sampled(extractor, repeat), metrics) for repeat in range(run.repeats)]
+    draws: list[dict[str, float]] = []
+    for conditions in run.draws:
+        samples = sample_statistics(
+            run.generator,
+            extractor,
+            conditions.samples,
+            seed=conditions.seed,
+            batch_size=run.batch_size,
+            processes=run.processes,
+            progress=run.progress,
+        )
+        draws.append(compare(reference, samples, [metric.name for metric in metrics]))
+    pairs = min(len(reference.kept), run.conditions.samples)
     return [
         Figure(
+            **_measured([draw[name] for draw in draws], run.conditions),
             metric=name,
-            value=value,
-            error=_deviation([draw[name] for draw in draws]),
-            repeats=run.repeats,
             dataset=reference.facts["dataset"],
             split=reference.facts["split"],
             fingerprint=reference.facts["fingerprint"],
-            samples=run.n,
-            seed=run.seed,
+            samples=run.conditions.samples,
             extractor=extractor.facts.name,
             version=extractor.facts.version,
             weights=extractor.weights,
             resizing=extractor.facts.resizing,
-            detail=_detail(name, reference, run.n),
+            detail=metric.detail(reference.count, pairs),
         )
-        for name, value in draws[0].items()
+        for metric in metrics
+        for name in metric.figures
     ]
 
 
-def _likelihood_figure(
-    run: _Run, name: str, data: TrainingData, split: str, k: int | None, binarization: Binarization | None
-) -> Figure:
-    chosen = likelihood.choose_binarization(run.generator, binarization)
-    count = min(run.n, len(data))
-    draws = [_mean_bound(run, name, data, count, run.seed + repeat, k, chosen) for repeat in range(run.repeats)]
-    described = likelihood.describe(chosen, bool(getattr(run.generator, "binary", False)))
+def _picture_figure(run: _Run, metric: PictureMetric, data: TrainingData) -> Figure:
+    detail = metric.detail(run.generator, run.conditions)  # refuses a model without this metric, before any work
+    count = min(run.conditions.samples, len(data))
+    draws = [_mean_over_pictures(run, metric, data, count, conditions) for conditions in run.draws]
     return Figure(
-        metric=name,
-        value=draws[0],
-        error=_deviation(draws),
-        repeats=run.repeats,
+        **_measured(draws, run.conditions),
+        metric=metric.name,
         dataset=data.name,
-        split=split,
+        split=run.conditions.split,
         fingerprint=data.fingerprint,
         samples=count,
-        seed=run.seed,
-        detail=f"bound on −log p(x) in nats, {described}" + (f", k = {k}" if k else ""),
+        detail=detail,
     )
 
 
-def _mean_bound(
-    run: _Run, name: str, data: TrainingData, count: int, seed: int, k: int | None, binarization: Binarization
+def _measured(draws: Sequence[float], conditions: Conditions) -> Mapping[str, Any]:
+    """The fields of a figure that follow from the values of its draws."""
+    error = statistics.stdev(draws) if len(draws) > 1 else None
+    return {"value": draws[0], "error": error, "repeats": conditions.repeats, "seed": conditions.seed}
+
+
+def _mean_over_pictures(
+    run: _Run, metric: PictureMetric, data: TrainingData, count: int, conditions: Conditions
 ) -> float:
-    """Over the first `count` pictures of the data, which the processes share."""
+    """The mean over the first `count` pictures of the data, which the processes share."""
     start, end = share(count, run.processes)
     total = torch.zeros((), dtype=torch.float64)
     for first in range(start, end, _PICTURES):
         rows = range(first, min(first + _PICTURES, end))
         labels: Tensor | None = data.labels[rows.start : rows.stop] if data.labels is not None else None
-        total += likelihood.upper_bound(
-            run.generator,
-            data.take(rows),
-            labels,
-            start=first,
-            seed=seed,
-            binarization=binarization,
-            importance_samples=k,
-        ).sum()
-        run.progress(name, rows.stop - start, end - start)
+        total += metric.compute(run.generator, data.take(rows), labels, start=first, conditions=conditions).sum()
+        run.progress(metric.name, rows.stop - start, end - start)
     return float(total if run.processes.count == 1 else sum_over_processes(total)) / count
-
-
-def _deviation(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None

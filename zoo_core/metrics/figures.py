@@ -1,4 +1,4 @@
-"""A measured figure with all that it takes to measure it again; without these it could not be compared. No torch."""
+"""A measured figure with the conditions it takes to measure it again. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from zoo_core.registries import Metric
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of one metric.
+    """One value of one metric, with the conditions under which it was measured.
 
     Attributes:
-        metric: its name.
-        value: the figure.
-        error: the standard deviation of such a value between draws of samples; None where there was one draw.
-        repeats: how many draws there were; `value` is that of the first.
-        dataset, split: what samples were compared with. fingerprint: sha256 over its pictures and labels.
-        samples: how many samples (or, for a likelihood, pictures of the data) went in.
-        seed: of the first draw.
-        extractor, version, weights: of the features, with the sha256 over their network's tensors; None for a metric
-            that needs none.
-        resizing: how pictures came to the extractor's size.
-        detail: what else decides the value: how many neighbours, subsets, importance samples, ….
+        metric: name of the figure, as "fid" or "recall".
+        value: its value.
+        error: standard deviation of the value between draws of samples; None for a single draw.
+        repeats: number of draws; `value` is that of the first.
+        dataset, split: what samples were compared with.
+        fingerprint: sha256 of its pictures and labels.
+        samples: number of samples, or for a likelihood of pictures of the data.
+        seed: seed of the first draw.
+        extractor, version, weights: the feature extractor, and the sha256 of its network's tensors; None for a metric
+            that uses none.
+        resizing: how pictures are resized for the extractor.
+        detail: what else decides the value: the number of neighbours, subsets, importance samples, ….
+
+    Example:
+        >>> fid = Figure(metric="fid", value=7.25, error=0.5, repeats=3, dataset="mnist", split="train",
+        ...              fingerprint="ab", samples=10_000, seed=0)
+        >>> fid.to_metric().value
+        7.25
     """
 
     metric: str
@@ -43,15 +50,32 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
     def difference(self, other: Figure) -> float:
-        """This value less the other. Raises MetricError where the two were not measured in the same way."""
-        for name in ("metric", "extractor", "version", "weights", "resizing", "samples", "split", "detail"):
-            mine, its = getattr(self, name), getattr(other, name)
-            if mine != its:
-                raise MetricError(f"two figures cannot be compared: {name} is {mine} for one and {its} for the other")
+        """Return this value minus the other. Raises MetricError if their conditions differ.
+
+        The seeds may differ: two draws of the same samples are two measurements of one quantity.
+
+        Example:
+            >>> fid = Figure(metric="fid", value=7.0, error=None, repeats=1, dataset="mnist", split="train",
+            ...              fingerprint="ab", samples=10_000, seed=0)
+            >>> fid.difference(msgspec.structs.replace(fid, value=5.0, seed=1))
+            2.0
+        """
+        for field in ("metric", "extractor", "version", "weights", "resizing", "samples", "split", "detail"):
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine != theirs:
+                raise MetricError(
+                    f"two figures cannot be compared: {field} is {mine} for one and {theirs} for the other"
+                )
         return self.value - other.value
 
     def to_metric(self) -> Metric:
-        """As a registry keeps it, rounded to six significant digits."""
+        """Return the figure as a registry records it, rounded to six significant digits.
+
+        Example:
+            >>> Figure(metric="fid", value=7.123456789, error=None, repeats=1, dataset="mnist", split="train",
+            ...        fingerprint="ab", samples=10_000, seed=0).to_metric().value
+            7.12346
+        """
         return Metric(
             value=_rounded(self.value),
             error=None if self.error is None else _rounded(self.error),
@@ -68,9 +92,15 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Every fact as JSON's types."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        """Return every field as types of JSON.
+
+        Example:
+            >>> Figure(metric="fid", value=7.25, error=None, repeats=1, dataset="mnist", split="train",
+            ...        fingerprint="ab", samples=10_000, seed=0).to_dict()["samples"]
+            10000
+        """
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
 
 
 def _rounded(value: float) -> float:

@@ -1,6 +1,6 @@
-"""Golden samples: a few pictures stored beside a model's weights, that it must make again.
+"""Golden samples: a few pictures stored beside a model's weights, which the model must reproduce.
 
-They tell what no digest can: that the code around the weights still computes what it did when they were published.
+They show what no digest can: that the code around the weights still computes what it did when they were published.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from zoo_core.kinds.image import to_uint8
 from zoo_core.modelfolder import GOLDEN
 
 COUNT, SEED = 16, 0
-TOLERANCE = 1  # 8-bit steps between machines, whose arithmetic rounds otherwise
+TOLERANCE = 1  # 8-bit step: machines round differently
 
 
 def write_golden(generator: Generator, folder: Path) -> Path:
-    """Store samples 0 … COUNT − 1 of seed SEED as `samples`, (N, C, H, W) uint8. Raises OutputError."""
+    """Store samples 0 … COUNT − 1 of seed SEED as the tensor `samples`, (N, C, H, W) uint8. Raises OutputError."""
     path = folder / GOLDEN
     write_bytes(path, save({"samples": _pictures(generator, COUNT)}))
     return path
 
 
 def check_golden(generator: Generator, folder: Path) -> int:
-    """How many golden samples the folder holds, all of which the model has made again, within one 8-bit step.
+    """Check that the model reproduces the golden samples of a folder, within one 8-bit step.
 
-    0 where it holds none.
+    Returns:
+        The number of golden samples; 0 if the folder has none.
 
     Raises:
-        VerificationError: where they differ; says which, and by how much.
+        VerificationError: if one differs; says which, and by how much.
     """
     path = folder / GOLDEN
     if not path.is_file():
@@ -52,7 +53,7 @@ def check_golden(generator: Generator, folder: Path) -> int:
     if steps[worst] > TOLERANCE:
         wrong = int((steps > TOLERANCE).sum())
         raise VerificationError(
-            f"{printable(folder)}: {wrong} of {len(stored)} golden samples are not made again: "
+            f"{printable(folder)}: {wrong} of {len(stored)} golden samples could not be reproduced: "
             f"sample {worst} of seed {SEED} differs by {int(steps[worst])} 8-bit steps, and {TOLERANCE} is allowed"
         )
     return len(stored)

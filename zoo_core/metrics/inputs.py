@@ -1,8 +1,7 @@
-"""What is measured and what with: a generator of pictures, and data that is like its samples in form."""
+"""Inputs of a measurement: a generator of pictures, and data of the same shape as its samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,22 +10,26 @@ from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
+from zoo_core.metrics.reporting import Tell, no_message
 from zoo_core.models import load
 from zoo_core.runtime.devices import device_of_process
 
 
 def load_generator(model: str | Path | Generator, device: str) -> Generator:
-    """The model itself, or the one of that name or folder."""
+    """Return the generator given, or load the one with that name or folder onto a device."""
     if isinstance(model, Generator):
         return model
     return load(model, device=device_of_process(device))
 
 
 def picture_shape(generator: Generator) -> tuple[int, int, int]:
-    """(channels, size, size). Raises MetricError for a model that makes something else."""
+    """Return the shape of a generator's pictures, (channels, size, size). Raises MetricError for other samples."""
     shape = tuple(generator.sample_shape)
     if generator.kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
-        raise MetricError(f"{type(generator).__qualname__} makes samples of {shape}, not square pictures")
+        raise MetricError(
+            f"{type(generator).__qualname__} makes samples of {shape}, not square pictures; "
+            "metrics are defined for square pictures only"
+        )
     return shape[0], shape[1], shape[2]
 
 
@@ -34,12 +37,17 @@ def open_data(
     data: str | Path | TrainingData,
     shape: tuple[int, int, int],
     split: str = "train",
-    tell: Callable[[str], object] = lambda line: None,
+    tell: Tell = no_message,
 ) -> TrainingData | Path:
-    """The data as pictures of a model's shape, or the path of a file of statistics.
+    """Return the data as pictures of a model's shape, or the path of a file of statistics.
+
+    Args:
+        data: what `zoo train --data` takes, a .safetensors file of statistics, or training data.
+        shape: (channels, size, size) of the model's pictures.
 
     Raises:
-        DataError: where it cannot be read. MetricError: where it is in colour and the model grey, or the reverse.
+        DataError: if the data cannot be read.
+        MetricError: if the data is in colour and the model grey, or the reverse; or for samples of another shape.
     """
     if not isinstance(data, TrainingData):
         if Path(data).suffix == ".safetensors":
@@ -65,7 +73,10 @@ def _check_channels(name: str, of_data: int, of_model: int) -> None:
 
 
 def require_pictures(source: TrainingData | Path, metric: str) -> TrainingData:
-    """The data, where it is no file of statistics. Raises MetricError."""
+    """Return the data unless it is a file of statistics. Raises MetricError."""
     if isinstance(source, Path):
-        raise MetricError(f"{metric} needs the pictures of the data, and {printable(source)} is a file of statistics")
+        raise MetricError(
+            f"{metric} needs the pictures of the data, and {printable(source)} is a file of statistics; "
+            "pass the data set itself"
+        )
     return source

@@ -1,15 +1,14 @@
-"""How likely a model with an encoder finds the data: the ELBO (Kingma & Welling, arXiv 1312.6114) and the
-importance-weighted bound (Burda et al., arXiv 1509.00519).
+"""Bounds on the likelihood of data under a model that encodes: ELBO and importance-weighted bound.
 
-Both are given as upper bounds on −log p(x) in nats per picture, as the literature does: less is better. Every draw is
-a function of (seed, the picture's index), so that neither the batch nor the number of processes changes a figure.
+ELBO: Kingma & Welling, arXiv 1312.6114. Importance-weighted bound (IWAE): Burda et al., arXiv 1509.00519. Both are
+given as upper bounds on −log p(x) in nats per picture, as in the literature: lower is better. Every draw is a function
+of (seed, index of the picture), so that neither the batch size nor the number of processes changes a figure.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,35 +16,42 @@ from torch import Tensor
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Encoder, Generator
 from zoo_core.losses import kl_divergence
+from zoo_core.metrics.conditions import Binarization
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.streams import binarize, latents
 
-IMPORTANCE_SAMPLES = 50  # k
-Binarization = Literal["dynamic", "static", "none"]
 _STATIC_SEED = 0
-_ROWS = 512  # latents that are decoded at a time
+_ROWS = 512  # latents decoded at a time
 
 
-def choose_binarization(generator: Generator, asked: Binarization | None) -> Binarization:
-    """What is done to the pixels: what was asked for, or what fits the model's likelihood.
+def choose_binarization(generator: Generator, requested: Binarization | None) -> Binarization:
+    """Return what is done to the pixels: what was requested, or by default what fits the model's likelihood.
 
     Raises:
-        MetricError: where the model has no likelihood of such pixels.
+        MetricError: for a model that does not encode, or whose likelihood is not of such pixels.
     """
     if not isinstance(generator, Encoder):
         raise MetricError(f"{type(generator).__qualname__} does not encode: it has no ELBO")
-    if asked is None:
+    if requested is None:
         return "dynamic" if generator.binary else "none"
-    if asked != "none" and not generator.binary:
+    if requested != "none" and not generator.binary:
         raise MetricError(
             f"the likelihood of this {type(generator).__qualname__} is of continuous pixels, a density: "
-            f"on pixels that are black or white (--binarization {asked}) it would bound nothing"
+            f"on pixels that are black or white (--binarization {requested}) it would bound nothing"
         )
-    return asked
+    return requested
 
 
-def describe(binarization: Binarization, binary: bool) -> str:
-    """What the pixels were, for whoever reads the figure."""
+def describe_pixels(binarization: Binarization, binary: bool) -> str:
+    """Return what the pixels were, as the detail of a figure records it.
+
+    Args:
+        binary: whether the model's likelihood is of binary pixels.
+
+    Example:
+        >>> describe_pixels("dynamic", binary=True)
+        'dynamic binarisation'
+    """
     if binarization == "none":
         return "grey values under a likelihood of binary pixels: no bound" if binary else "continuous pixels, a density"
     return f"{binarization} binarisation"
@@ -61,19 +67,19 @@ def upper_bound(
     binarization: Binarization,
     importance_samples: int | None,
 ) -> Tensor:
-    """An upper bound on −log p(x) of pictures start … start + N − 1 of a data set: (N,), float64, in nats.
+    """Return an upper bound on −log p(x) for pictures start … start + N − 1 of a data set: (N,), float64, in nats.
 
     Args:
         pictures: (N, *sample_shape), uint8.
         labels: (N,), for a conditional model.
-        binarization: dynamic draws each pixel from its grey value, by the seed; static draws it once for every seed;
-            none takes the grey values.
-        importance_samples: k, how many draws of z the importance-weighted bound takes, whatever the batch; None for
-            the negative ELBO, with one draw.
+        binarization: "dynamic" draws each pixel from its grey value with the seed; "static" makes the same draw for
+            every seed; "none" keeps the grey values.
+        importance_samples: k, the draws of z per picture for the importance-weighted bound, whatever the batch; None
+            for the negative ELBO, with one draw.
 
     Raises:
-        MetricError: where the encoder is deterministic, or a conditional model gets no labels.
-        InterfaceError: where the model states no likelihood.
+        MetricError: for a deterministic encoder, or a conditional model without labels.
+        InterfaceError: for a model that defines no likelihood.
     """
     assert isinstance(generator, Encoder)
     if generator.num_classes is not None and labels is None:
@@ -95,7 +101,7 @@ def upper_bound(
 def _in_parts(
     encoder: Generator, x: Tensor, labels: tuple[Tensor, ...], start: int, seed: int, draws: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """log p(x, z) − log q(z|x) of every draw, (n, draws), and −ELBO with the first, (n,), on the CPU in float64."""
+    """Yield log p(x, z) − log q(z|x) of every draw, (n, draws), and −ELBO with the first, (n,): CPU, float64."""
     assert isinstance(encoder, Encoder)
     step = max(1, _ROWS // draws)
     for first in range(0, len(x), step):

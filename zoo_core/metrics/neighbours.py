@@ -1,4 +1,4 @@
-"""The pictures of a data set that lie nearest to samples: what a model that learns by heart gives away."""
+"""The pictures of a data set that are nearest to samples, which give away a model that memorises."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from zoo_core.interfaces import Generator
 from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.metrics.inputs import require_pictures
 
-SAMPLES, NEAREST = 10, 7  # rows of the picture, and columns but for the first
-_BLOCK = 2048  # pictures of the data at a time
+SAMPLES, NEAREST = 10, 7  # rows of the picture, and its columns besides that of the sample
+_BLOCK = 2048  # pictures of the data compared at a time
 
 
 def write_neighbours(generator: Generator, source: TrainingData | Path, out: Path, *, seed: int = 0) -> None:
-    """Write the picture of the first samples of a seed and their nearest neighbours as a PNG.
+    """Write a PNG of the first samples of a seed beside their nearest neighbours in the data.
 
     Raises:
-        MetricError: where there is but a file of statistics. OutputError: where it cannot be written.
+        MetricError: if the data is a file of statistics, without pictures.
+        OutputError: if the file cannot be written.
     """
     data = require_pictures(source, "neighbours")
     samples = torch.from_numpy(to_uint8(generator.sample(SAMPLES, seed=seed))).permute(0, 3, 1, 2)
@@ -30,13 +31,20 @@ def write_neighbours(generator: Generator, source: TrainingData | Path, out: Pat
 
 
 def nearest(samples: Tensor, data: TrainingData, count: int = NEAREST) -> Tensor:
-    """The indices of the `count` pictures of the data nearest to each sample, by the sum of squared pixel differences.
+    """Return the indices of the pictures of the data that are nearest to each sample, in Euclidean distance of pixels.
 
     Args:
         samples: (S, C, H, W), uint8.
+        data: pictures of the same shape.
+        count: number of neighbours.
 
     Returns:
-        (S, count), int64, the nearest first.
+        (S, count), int64, the nearest first; fewer columns if the data has fewer pictures.
+
+    Example:
+        >>> data = TrainingData.from_tensors(torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 1, 2, 2))
+        >>> nearest(torch.full((1, 1, 2, 2), 4, dtype=torch.uint8), data, count=3)
+        tensor([[4, 3, 2]])
     """
     rows = samples.flatten(1).double()
     best = torch.full((len(samples), 0), torch.inf, dtype=torch.float64)
@@ -50,10 +58,10 @@ def nearest(samples: Tensor, data: TrainingData, count: int = NEAREST) -> Tensor
 
 
 def neighbours_picture(samples: Tensor, data: TrainingData, count: int = NEAREST) -> np.ndarray:
-    """A sample a row, with its nearest pictures of the data to its right: (H', W', C), uint8."""
-    found = nearest(samples, data, count)
-    rows = [torch.cat([sample[None], data.take(row.tolist())]) for sample, row in zip(samples, found, strict=True)]
-    return grid(torch.cat(rows).permute(0, 2, 3, 1).numpy(), columns=1 + found.shape[1])
+    """Return a grid with one sample per row and its nearest pictures of the data to its right: (H', W', C), uint8."""
+    indices = nearest(samples, data, count)
+    rows = [torch.cat([sample[None], data.take(row.tolist())]) for sample, row in zip(samples, indices, strict=True)]
+    return grid(torch.cat(rows).permute(0, 2, 3, 1).numpy(), columns=1 + indices.shape[1])
 
 
 def _blocks(data: TrainingData) -> Iterator[tuple[int, Tensor]]:

@@ -1,7 +1,7 @@
-"""What is known of a set of features: mean and covariance, gathered in a stream, and a fixed number of the features.
+"""Statistics of a set of features: mean and covariance, computed as a stream, and a fixed number of the features.
 
-A million pictures need no more memory than ten thousand: the mean and the sum of squared deviations are updated
-batch by batch and merged without loss of precision (Chan, Golub & LeVeque, 1983), and only `KEPT` features stay.
+A million pictures need no more memory than ten thousand: the mean and the sum of squared deviations are updated batch
+by batch and merged without loss of precision (Chan, Golub & LeVeque, 1983), and only `KEPT` features are kept.
 """
 
 from __future__ import annotations
@@ -20,23 +20,31 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from zoo_core.errors import MetricError, printable
+from zoo_core.files import strict_json
 from zoo_core.files.atomic import write_bytes
 from zoo_core.runtime.processes import Processes, sum_over_processes
 
-KEPT = 10_000  # features that KID, precision, recall, density and coverage are computed from
+KEPT = 10_000  # features kept for KID, precision, recall, density and coverage
 FORMAT = "1"
 
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """A set of pictures as an extractor sees it.
+    """The features of a set of pictures, summarised.
 
     Attributes:
-        count: N, of the pictures.
+        count: N, the number of pictures.
         mean: (D,), float64.
         covariance: (D, D), float64, with N − 1 in the denominator.
         kept: (min(N, KEPT), D), float32: some of the features, in random order.
-        facts: what they are of: data set, split, fingerprint, extractor, …
+        facts: what the features are of: data set, split, fingerprint, extractor, ….
+
+    Example:
+        >>> running = RunningStatistics(count=3, dimensions=2)
+        >>> running.add(0, torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]))
+        >>> statistics = running.finish({"dataset": "mine"})
+        >>> statistics.mean.tolist(), statistics.covariance.diag().tolist()
+        ([2.0, 2.0], [4.0, 3.0])
     """
 
     count: int
@@ -46,7 +54,18 @@ class FeatureStatistics:
     facts: Mapping[str, str]
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file, its facts in the metadata, to share. Raises OutputError."""
+        """Write a safetensors file to share, with the facts in its metadata. Raises OutputError.
+
+        Example:
+            >>> from pathlib import Path
+            >>> import tempfile
+            >>> running = RunningStatistics(count=2, dimensions=1)
+            >>> running.add(0, torch.tensor([[1.0], [2.0]]))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     running.finish({"dataset": "mine"}).save(Path(folder, "mine.safetensors"))
+            ...     FeatureStatistics.load(Path(folder, "mine.safetensors")).facts
+            {'dataset': 'mine'}
+        """
         facts = json.dumps(dict(self.facts), sort_keys=True)
         metadata = {"format": FORMAT, "count": str(self.count), "facts": facts, "sha256": self._digest(facts)}
         tensors = {"mean": self.mean, "covariance": self.covariance, "kept": self.kept}
@@ -60,36 +79,63 @@ class FeatureStatistics:
 
     @classmethod
     def load(cls, path: Path) -> FeatureStatistics:
-        """Read what `save` wrote. Raises MetricError."""
+        """Read a file that `save` wrote.
+
+        Raises:
+            MetricError: if the file is missing, damaged, or not such a file; a file from a stranger is safe to read.
+
+        Example:
+            >>> from pathlib import Path
+            >>> FeatureStatistics.load(Path("nowhere.safetensors"))
+            Traceback (most recent call last):
+            zoo_core.errors.MetricError: nowhere.safetensors holds no statistics: ...
+        """
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise MetricError(f"{printable(path)} holds no statistics that this version reads")
                 mean, covariance, kept = (file.get_tensor(name) for name in ("mean", "covariance", "kept"))
-            facts = msgspec.convert(json.loads(metadata["facts"]), dict[str, str])
-            found = cls(int(metadata["count"]), mean, covariance, kept, facts)
+            facts = msgspec.convert(strict_json.decode(metadata["facts"].encode()), dict[str, str])
+            loaded = cls(int(metadata["count"]), mean, covariance, kept, facts)
         except (OSError, SafetensorError, LookupError, ValueError) as error:
             raise MetricError(f"{printable(path)} holds no statistics: {printable(error, 120)}") from error
-        size = mean.numel()
-        if mean.shape != (size,) or covariance.shape != (size, size) or kept.shape[1:] != (size,):
-            raise MetricError(f"{printable(path)} holds no statistics: its tensors do not fit each other")
-        if found._digest(metadata["facts"]) != metadata.get("sha256"):
+        loaded._check_tensors(path)
+        if loaded._digest(metadata["facts"]) != metadata.get("sha256"):
             raise MetricError(f"{printable(path)} is damaged: its sha256 is not the one that it states")
-        return found
+        return loaded
+
+    def _check_tensors(self, path: Path) -> None:
+        """Raise MetricError for tensors on which a distance would fail far from the file that is to blame."""
+        tensors, size = (self.mean, self.covariance, self.kept), self.mean.numel()
+        shapes = [(size,), (size, size), (min(self.count, KEPT), size)]
+        if size == 0 or [tuple(tensor.shape) for tensor in tensors] != shapes:
+            raise MetricError(f"{printable(path)} holds no statistics: its tensors do not fit each other")
+        if [tensor.dtype for tensor in tensors] != [torch.float64, torch.float64, torch.float32]:
+            raise MetricError(f"{printable(path)} holds no statistics: its tensors are of another type")
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+            raise MetricError(f"{printable(path)} holds no statistics: its tensors hold NaN or infinity")
 
 
 def kept_rows(count: int) -> np.ndarray:
-    """Which pictures of `count` are kept, in the order in which they are: the same ones at every call."""
+    """Return which of `count` pictures are kept, in the order in which they are kept; every call returns the same."""
     return np.random.default_rng(0).permutation(count)[:KEPT]
 
 
 class RunningStatistics:
-    """Statistics of features that come in batches, of pictures 0 … count − 1, in this process or shared among several.
+    """Statistics of features that arrive in batches, for pictures 0 … count − 1, in one process or in several.
 
     Args:
-        count: of the pictures that will come, over all processes.
-        dimensions: D.
+        count: number of pictures that will be added, over all processes.
+        dimensions: D, the number of features of a picture.
+
+    Example:
+        >>> features = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> running = RunningStatistics(count=100, dimensions=4)
+        >>> running.add(0, features[:60])
+        >>> running.add(60, features[60:])
+        >>> torch.allclose(running.finish({}).covariance, features.double().T.cov())
+        True
     """
 
     def __init__(self, count: int, dimensions: int) -> None:
@@ -102,7 +148,13 @@ class RunningStatistics:
         self._kept = torch.zeros(len(rows), dimensions)
 
     def add(self, start: int, features: Tensor) -> None:
-        """Features (n, D) of pictures start … start + n − 1. Raises MetricError for NaN or infinite ones."""
+        """Add the features (n, D) of pictures start … start + n − 1. Raises MetricError for NaN or infinite ones.
+
+        Example:
+            >>> RunningStatistics(count=1, dimensions=1).add(0, torch.tensor([[float("nan")]]))
+            Traceback (most recent call last):
+            zoo_core.errors.MetricError: the extractor gives NaN or infinite features
+        """
         features = features.cpu()
         if not bool(features.isfinite().all()):
             raise MetricError("the extractor gives NaN or infinite features")
@@ -121,10 +173,19 @@ class RunningStatistics:
         self._seen = total
 
     def finish(self, facts: Mapping[str, str], processes: Processes | None = None) -> FeatureStatistics:
-        """The statistics of all features of all processes; every one of them calls this.
+        """Return the statistics of all features of all processes; every process must call this.
+
+        Args:
+            facts: what the features are of, recorded with the statistics.
+            processes: the processes that added features; by default this one alone.
 
         Raises:
-            MetricError: where fewer than two came, or not as many as were announced.
+            MetricError: if fewer than two pictures were added, or not as many as were announced.
+
+        Example:
+            >>> RunningStatistics(count=5, dimensions=1).finish({})
+            Traceback (most recent call last):
+            zoo_core.errors.MetricError: there are features of 0 pictures, not of 5
         """
         if processes is not None and processes.count > 1:
             self._gather()
@@ -136,7 +197,7 @@ class RunningStatistics:
         return FeatureStatistics(self._seen, self._mean, covariance, self._kept, dict(facts))
 
     def _gather(self) -> None:
-        """Mean and squares of several processes, as `_merge` has them for two; rows that one process keeps, for all."""
+        """Combine the processes: mean and squares as `_merge` does for two, and the rows that each of them keeps."""
         seen = torch.tensor(float(self._seen), dtype=torch.float64)
         total = sum_over_processes(seen)
         mean = sum_over_processes(self._mean * seen) / total

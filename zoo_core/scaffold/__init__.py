@@ -1,6 +1,6 @@
-"""The scaffold: a new plugin, a whole distribution that passes its own tests.
+"""The scaffold of a new plugin: a complete distribution that passes its own tests.
 
-writing    Scaffold, what the user chose, and `write`
+writing    Scaffold, with the user's choices, and `write`
 templates  the files, as Jinja templates
 """
 

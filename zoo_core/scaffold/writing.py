@@ -1,6 +1,6 @@
-"""Writing a new plugin: a whole distribution that passes its own tests, rendered from the templates beside this file.
+"""Files of a new plugin, a complete distribution that passes its own tests, rendered from the templates beside it.
 
-jinja2 renders them: torch depends on it, so that it is there wherever zoo-core is and costs nobody an installation.
+jinja2 renders them. torch depends on it, so that it is installed with zoo-core anyway.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ LICENSES: tuple[License, ...] = get_args(License)
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _LONGEST_NAME = 64
-_PREFIX = "zoo-"  # of a distribution's name; its architecture goes without
+_PREFIX = "zoo-"  # of a distribution's name; the name of its architecture leaves it out
+# Written in capitals in the names of classes.
 _ABBREVIATIONS = {"gan", "vae", "cnn", "dcgan", "wgan", "mlp", "nvp"}
 _SUMMARIES: dict[Kind, str] = {
     "gan": "A generative adversarial network",
@@ -37,17 +38,25 @@ _SUMMARIES: dict[Kind, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scaffold:
-    """What is to be written.
+    """The choices for a new plugin.
 
     Args:
-        name: of the distribution: lower-case words with `-` or `_` between them. The architecture has the same,
+        name: name of the distribution: lower-case words joined by `-` or `_`. The architecture has the same name,
             without a leading `zoo-`.
-        kind: gan (two networks and the shared GAN step), vae (an Encoder), or generator (no trainer).
-        image: whether samples are pictures, or else points of so many numbers.
-        license: an SPDX identifier.
+        kind: "gan" (two networks and the shared GAN step), "vae" (an Encoder) or "generator" (no trainer).
+        image: whether samples are pictures; otherwise they are vectors.
+        license: SPDX identifier of the licence.
 
     Raises:
-        PluginError: for a name of another form.
+        PluginError: for a name in another form.
+
+    Example:
+        >>> scaffold = Scaffold(name="zoo-my-gan")
+        >>> scaffold.module, scaffold.short, scaffold.prefix
+        ('zoo_my_gan', 'my-gan', 'MyGAN')
+        >>> Scaffold(name="My GAN")
+        Traceback (most recent call last):
+        zoo_core.errors.PluginError: 'My GAN' is no name for a plugin: ...
     """
 
     name: str
@@ -59,14 +68,16 @@ class Scaffold:
         if not _NAME.fullmatch(self.name) or len(self.name) > _LONGEST_NAME:
             raise PluginError(
                 f"{printable(self.name, 80)!r} is no name for a plugin: write lower-case words of letters and digits "
-                f"with - between them, as my-gan, {_LONGEST_NAME} characters at most"
+                f"joined by -, as my-gan, {_LONGEST_NAME} characters at most"
             )
         if keyword.iskeyword(self.module):
-            raise PluginError(f"{self.name!r} is no name for a plugin: {self.module} is a keyword of Python")
+            raise PluginError(
+                f"{self.name!r} is no name for a plugin: {self.module} is a keyword of Python; choose another"
+            )
 
     @property
     def module(self) -> str:
-        """The package that is imported."""
+        """The name of the package, as it is imported."""
         return self.name.replace("-", "_")
 
     @property
@@ -76,12 +87,17 @@ class Scaffold:
 
     @property
     def prefix(self) -> str:
-        """What the names of the classes start with."""
+        """What the names of its classes start with."""
         words = self.short.split("-")
         return "".join(word.upper() if word in _ABBREVIATIONS else word.capitalize() for word in words)
 
     def files(self) -> dict[str, str]:
-        """The text of every file, by its path in the distribution."""
+        """Return the text of every file, by its path in the distribution.
+
+        Example:
+            >>> sorted(Scaffold(name="my-flow", kind="generator").files())[-3:]
+            ['my_flow/py.typed', 'pyproject.toml', 'tests/test_my_flow.py']
+        """
         import jinja2
 
         environment = jinja2.Environment(
@@ -106,6 +122,7 @@ class Scaffold:
             ".gitignore": "gitignore",
             ".github/workflows/ci.yml": "ci.yml",
             f"{self.module}/__init__.py": "init.py",
+            f"{self.module}/py.typed": "py.typed",
             f"{self.module}/model.py": f"model_{self.kind}.py",
             f"tests/test_{self.short.replace('-', '_')}.py": "test.py",
         }
@@ -131,11 +148,20 @@ class Scaffold:
 
 
 def write(scaffold: Scaffold, parent: Path) -> Path:
-    """Write the distribution into a new folder of its name in `parent`, whole or not at all; returns the folder.
+    """Write the distribution to a new folder in `parent`, which appears complete or not at all.
+
+    Returns:
+        The folder, named as the distribution.
 
     Raises:
-        OutputError: where the folder is there already, or cannot be written.
-        PluginError: for a name that an installed module or architecture has.
+        OutputError: if the folder exists, or cannot be written.
+        PluginError: for the name of an installed module or architecture.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Scaffold(name="my-gan"), Path(folder)).name
+        'my-gan'
     """
     target = parent / scaffold.name
     if target.exists() or target.is_symlink():
@@ -150,7 +176,7 @@ def write(scaffold: Scaffold, parent: Path) -> Path:
 
 
 def _refuse_taken(scaffold: Scaffold) -> None:
-    """Raise PluginError where the plugin would hide a module, or its architecture be left out."""
+    """Raise PluginError if the plugin would hide a module, or its architecture would be ignored."""
     if scaffold.module in sys.stdlib_module_names or _is_importable(scaffold.module):
         raise PluginError(
             f"{scaffold.module!r} is an installed module, which the plugin would hide; choose another name"
@@ -161,6 +187,6 @@ def _refuse_taken(scaffold: Scaffold) -> None:
 
 
 def _is_importable(module: str) -> bool:
-    """A folder without __init__.py in the working directory is importable too, but hides nothing."""
+    """Return whether a module exists, apart from folders without __init__.py, which hide nothing."""
     spec = importlib.util.find_spec(module)
     return spec is not None and spec.origin is not None

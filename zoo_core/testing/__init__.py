@@ -1,4 +1,4 @@
-"""Contract tests: what the zoo asks of an architecture, as tests that a plugin inherits.
+"""Contract tests: what the zoo expects of an architecture, as tests that a plugin inherits.
 
     from zoo_core.testing import ArchitectureContract
 
@@ -6,8 +6,15 @@
     class TestRing(ArchitectureContract):
         architecture = "ring"
 
-pytest runs the rest. `zoo plugins check` runs the part of it that computes nothing, on what is installed. pytest is
-not imported here: the core does not depend on it.
+pytest runs the tests that the class inherits. `zoo plugins check` runs the static ones on installed plugins. pytest is
+not imported here, since the core does not depend on it.
+
+contract                 ArchitectureContract, the tests
+static                   checks that compute nothing, on the meta device
+probes                   running, training and corrupting networks
+expectation              the form of every failure: expected, why, what came instead, how to fix it
+architecture_under_test  an architecture with one configuration, and its networks and data
+installed                results of the static checks on installed plugins
 """
 
 from zoo_core.testing.contract import ArchitectureContract

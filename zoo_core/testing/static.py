@@ -1,7 +1,7 @@
-"""The part of the contract that computes nothing: names, documentation, configuration, and shapes on the meta device.
+"""Static checks of the contract: names, documentation, configuration, and shapes on the meta device.
 
-Each check takes a Subject and raises ContractError with what the contract asks and why, or unittest.SkipTest
-where it does not apply. None needs more memory or time for a large model than for a small one.
+Each check takes an ArchitectureUnderTest and raises ContractError if the contract is broken, or unittest.SkipTest if
+the check does not apply. No check needs more memory or time for a large model than for a small one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from msgspec import inspect as types
 
 from zoo_core.errors import ContractError
 from zoo_core.interfaces import Config, ModelConfig
-from zoo_core.testing.subject import COUNT, Subject, demand, encode, own_docstring
+from zoo_core.testing.architecture_under_test import COUNT, ArchitectureUnderTest, encode, own_docstring
+from zoo_core.testing.expectation import expect, violation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,25 +30,31 @@ CORE = "zoo_core."
 LONGEST_SUMMARY = 120
 
 
-def documentation(subject: Subject) -> None:
-    """A summary in one line; a docstring at every class; every field of a configuration explained."""
-    architecture = subject.architecture
+def documentation(tested: ArchitectureUnderTest) -> None:
+    """Check for a summary of one line, a docstring on every class, and every field of a configuration explained."""
+    architecture = tested.architecture
     summary = architecture.summary
-    demand(
+    expect(
         0 < len(summary.strip()) <= LONGEST_SUMMARY and summary.isprintable(),
         f"an architecture has a summary of one line, {LONGEST_SUMMARY} characters at most",
         "`zoo train`, completion and model cards show it",
+        "shorten `summary` of the Architecture, or write one",
         repr(summary),
     )
-    demand(
+    expect(
         architecture.paper is None or architecture.paper.startswith("https://"),
         "`paper` is an https address",
         "model cards link to it",
+        "give its address in full, as https://arxiv.org/abs/1406.2661, or None",
         repr(architecture.paper),
     )
-    for role, of_role in subject.roles.items():
-        reason = "who reads a model's code must learn shapes, ranges and the paper from it"
-        demand(bool(own_docstring(of_role)), f"the {role} {of_role.__qualname__} has a docstring of its own", reason)
+    for role, of_role in tested.roles.items():
+        expect(
+            bool(own_docstring(of_role)),
+            f"the {role} {of_role.__qualname__} has a docstring of its own",
+            "readers of the code learn shapes, ranges and the paper from it",
+            "describe the class in its docstring",
+        )
     _fields_explained(architecture.config_class(), "model.")
     trainer = architecture.trainer_class()
     if trainer is not None and not trainer.Settings.__module__.startswith(CORE):
@@ -55,61 +62,69 @@ def documentation(subject: Subject) -> None:
 
 
 def _fields_explained(config_class: type[Config], prefix: str) -> None:
-    """Every field that the class adds stands in its docstring."""
+    """Check that the docstring of the class explains every field that the class adds."""
     inherited = {
         field for base in config_class.__mro__[1:] if issubclass(base, Config) for field in base.__struct_fields__
     }
     for name in config_class.__struct_fields__:
-        demand(
+        expect(
             name in inherited or f"{name}:" in own_docstring(config_class),
             f"the docstring of {config_class.__qualname__} explains `{name}:`",
             f"users set it by `--set {prefix}{name}=…`",
+            f"add a line `{name}: …` under `Args:`",
         )
 
 
-def importing_the_plugin(subject: Subject) -> None:
-    """The module that the entry point names leaves torch out of sys.modules."""
+def importing_the_plugin(tested: ArchitectureUnderTest) -> None:
+    """Check that importing the module of the entry point leaves torch out of sys.modules."""
     program = (
         "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); sys.stdout = sys.stderr;"
         "importlib.import_module(sys.argv[2]); sys.exit(17 if 'torch' in sys.modules else 0)"
     )
-    module = subject.module.partition(":")[0].strip()
+    module = tested.module.partition(":")[0].strip()
     command = [sys.executable, "-c", program, json.dumps(sys.path), module]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 17):
-        raise ContractError(f"{module} cannot be imported on its own: {(done.stderr.splitlines() or ['?'])[-1]}")
-    demand(
+        raise violation(
+            f"{module} can be imported on its own",
+            "every `zoo` command imports every plugin",
+            "correct the error that its import raises",
+            (done.stderr.splitlines() or ["no message"])[-1],
+        )
+    expect(
         done.returncode == 0,
         f"importing {module} leaves torch out of sys.modules",
-        "every `zoo` command loads every plugin, and torch takes seconds; name classes by import strings",
+        "every `zoo` command imports every plugin, and importing torch takes seconds",
+        "name classes by import strings, and import torch only in the modules that define them",
     )
 
 
-def configuration_bounds(subject: Subject) -> None:
-    """Every field of the configuration is bounded; that bounds are kept is ModelConfig's affair."""
-    config_class = subject.architecture.config_class()
-    reason = "a configuration may come from a stranger, and must not be able to ask for the whole memory"
+def configuration_bounds(tested: ArchitectureUnderTest) -> None:
+    """Check that every field of the configuration is bounded; ModelConfig itself enforces the bounds."""
+    config_class = tested.architecture.config_class()
+    reason = "a configuration may come from a stranger, and must not be able to request all memory"
     for name, annotated in _fields(config_class):
         for part in _parts(annotated):
             missing = _missing_bound(part)
-            demand(missing is None, f"`{name}` of {config_class.__qualname__} has {missing}", reason)
+            fix = f"annotate `{name}` with it"
+            expect(missing is None, f"`{name}` of {config_class.__qualname__} has {missing}", reason, fix)
 
 
-def demand_refusal(subject: Subject, values: Mapping[str, object]) -> None:
+def expect_refusal(tested: ArchitectureUnderTest, values: Mapping[str, object]) -> None:
     """Raise ContractError unless the configuration with these values raises a ValueError that names one of them."""
-    config_class = subject.architecture.config_class()
+    config_class = tested.architecture.config_class()
     given = ", ".join(f"{name}={value!r}" for name, value in values.items())
-    problem = "nothing was raised"
+    problem = "no error"
     try:
-        config_class(**msgspec.structs.asdict(subject.config) | dict(values))
+        config_class(**msgspec.structs.asdict(tested.config) | dict(values))
     except ValueError as error:
         if any(name in str(error) for name in values):
             return
         problem = str(error)
-    demand(
-        False,
+    raise violation(
         f"{config_class.__qualname__} refuses {given} with a ValueError that names the field",
-        "what cannot be built must be told before minutes go into reading data",
+        "what cannot be built must be reported before minutes are spent on reading data",
+        "raise the ValueError in __post_init__, or bound the field with msgspec.Meta",
         problem,
     )
 
@@ -121,7 +136,7 @@ def _fields(config_class: type[ModelConfig]) -> list[tuple[str, types.Type]]:
 
 
 def _parts(annotated: types.Type) -> Iterator[types.Type]:
-    """The type and all that it is made of."""
+    """Yield the type and every type inside it."""
     yield annotated
     inner: tuple[types.Type, ...] = ()
     if isinstance(annotated, types.UnionType):
@@ -149,173 +164,198 @@ def _missing_bound(part: types.Type) -> str | None:
         ]
         return f"{' and '.join(missing)} bound, as in Annotated[int, msgspec.Meta(ge=1, le=4096)]" if missing else None
     if isinstance(part, types.AnyType):
-        return "a type that says what it takes"
+        return "a type other than Any"
     if isinstance(part, types.StrType) and part.pattern is None and part.max_length is None:
-        return "a longest length, or is a Literal"
+        return "a maximal length, as in Annotated[str, msgspec.Meta(max_length=64)], or is a Literal"
     if isinstance(part, (types.CollectionType, types.DictType)) and part.max_length is None:
-        return "a longest length, as in Annotated[tuple[…], msgspec.Meta(max_length=16)]"
+        return "a maximal length, as in Annotated[tuple[…], msgspec.Meta(max_length=16)]"
     return None
 
 
-def configuration_json(subject: Subject) -> None:
-    """A configuration that was written as JSON is read back as the same one."""
-    written = msgspec.json.encode(subject.config)
+def configuration_json(tested: ArchitectureUnderTest) -> None:
+    """Check that a configuration written as JSON is read back as an equal one."""
+    written = msgspec.json.encode(tested.config)
+    expected = "a configuration is equal to itself after a round trip through JSON"
     reason = "config.json of a model folder is all that is kept of it"
+    fix = f"make __post_init__ of {type(tested.config).__qualname__} check values without changing them"
     try:
-        read = msgspec.json.decode(written, type=type(subject.config))
+        read = msgspec.json.decode(written, type=type(tested.config))
     except ValueError as error:
-        raise ContractError(
-            f"{type(subject.config).__qualname__} refuses its own JSON, {written!r}: {error}"
-        ) from error
-    asked = "a configuration is equal to itself after a round trip through JSON"
-    demand(read == subject.config, asked, reason, f"{subject.config} became {read}")
+        raise violation(expected, reason, fix, f"{written!r} is refused: {error}") from error
+    expect(read == tested.config, expected, reason, fix, f"{tested.config} became {read}")
 
 
-def construction(subject: Subject) -> None:
-    """The networks are built on the meta device, where no tensor has values, and state what they are."""
-    generator, discriminator = _on_meta(subject)
+def construction(tested: ArchitectureUnderTest) -> None:
+    """Check that networks can be built on the meta device, where no tensor has values, and have valid attributes."""
+    generator, discriminator = _on_meta(tested)
     for network in filter(None, (generator, discriminator)):
         elsewhere = [name for name, tensor in _state(network) if not tensor.is_meta]
-        demand(
+        expect(
             not elsewhere,
             f"{type(network).__qualname__} makes its tensors on the device that torch.device(…) sets",
-            "a model is built on the meta device first, to compare it with its file before memory is taken",
-            ", ".join(elsewhere),
+            "a model is built on the meta device first, to compare it with its file before memory is allocated",
+            "leave `device=` out in the constructor",
+            f"{', '.join(elsewhere)} on another device",
         )
     name = type(generator).__qualname__
     for attribute in ("latent_shape", "sample_shape"):
         shape = getattr(generator, attribute)
         positive = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
-        demand(positive, f"{name}.{attribute} is a tuple of positive ints, without the batch", _SHAPES, repr(shape))
+        expected = f"{name}.{attribute} is a tuple of positive ints, without the batch"
+        expect(positive, expected, _SHAPES, f"set self.{attribute} in the constructor, as (1, 32, 32)", repr(shape))
     kinds = ("image", "tensor")
-    demand(generator.kind in kinds, f"{name}.kind is one of {kinds}", _SHAPES, repr(generator.kind))
+    fix = 'set kind = "image" for pictures and kind = "tensor" for anything else'
+    expect(generator.kind in kinds, f"{name}.kind is one of {kinds}", _SHAPES, fix, repr(generator.kind))
     shape = generator.sample_shape
-    demand(
+    expect(
         generator.kind != "image" or (len(shape) == 3 and shape[0] in (1, 3)),
         f"the sample_shape of {name}, whose kind is image, is (1 or 3, height, width)",
-        'what writes pictures knows grey and colour only; set kind = "tensor" for anything else',
+        "files of pictures are grey or in colour",
+        'set kind = "tensor" for anything else',
         shape,
     )
-    demand(generator.config == subject.config, f"{name}.config is what it was built from", "config.json is its text")
+    expect(
+        generator.config == tested.config,
+        f"{name}.config is the configuration it was built from",
+        "it is written to config.json",
+        "call super().__init__(config) in the constructor",
+    )
 
 
-_SHAPES = "sampling, loading and data preparation rely on it"
+_SHAPES = "sampling, loading and reading data rely on it"
 
 
-def shapes(subject: Subject) -> None:
-    """Samples are (N, *sample_shape) for latents (N, *latent_shape)."""
-    generator, _ = _built(subject)
-    demand_samples(generator, _quietly(lambda: generator(*_meta_inputs(generator))), "forward(z)")
+def shapes(tested: ArchitectureUnderTest) -> None:
+    """Check that samples are (N, *sample_shape) for latents (N, *latent_shape)."""
+    generator, _ = _built(tested)
+    expect_samples(generator, _quietly(lambda: generator(*_meta_inputs(generator))), "forward(z)")
 
 
-def demand_samples(generator: Generator, x: object, what: str) -> None:
+def expect_samples(generator: Generator, x: object, what: str) -> None:
     """Raise ContractError unless x is a tensor (N, *sample_shape), float32, of a batch of COUNT."""
     import torch
 
     name = f"{type(generator).__qualname__}: {what}"
-    demand(isinstance(x, torch.Tensor), f"{name} returns a tensor", _SHAPES, type(x).__name__)
+    expect(isinstance(x, torch.Tensor), f"{name} returns a tensor", _SHAPES, "return one", type(x).__name__)
     assert isinstance(x, torch.Tensor)
     expected = (COUNT, *generator.sample_shape)
-    demand(tuple(x.shape) == expected, f"{name} is (N, *sample_shape), here {expected}", _SHAPES, tuple(x.shape))
-    demand(x.dtype == torch.float32, f"{name} is float32 for float32", "no layer behind it takes another", x.dtype)
+    expect(
+        tuple(x.shape) == expected,
+        f"{name} is (N, *sample_shape), here {expected}",
+        _SHAPES,
+        "correct sample_shape or the last layer",
+        tuple(x.shape),
+    )
+    expect(
+        x.dtype == torch.float32,
+        f"{name} is float32 for float32",
+        "other layers, as those of a discriminator, take no other type",
+        "make constants in the dtype of the input",
+        x.dtype,
+    )
 
 
-def discriminator_shape(subject: Subject) -> None:
-    """The discriminator returns (N,)."""
-    generator, discriminator = _built(subject)
+def discriminator_shape(tested: ArchitectureUnderTest) -> None:
+    """Check that the discriminator returns logits (N,)."""
+    generator, discriminator = _built(tested)
     if discriminator is None:
         raise SkipTest("the architecture has no discriminator")
     x, labels = _meta_samples(generator), _meta_inputs(generator)[1]
-    demand_logits(discriminator, _quietly(lambda: discriminator(x, labels)))
+    expect_logits(discriminator, _quietly(lambda: discriminator(x, labels)))
 
 
-def demand_logits(discriminator: object, logits: Tensor) -> None:
+def expect_logits(discriminator: object, logits: Tensor) -> None:
     """Raise ContractError unless the logits of a batch of COUNT are (N,)."""
-    demand(
+    expect(
         tuple(logits.shape) == (COUNT,),
         f"{type(discriminator).__qualname__} returns logits (N,), here ({COUNT},)",
-        "a (N, 1) beside a (N,) broadcasts to (N, N) without a word",
+        "(N, 1) and (N,) silently broadcast to (N, N)",
+        "end forward with .squeeze(1)",
         tuple(logits.shape),
     )
 
 
-def encoder_shapes(subject: Subject) -> None:
-    """An encoder returns the mean and the log variance, or None, of each latent; reconstruct returns samples."""
+def encoder_shapes(tested: ArchitectureUnderTest) -> None:
+    """Check that encode returns the mean and log variance, or None, of each latent, and reconstruct samples."""
     from zoo_core.interfaces import Encoder
 
-    generator, _ = _built(subject)
+    generator, _ = _built(tested)
     if not isinstance(generator, Encoder):
-        raise SkipTest("the generator is no zoo_core.Encoder")
+        raise SkipTest("the generator is not a zoo_core.Encoder")
     x, labels = _meta_samples(generator), _meta_inputs(generator)[1]
-    demand_posterior(generator, _quietly(lambda: encode(generator, x, labels)))
-    demand_samples(generator, _quietly(lambda: generator.reconstruct(x, labels)), "reconstruct(x)")
+    expect_posterior(generator, _quietly(lambda: encode(generator, x, labels)))
+    expect_samples(generator, _quietly(lambda: generator.reconstruct(x, labels)), "reconstruct(x)")
 
 
-def demand_posterior(generator: Generator, encoded: object) -> None:
-    """Raise ContractError unless this is (mean, logvar or None) of a batch of COUNT."""
+def expect_posterior(generator: Generator, encoded: object) -> None:
+    """Raise ContractError unless this is (mean, logvar or None) for a batch of COUNT."""
     expected = (COUNT, *generator.latent_shape)
     pair = isinstance(encoded, tuple) and len(encoded) == 2
     given = [part for part in encoded if part is not None] if isinstance(encoded, tuple) and pair else []
     kept = bool(given) and all(tuple(getattr(part, "shape", ())) == expected for part in given)
-    found: Any = [tuple(getattr(part, "shape", ())) for part in given] if pair else repr(encoded)[:200]
-    demand(
+    actual: Any = [tuple(getattr(part, "shape", ())) for part in given] if pair else repr(encoded)[:200]
+    expect(
         pair and kept,
         f"{type(generator).__qualname__}.encode returns (mean, logvar or None) of (N, *latent_shape), here {expected}",
-        "reconstruct and interpolation decode the mean",
-        found,
+        "reconstruction and interpolation decode the mean",
+        "return two tensors in the shape of the latents, or None for the second if the encoder is deterministic",
+        actual,
     )
 
 
-def devices(subject: Subject) -> None:
-    """Every network computes on the meta device, which refuses tensors that were made on another."""
+def devices(tested: ArchitectureUnderTest) -> None:
+    """Check that every network computes on the meta device, which refuses tensors made on another device."""
     from zoo_core.interfaces import Encoder
 
-    generator, discriminator = _built(subject)
+    generator, discriminator = _built(tested)
     z, labels = _meta_inputs(generator)
     what = f"{type(generator).__qualname__}.forward"
-    x = demand_any_device(what, lambda: generator(z, labels))  # of its own shape, whatever shape it states
+    x = expect_any_device(what, lambda: generator(z, labels))  # in the shape it has, whatever sample_shape says
     computed: dict[str, Callable[[], Any]] = {}
     if discriminator is not None:
         computed[f"{type(discriminator).__qualname__}.forward"] = lambda: discriminator(x, labels)
     if isinstance(generator, Encoder):
         computed[f"{type(generator).__qualname__}.encode"] = lambda: encode(generator, x, labels)
     for what, compute in computed.items():
-        demand_any_device(what, compute)
+        expect_any_device(what, compute)
 
 
-def demand_any_device(what: str, compute: Callable[[], Any]) -> Any:
-    """What `compute` returns on the meta device. Raises ContractError where it fails, or returns other tensors."""
+def expect_any_device(what: str, compute: Callable[[], Any]) -> Any:
+    """Return the result of `compute` on the meta device. Raises ContractError if it fails, or returns other tensors."""
     import torch
 
-    asked = f"{what} makes every tensor on the device of its inputs and reads no value out of one"
-    reason = "it must run on every device, and a value that is read makes a GPU wait"
+    expected = f"{what} makes every tensor on the device of its inputs and reads no value of a tensor"
+    reason = "it must run on every device, and reading a value makes a GPU wait"
+    fix = "pass device=z.device, or use torch.zeros_like and the like, and avoid .item(), float() and `if tensor`"
     try:
         result = compute()
     except Exception as error:  # torch raises RuntimeError, NotImplementedError and others
-        raise ContractError(f"the contract asks that {asked}, because {reason}; on meta it fails: {error}") from error
+        raise violation(expected, reason, fix, f"on the meta device, {type(error).__name__}: {error}") from error
     tensors = result.values() if isinstance(result, dict) else result if isinstance(result, tuple) else (result,)
     elsewhere = {str(tensor.device) for tensor in tensors if isinstance(tensor, torch.Tensor) and not tensor.is_meta}
-    demand(not elsewhere, asked, reason, f"a result on {', '.join(elsewhere)}")
+    expect(not elsewhere, expected, reason, fix, f"a result on {', '.join(elsewhere)}")
     return result
 
 
-def _on_meta(subject: Subject) -> tuple[Generator, Discriminator | None]:
+def _on_meta(tested: ArchitectureUnderTest) -> tuple[Generator, Discriminator | None]:
     from zoo_core.runtime.meta_device import on_meta
 
     try:
         with on_meta():
-            return subject.generator(), subject.discriminator()
+            return tested.generator(), tested.discriminator()
     except Exception as error:  # a constructor that reads a value raises whatever torch does
-        raise ContractError(
-            "the contract asks that networks can be built on the meta device, because a model is compared with its "
-            f"file before memory is taken; {type(error).__name__}: {error}"
+        raise violation(
+            "networks can be built on the meta device",
+            "a model is compared with its file before memory is allocated",
+            "read no value of a tensor in a constructor",
+            f"{type(error).__name__}: {error}",
         ) from error
 
 
-def _built(subject: Subject) -> tuple[Generator, Discriminator | None]:
-    """The networks on the meta device; where they cannot be built there, `construction` says so."""
+def _built(tested: ArchitectureUnderTest) -> tuple[Generator, Discriminator | None]:
+    """The networks on the meta device; skips if they cannot be built there, which `construction` reports."""
     try:
-        return _on_meta(subject)
+        return _on_meta(tested)
     except ContractError as error:
         raise SkipTest(str(error)) from error
 
@@ -334,7 +374,7 @@ def _meta_samples(generator: Generator) -> Tensor:
 
 
 def _quietly(compute: Callable[[], Any]) -> Any:
-    """What is computed on the meta device; where it cannot be, `devices` says so."""
+    """The result on the meta device; skips if it cannot be computed there, which `devices` reports."""
     try:
         return compute()
     except Exception as error:  # whatever torch raises
@@ -346,7 +386,7 @@ def _state(network: Any) -> Iterator[tuple[str, Tensor]]:
     yield from network.named_buffers()
 
 
-STATIC_CHECKS: tuple[Callable[[Subject], None], ...] = (
+STATIC_CHECKS: tuple[Callable[[ArchitectureUnderTest], None], ...] = (
     documentation,
     importing_the_plugin,
     configuration_bounds,

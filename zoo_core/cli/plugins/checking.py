@@ -12,7 +12,7 @@ from zoo_core.cli.completion import PluginName
 from zoo_core.cli.messages import echo_columns, echo_json
 
 if TYPE_CHECKING:
-    from zoo_core.testing.installed import Verdict
+    from zoo_core.testing.installed import CheckResult
 
 
 @click.command("check")
@@ -25,46 +25,46 @@ def command(name: str | None, as_json: bool) -> None:
     plugin's own tests inherit the whole contract from zoo_core.testing.
     """
     from zoo_core.plugins import manager
-    from zoo_core.testing.installed import verdicts
+    from zoo_core.testing.installed import check_installed
 
-    found = verdicts(manager(), name)
+    results = check_installed(manager(), name)
     if as_json:
-        echo_json([_facts(verdict) for verdict in found])
+        echo_json([_facts(result) for result in results])
     else:
-        echo_columns(_rows(found))
-        if not found:
+        echo_columns(_rows(results))
+        if not results:
             click.echo("zoo: no plugin is installed", err=True)
-    sys.exit(1 if any(verdict.state == "broken" for verdict in found) else 0)
+    sys.exit(1 if any(result.state == "broken" for result in results) else 0)
 
 
-def _facts(verdict: Verdict) -> dict[str, str | None]:
+def _facts(result: CheckResult) -> dict[str, str | None]:
     return {
-        "entry_point": verdict.plugin.entry_point,
-        "distribution": verdict.plugin.distribution,
-        "architecture": verdict.architecture,
-        "check": verdict.check,
-        "state": verdict.state,
-        "reason": verdict.reason,
+        "entry_point": result.plugin.entry_point,
+        "distribution": result.plugin.distribution,
+        "architecture": result.architecture,
+        "check": result.check,
+        "state": result.state,
+        "reason": result.reason,
     }
 
 
-def _rows(found: list[Verdict]) -> list[tuple[str, str, str, str]]:
+def _rows(results: list[CheckResult]) -> list[tuple[str, str, str, str]]:
     """A line for each thing that is broken, and one for each architecture with nothing broken."""
     rows: list[tuple[str, str, str, str]] = []
-    for key, of_it in _by_architecture(found).items():
+    for key, of_it in _by_architecture(results).items():
         who = (of_it[0].plugin.entry_point, key[1] or "-")
-        told = [verdict for verdict in of_it if verdict.state in ("broken", "disabled")]
-        for verdict in told:
-            reason = verdict.reason or ""
-            rows.append((*who, verdict.state, f"{verdict.check}: {reason}" if verdict.check else reason))
-        if not told:
-            kept = [verdict.check or "" for verdict in of_it if verdict.state == "kept"]
+        problems = [result for result in of_it if result.state in ("broken", "disabled")]
+        for result in problems:
+            reason = result.reason or ""
+            rows.append((*who, result.state, f"{result.check}: {reason}" if result.check else reason))
+        if not problems:
+            kept = [result.check or "" for result in of_it if result.state == "kept"]
             rows.append((*who, "ok", f"{len(kept)} checks: {', '.join(kept)}"))
     return rows
 
 
-def _by_architecture(found: list[Verdict]) -> dict[tuple[str, str | None], list[Verdict]]:
-    groups: dict[tuple[str, str | None], list[Verdict]] = {}
-    for verdict in found:
-        groups.setdefault((verdict.plugin.key, verdict.architecture), []).append(verdict)
+def _by_architecture(results: list[CheckResult]) -> dict[tuple[str, str | None], list[CheckResult]]:
+    groups: dict[tuple[str, str | None], list[CheckResult]] = {}
+    for result in results:
+        groups.setdefault((result.plugin.key, result.architecture), []).append(result)
     return groups

@@ -1,9 +1,9 @@
-"""Feature extractors: networks in whose features samples are measured.
+"""Feature extractors: networks in whose features samples and data are compared.
 
-opening     extractors by name, the core's own and those of plugins, opened with their weights
+opening     extractors by name, those of the core and of plugins, and their weights
 digits      a small classifier of MNIST, bundled
-random_vgg  a VGG of fixed random weights, for pictures of any kind
-inception   the Inception of FID, whose weights the user brings
+random_vgg  a VGG with fixed random weights, for pictures of any kind
+inception   the Inception of FID, for which the user provides the weights
 """
 
 __all__ = ["digits", "inception", "opening", "random_vgg"]

@@ -1,7 +1,7 @@
-"""Features of handwritten digits: a small classifier of MNIST, bundled, so that evaluation works without a network.
+"""Features of handwritten digits: a small classifier of MNIST, bundled, so that evaluation needs no download.
 
-Trained by tools/train_digits.py. What it computes decides every figure that names it, so that other weights, another
-size or another resizer are another version.
+Trained by tools/train_digits.py. Its features decide every figure that names it, so that other weights, another size or
+another resizer make another version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_core.errors import MetricError
+from zoo_core.errors import MetricError, printable
 
 SIZE = 28  # pixels; pictures of other sizes are resized
 DIMENSIONS = 64
@@ -25,7 +25,7 @@ def _convolution(width_in: int, width: int, stride: int) -> list[nn.Module]:
 
 
 class DigitNetwork(nn.Module):
-    """Four convolutions and two linear layers; its features are what the first linear layer gives, normalised."""
+    """Four convolutions and two linear layers; the features are the normalised output of the first linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class DigitNetwork(nn.Module):
         self.classifier = nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Linear(DIMENSIONS, 10))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Features (N, 64), float32, of grey pictures (N, 1, H, W), uint8; others than 28 x 28 are resized to it."""
+        """Return features (N, 64), float32, of grey pictures (N, 1, H, W), uint8, resized to 28 x 28 if need be."""
         x = pictures.float() / 255
         if x.shape[2:] != (SIZE, SIZE):
             x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
@@ -45,17 +45,19 @@ class DigitNetwork(nn.Module):
         return features
 
     def logits(self, pictures: Tensor) -> Tensor:
-        """Of the ten digits, (N, 10), for pictures as `forward` takes them."""
+        """Return the logits of the ten digits, (N, 10), for pictures as `forward` takes them."""
         scores: Tensor = self.classifier(self(pictures))
         return scores
 
 
 def load(weights: Path | None = None) -> DigitNetwork:
-    """The bundled network, or one from a file of the same tensors, in eval mode. Raises MetricError."""
+    """Return the bundled network, or one from a file of the same tensors, in eval mode. Raises MetricError."""
     file = weights or WEIGHTS
     network = DigitNetwork()
     try:
         network.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise MetricError(f"{file} does not hold the weights of digits: {error}; install zoo-core again") from error
+        raise MetricError(
+            f"{printable(file)} does not hold the weights of digits: {printable(error, 200)}; reinstall zoo-core"
+        ) from error
     return network.eval().requires_grad_(False)

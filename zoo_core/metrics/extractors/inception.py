@@ -1,9 +1,8 @@
-"""The Inception of FID: InceptionV3 as TensorFlow's frozen graph of 2015-12-05 has it, with 2,048 features.
+"""The Inception network of FID: InceptionV3 as in TensorFlow's frozen graph of 2015-12-05, with 2,048 features.
 
-It differs from the InceptionV3 of the paper (Szegedy et al., arXiv 1512.00567): averages leave out the padding, one
-block pools by the maximum, and pictures are resized as TensorFlow 1 did. Figures that are computed with anything else
-are not comparable with published ones. Names of layers are those of pytorch-fid and torch-fidelity, whose files of
-weights it reads.
+It differs from the InceptionV3 of the paper (Szegedy et al., arXiv 1512.00567): average pooling leaves out the padding,
+one block uses max pooling, and pictures are resized as in TensorFlow 1. Figures computed with anything else are not
+comparable with published ones. Layers have the names of pytorch-fid and torch-fidelity, whose weights files it reads.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from torch.nn import functional as F
 from zoo_core.errors import MetricError, printable
 
 SIZE = 299  # pixels
-PICTURES = 64  # at a time: each takes some 15 MB on its way
+PICTURES = 64  # at a time: each needs about 15 MB of activations
 DIMENSIONS = 2048
-_UNUSED = ("fc.weight", "fc.bias")  # of the classifier behind the features
-_COUNTER = "num_batches_tracked"  # of BatchNorm, in files of a later torch
+_UNUSED = ("fc.weight", "fc.bias")  # of the classifier, which follows the features
+_COUNTER = "num_batches_tracked"  # of BatchNorm, in files written by newer versions of torch
 
 
 class _Convolution(nn.Module):
-    """Convolution, BatchNorm with the graph's ε, ReLU."""
+    """Convolution, BatchNorm with the ε of the graph, ReLU."""
 
     def __init__(
         self, width_in: int, width: int, kernel: int | tuple[int, int], stride: int = 1, pad: int | tuple[int, int] = 0
@@ -41,7 +40,7 @@ class _Convolution(nn.Module):
 
 
 def _average(x: Tensor) -> Tensor:
-    """Over 3 x 3 pixels, of which those outside the picture do not count."""
+    """Average over 3 x 3 pixels, not counting those outside the picture."""
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
@@ -121,7 +120,7 @@ class _BlockD(nn.Module):
 
 
 class _BlockE(nn.Module):
-    """`pool` is the one difference between the last two blocks: the graph's last one pools by the maximum."""
+    """Pooling is the only difference between the last two blocks: the last one of the graph uses max pooling."""
 
     def __init__(self, width_in: int, *, pools_by_maximum: bool) -> None:
         super().__init__()
@@ -152,7 +151,7 @@ class _BlockE(nn.Module):
 
 
 class FIDInception(nn.Module):
-    """From pictures to the 2,048 features before the classifier."""
+    """Maps pictures to the 2,048 features before the classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +173,7 @@ class FIDInception(nn.Module):
         self.Mixed_7c = _BlockE(2048, pools_by_maximum=True)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Features (N, 2048), float32, of pictures (N, 1 or 3, H, W), uint8."""
+        """Return features (N, 2048), float32, of pictures (N, 1 or 3, H, W), uint8."""
         return torch.cat([self._features(part) for part in torch.split(pictures, PICTURES)])
 
     def _features(self, pictures: Tensor) -> Tensor:
@@ -191,17 +190,17 @@ class FIDInception(nn.Module):
 
 
 def resize_as_tensorflow_1(x: Tensor, size: int) -> Tensor:
-    """(N, C, H, W) to (N, C, size, size), bilinear, with pixel i of the result at i · H / size of the picture.
+    """Resize (N, C, H, W) to (N, C, size, size), bilinearly, with pixel i of the result at i · H / size of the picture.
 
-    Corners are aligned at the top left alone, and nothing is blurred before pixels are left out: tf.image's
-    resize_bilinear(align_corners=False), which the features of FID are made for.
+    Only the top left corners are aligned, and nothing is blurred before pixels are dropped: this is
+    tf.image.resize_bilinear(align_corners=False), which FID was defined with.
     """
     rows, columns = (_interpolation(length, size).to(x) for length in x.shape[2:])
     return rows @ x @ columns.T
 
 
 def _interpolation(length: int, size: int) -> Tensor:
-    """The matrix (size, length) of linear interpolation."""
+    """Return the matrix (size, length) of linear interpolation."""
     place = torch.arange(size, dtype=torch.float64) * (length / size)
     low = place.floor().long()
     high = (low + 1).clamp(max=length - 1)
@@ -214,12 +213,12 @@ def _interpolation(length: int, size: int) -> Tensor:
 
 
 def load(weights: Path | None) -> FIDInception:
-    """The network with weights from a .safetensors or a .pth file, in eval mode.
+    """Return the network with weights from a .safetensors or .pth file, in eval mode.
 
-    A .pth is read with weights_only=True: tensors alone, no code.
+    A .pth file is read with weights_only=True, which builds tensors and runs no code.
 
     Raises:
-        MetricError: where the file is not there, is something else, or holds other tensors.
+        MetricError: if the file is missing, is something else, or holds other tensors.
     """
     if weights is None:
         raise MetricError("inception-v3 needs a file of weights")
@@ -227,12 +226,12 @@ def load(weights: Path | None) -> FIDInception:
     with torch.device("meta"):
         network = FIDInception()
     expected = {name: value.shape for name, value in network.state_dict().items() if not name.endswith(_COUNTER)}
-    found = {name: value.shape for name, value in tensors.items() if not name.endswith(_COUNTER)}
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    given = {name: value.shape for name, value in tensors.items() if not name.endswith(_COUNTER)}
+    wrong = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
     if wrong:
         raise MetricError(
             f"{printable(weights)} does not hold the weights of FID's Inception: {len(wrong)} tensors are missing, "
-            f"unexpected or of another shape, {printable(wrong[0], 80)} for one"
+            f"unexpected or of another shape, {printable(wrong[0], 80)} for example"
         )
     counters = {name: torch.zeros((), dtype=torch.int64) for name in network.state_dict() if name.endswith(_COUNTER)}
     network.load_state_dict({name: tensors[name].float() for name in expected} | counters, assign=True)
@@ -249,5 +248,5 @@ def _read(file: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
         raise MetricError(f"{printable(file)} holds no weights: {printable(error, 120)}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise MetricError(f"{printable(file)} holds no weights: it is no mapping of names to tensors")
+        raise MetricError(f"{printable(file)} holds no weights: it is not a mapping of names to tensors")
     return content

@@ -1,4 +1,4 @@
-"""Feature extractors by name: the core's own and those that plugins register, opened with their weights."""
+"""Feature extractors by name, those of the core and those that plugins register, and their weights."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ from zoo_core.plugins import manager
 
 
 def extractors() -> dict[str, FeatureExtractor]:
-    """Every extractor that is known, by its name as it is compared (lower case, hyphens)."""
+    """Return every known extractor, by its name in the form that is compared: lower case, with hyphens."""
     of_plugins = [extractor for info in manager().plugins if info.status == "ok" for extractor in info.extractors]
     return {canonical_name(extractor.name): extractor for extractor in (*CORE_EXTRACTORS, *of_plugins)}
 
 
 def find_extractor(name: str) -> FeatureExtractor:
-    """The extractor of that name. Raises MetricError, with close names."""
+    """Return the extractor with that name. Raises MetricError, which suggests close names.
+
+    Example:
+        >>> find_extractor("random_vgg").dimensions
+        64
+    """
     known = extractors()
-    found = known.get(canonical_name(name))
-    if found is None:
+    extractor = known.get(canonical_name(name))
+    if extractor is None:
         hint = did_you_mean(canonical_name(name), known)
         raise MetricError(f"there is no feature extractor {printable(name, 80)!r}; {hint}")
-    return found
+    return extractor
 
 
 @dataclass(frozen=True)
 class OpenExtractor:
-    """An extractor with its weights, ready to be asked.
+    """An extractor with its weights, ready to use.
 
     Attributes:
-        facts: what it is.
-        weights: sha256 over names and values of its tensors: two files of other weights are two extractors.
+        facts: what the extractor is.
+        network: maps pictures to features.
+        weights: sha256 of the names and values of its tensors: with other weights it is another extractor.
+        device: where the network computes.
     """
 
     facts: FeatureExtractor
@@ -49,25 +56,25 @@ class OpenExtractor:
     device: torch.device
 
     def check(self, channels: int) -> None:
-        """Raise MetricError where the extractor does not take pictures of so many channels."""
+        """Raise MetricError if the extractor does not take pictures with that number of channels."""
         if channels not in self.facts.channels:
             kind = {1: "grey", 3: "colour"}
             takes = " or ".join(kind[number] for number in self.facts.channels)
             others = " or ".join(facts.name for facts in extractors().values() if channels in facts.channels)
             raise MetricError(
                 f"extractor {self.facts.name} takes {takes} pictures, not {kind.get(channels, f'{channels}-channel')} "
-                f"ones; --extractor names another{f', as {others}' if others else ''}"
+                f"ones; choose another with --extractor{f', as {others}' if others else ''}"
             )
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Features (N, D), float32, on the CPU, of pictures (N, C, H, W), uint8. Raises MetricError."""
-        found = self.network(pictures.to(self.device))
+        """Return the features (N, D) of pictures (N, C, H, W), uint8: float32, on the CPU. Raises MetricError."""
+        features = self.network(pictures.to(self.device))
         expected = (len(pictures), self.facts.dimensions)
-        if not isinstance(found, Tensor) or tuple(found.shape) != expected:
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if not isinstance(features, Tensor) or tuple(features.shape) != expected:
+            shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise MetricError(f"extractor {self.facts.name} returned {shape}, not {expected}")
-        return found.float().cpu()
+        return features.float().cpu()
 
 
 def open_extractor(
@@ -76,12 +83,19 @@ def open_extractor(
     """Find an extractor and read its weights.
 
     Args:
-        weights: the file, for an extractor that does not bring its own; the one that its environment variable names
-            by default.
+        name: of the core, as digits, random-vgg or inception-v3, or of a plugin.
+        weights: weights file, for an extractor that does not bundle one; by default the file that its environment
+            variable names.
+        device: where the network computes.
 
     Raises:
-        MetricError: where there is no such extractor, no file, or a file of something else.
-        PluginError: where a plugin's extractor cannot be imported.
+        MetricError: if there is no such extractor or no file, or the file holds something else.
+        PluginError: if a plugin's extractor cannot be imported.
+
+    Example:
+        >>> extractor = open_extractor("random-vgg")
+        >>> extractor(torch.zeros(3, 1, 28, 28, dtype=torch.uint8)).shape
+        torch.Size([3, 64])
     """
     facts = find_extractor(name)
     build = import_object(facts.network, f"extractor {facts.name}: network")
@@ -100,13 +114,13 @@ def open_extractor(
 def _weight_file(facts: FeatureExtractor, given: str | Path | None) -> Path | None:
     if facts.weights_variable is None:
         if given is not None:
-            raise MetricError(f"extractor {facts.name} brings its own weights; leave --extractor-weights out")
+            raise MetricError(f"extractor {facts.name} bundles its weights; leave --extractor-weights out")
         return None
     named = given or os.environ.get(facts.weights_variable)
     if not named:
         raise MetricError(
-            f"extractor {facts.name} needs a file of weights: name {facts.weights_source or 'it'} "
-            f"by --extractor-weights or {facts.weights_variable}"
+            f"extractor {facts.name} needs a file of weights: pass {facts.weights_source or 'it'} "
+            f"with --extractor-weights or {facts.weights_variable}"
         )
     return Path(named).expanduser()
 

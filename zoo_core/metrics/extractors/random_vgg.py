@@ -1,9 +1,9 @@
-"""Features of pictures of any kind: a VGG that nobody trained, with fixed random weights.
+"""Features of pictures of any kind: an untrained VGG with fixed random weights.
 
-Features that were learnt from photographs, or from digits, see what those need. Where data is neither, those of a
-random network are the fairer choice (Naeem et al., 2020, arXiv 2002.09797). It sees strokes, colours and where they
-lie, not what they mean. Like theirs it has VGG16's stages of convolutions and 64 features; it is half as wide, without
-hidden linear layers, and for pictures of 64 x 64, so that a processor has 10,000 of them in minutes.
+Features learnt from photographs, or from digits, capture what matters in those. For other data, a random network is the
+fairer choice (Naeem et al., 2020, arXiv 2002.09797). It captures strokes, colours and their places, not their meaning.
+As in that paper it has VGG16's stages of convolutions and 64 features; it is half as wide, has no hidden linear layers,
+and takes pictures of 64 x 64, so that a CPU computes 10,000 of them in minutes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RandomVGG(nn.Module):
         self.embedding = nn.Linear(width_in * side * side, DIMENSIONS, bias=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Features (N, 64), float32, of pictures (N, 1 or 3, H, W), uint8; grey ones have three equal channels."""
+        """Return features (N, 64), float32, of pictures (N, 1 or 3, H, W), uint8; grey becomes three equal channels."""
         x = pictures.expand(-1, 3, -1, -1).float() / 127.5 - 1
         if x.shape[2:] != (SIZE, SIZE):
             x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
@@ -49,10 +49,10 @@ class RandomVGG(nn.Module):
 
 @torch.no_grad()
 def load(weights: Path | None = None) -> RandomVGG:
-    """The network in eval mode; it has no file.
+    """Return the network in eval mode; it needs no weights file.
 
-    Weights are uniform, as wide as keeps activations in bounds (He et al., 2015, arXiv 1502.01852). They come from
-    NumPy's frozen Mersenne twister, by products and differences alone: the same bits on every machine and release.
+    Weights are uniform, in a range that keeps activations bounded (He et al., 2015, arXiv 1502.01852). They come from
+    NumPy's frozen Mersenne twister through products and differences alone: the same bits on every machine and release.
     """
     network, numbers = RandomVGG(), np.random.RandomState(SEED)
     for weight in network.parameters():

@@ -1,42 +1,35 @@
-"""What is tested: an architecture with a configuration, and the networks, inputs and data made from it."""
+"""The architecture under test: one configuration of it, and the networks, inputs and data made from that."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zoo_core.errors import ContractError
 from zoo_core.interfaces import Architecture, ModelConfig
+from zoo_core.testing.expectation import violation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo_core.interfaces import Discriminator, Encoder, Generator, Trainer
 
-COUNT = 16  # samples in the batches that the tests make, or one of each class where there are more
-
-
-def demand(kept: bool, asked: str, reason: str, found: object = None) -> None:
-    """Raise ContractError, which says what the contract asks, why, and what was found, unless it is kept."""
-    __tracebackhide__ = True  # pytest shows the test, not this line
-    if not kept:
-        told = "" if found is None else f"; found: {found}"
-        raise ContractError(f"the contract asks that {asked}, because {reason}{told}")
+COUNT = 16  # samples in a batch of the tests, or one of each class if there are more classes
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An architecture with a configuration.
+class ArchitectureUnderTest:
+    """An architecture with one configuration.
 
     Args:
         architecture: as the plugin registers it.
-        module: the one that its entry point names.
-        values: of the configuration's fields; the others have their defaults.
+        module: the module that the plugin's entry point names.
+        values: values of configuration fields; the others have their defaults.
     """
 
     architecture: Architecture
@@ -44,63 +37,71 @@ class Subject:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, name: str, values: Mapping[str, Any]) -> Subject:
-        """The installed architecture of that name. Raises UnknownArchitectureError, which says what to do."""
+    def of(cls, name: str, values: Mapping[str, Any]) -> ArchitectureUnderTest:
+        """Return the installed architecture with that name. Raises UnknownArchitectureError, which says what to do."""
         from zoo_core.plugins import manager
 
         return cls(manager().architecture(name), manager().owner(name).module, values)
 
     @cached_property
     def config(self) -> ModelConfig:
-        """Made as `zoo train` makes it. Raises ContractError."""
+        """The configuration, made in the way of `zoo train`. Raises ContractError."""
         config_class = self.architecture.config_class()
         try:
             return msgspec.convert(dict(self.values), config_class)
         except Exception as error:  # a plugin's __post_init__ may fail in any way
             given = f"with {dict(self.values)}" if self.values else "from its defaults alone"
-            raise ContractError(
-                f"the contract asks that a {config_class.__qualname__} can be made {given}, because `zoo train "
-                f"{self.architecture.name}` must run without a setting; found: {error}"
+            raise violation(
+                f"a {config_class.__qualname__} can be made {given}",
+                f"`zoo train {self.architecture.name}` must run without any setting",
+                "give every field a default, or correct `config` of the test",
+                f"{type(error).__name__}: {error}",
             ) from error
 
     @property
     def roles(self) -> dict[str, type]:
-        """The classes of the architecture by role: config, generator and, where it has them, the others."""
-        found = {
+        """The classes of the architecture by role: config, generator and, if it has them, discriminator and trainer."""
+        classes = {
             "config": self.architecture.config_class(),
             "generator": self.architecture.generator_class(),
             "discriminator": self.architecture.discriminator_class(),
             "trainer": self.architecture.trainer_class(),
         }
-        return {role: of_role for role, of_role in found.items() if of_role is not None}
+        return {role: of_role for role, of_role in classes.items() if of_role is not None}
 
     def generator(self) -> Generator:
-        """A new one in eval mode, of the same weights every time."""
-        import torch
-
-        torch.manual_seed(0)
-        return self.architecture.generator_class()(self.config).eval()
+        """Return a new generator in eval mode, with the same weights every time."""
+        with _seeded():
+            return self.architecture.generator_class()(self.config).eval()
 
     def discriminator(self) -> Discriminator | None:
-        """A new one in eval mode, of the same weights every time; None where the architecture has none."""
-        import torch
-
+        """Return a new discriminator in eval mode, with the same weights every time, or None without one."""
         discriminator_class = self.architecture.discriminator_class()
         if discriminator_class is None:
             return None
-        torch.manual_seed(0)
-        return discriminator_class(self.config).eval()
+        with _seeded():
+            return discriminator_class(self.config).eval()
 
     def trainer(self, settings: Mapping[str, Any], sample_shape: tuple[int, ...]) -> Trainer | None:
-        """A new one, not built yet; None where the architecture cannot be trained."""
+        """Return a new trainer that is not built yet, or None if the architecture cannot be trained."""
         trainer_class = self.architecture.trainer_class()
         if trainer_class is None:
             return None
         return trainer_class(self.config, msgspec.convert(dict(settings), trainer_class.Settings), sample_shape)
 
 
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """Seed torch for what is built inside, and leave the random state of the caller's tests as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def labels_for(generator: Generator, count: int | None = None) -> Tensor | None:
-    """Every class in turn, (count,) int64, for a conditional generator; None for another."""
+    """Return every class in turn, (count,) int64, for a conditional generator, and None for another."""
     import torch
 
     if generator.num_classes is None:
@@ -109,19 +110,19 @@ def labels_for(generator: Generator, count: int | None = None) -> Tensor | None:
 
 
 def batch_size(generator: Generator) -> int:
-    """Of a batch that has every class in it."""
+    """Return the size of a batch that contains every class."""
     return max(COUNT, generator.num_classes or 0)
 
 
 def encode(generator: Encoder, x: Tensor, labels: Tensor | None) -> Any:
-    """What `encode` returns; an encoder that is not conditional takes no labels."""
+    """Call `encode`, which takes no labels if the encoder is not conditional."""
     return generator.encode(x) if labels is None else generator.encode(x, labels)  # type: ignore[call-arg]
 
 
 def example_samples(generator: Generator, count: int) -> Tensor:
-    """Data to train on, (count, *sample_shape) in the model's range, the same every time.
+    """Return data to train on, (count, *sample_shape) in the model's range, the same every time.
 
-    Pictures have a bright left or a bright right half; the rest is normal around 1.
+    Pictures are bright in their left or their right half; other samples are normal with mean 1.
     """
     import torch
 
@@ -137,5 +138,5 @@ def example_samples(generator: Generator, count: int) -> Tensor:
 
 
 def own_docstring(documented: type) -> str:
-    """The docstring that stands in the class itself: one that is inherited describes another."""
+    """Return the docstring that the class itself has: an inherited one describes another class."""
     return inspect.cleandoc(vars(documented).get("__doc__") or "")
