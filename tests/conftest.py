@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import hypothesis
 import pytest
 
@@ -66,6 +67,23 @@ def peak_memory():
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoded pictures are not left in the user's cache."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def without_coverage(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of a process that is not to be measured, since it may not write what was measured."""
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, for the whole run: workers of pytest-xdist wait for the first one to have filled it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with filelock.FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            unfinished = tmp_path_factory.mktemp(name)
+            make(unfinished)
+            unfinished.rename(shared)
+    return shared
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import forkserver
-from tests.conftest import Site
+from tests.conftest import Site, without_coverage
 from tests.test_cli import fails_in_one_line
 from zoo_core.cli.plugins import scaffolding
 from zoo_core.errors import PluginError
@@ -193,7 +193,8 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path):
         main(["plugins", "new", "my-gan"], prog_name="zoo")
     """
     command = [sys.executable, "-B", "-c", textwrap.dedent(program)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = without_coverage(os.environ)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert fails_in_one_line(done, "my-gan cannot be written: File too large")
     assert list(tmp_path.iterdir()) == []
 

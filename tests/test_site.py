@@ -10,6 +10,7 @@ import click
 import pytest
 
 import zoo_core
+from tests.conftest import made_once
 from zoo_core.cli import main
 
 bs4 = pytest.importorskip("bs4", reason="the site's tools are not installed: pip install -r requirements-docs.txt")
@@ -22,13 +23,15 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The folder of the built site."""
-    folder = tmp_path_factory.mktemp("site")
+    return made_once(tmp_path_factory, "site", build)
+
+
+def build(folder):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")

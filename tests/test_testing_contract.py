@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conftest import Site
+from tests import forkserver
+from tests.conftest import Site, made_once
 
 HOOKS = '''
     """A plugin for the contract's own tests."""
@@ -389,8 +390,21 @@ SOUND = {
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
-    """For every plugin what failed, test by message, as pytest reports it; and what was skipped."""
-    folder = tmp_path_factory.mktemp("mutants")
+    """For every plugin what failed, test by message, as pytest reports it; and what ran well."""
+    report = made_once(tmp_path_factory, "mutants", run_contract) / "report.xml"
+    failed, ran = {}, {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = case.get("classname").rpartition("Test_")[2]
+        problem = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if problem is not None:
+            failed.setdefault(name, {})[case.get("name")] = problem.get("message")
+        elif case.find("skipped") is None:
+            ran.setdefault(name, set()).add(case.get("name"))
+    return failed, ran
+
+
+def run_contract(folder):
+    """The contract's tests on every mutant, reported in report.xml of that folder."""
     site = Site(folder / "site")
     site.folder.mkdir()
     tests = ["from zoo_core.testing import ArchitectureContract\n"]
@@ -400,29 +414,9 @@ def verdicts(tmp_path_factory):
             f"class Test_{name}(ArchitectureContract):\n    architecture = {name!r}\n    config = {mutant.config}\n    refused = {mutant.refused}\n"
         )
     (folder / "test_plugins.py").write_text("\n\n".join(tests))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--junit-xml=report.xml",
-        "test_plugins.py",
-    ]
-    done = subprocess.run(
-        command, cwd=folder, env=site.environment(ZOO_CACHE=str(folder)), capture_output=True, text=True, check=False
-    )
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml=report.xml", "test_plugins.py"]
+    done = forkserver.run(*command, cwd=folder, env=site.environment(ZOO_CACHE=str(folder)))
     assert done.returncode == 1, done.stdout + done.stderr
-    failed, ran = {}, {}
-    for case in ElementTree.parse(folder / "report.xml").iter("testcase"):
-        name = case.get("classname").rpartition("Test_")[2]
-        problem = case.find("failure") if case.find("failure") is not None else case.find("error")
-        if problem is not None:
-            failed.setdefault(name, {})[case.get("name")] = problem.get("message")
-        elif case.find("skipped") is None:
-            ran.setdefault(name, set()).add(case.get("name"))
-    return failed, ran
 
 
 @pytest.mark.slow

@@ -152,6 +152,7 @@ def test_compiling_is_off_on_a_cpu_unless_it_is_asked_for(setting, expected):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of what it does itself, in another way in each version
 def test_a_compiled_run_is_the_eager_one_within_rounding_and_resumes_bit_for_bit(tmp_path):
     def dcgan(steps, compile):
         gan = architecture("dcgan")
