@@ -1,4 +1,4 @@
-"""What a model is trained on: samples, their labels, and what is known of both."""
+"""TrainingData: the samples that a model is trained on, their labels, and what is known about both."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from zoo_core.errors import DataError
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Samples, and what is known of them.
+    """Samples for training, and what is known about them.
 
     Attributes:
-        samples: (N, *sample_shape): uint8 pictures (0 to 255), or floating values in the model's own range. Where they
-            are larger than memory they cannot be written to; where `decoder` makes them as they are needed, they are on
-            the meta device. `take` gives some in any case.
+        samples: (N, *sample_shape): uint8 pictures (0 to 255), or floating values in the model's own range. Samples
+            larger than memory cannot be written to; samples that `decoder` makes when they are needed are on the meta
+            device. `take` returns some of them in any case.
         labels: (N,) class indices, int64, or None.
-        name: what the data is called in the model's card.
-        notes: what was done to it, a sentence each.
-        fingerprint: sha256 over samples and labels; a resumed run refuses other data.
-        class_names: of the labels in their order, where the data set names them.
-        decoder: of pictures for which there is room neither in memory nor on disk.
-        larger_than_memory: whether the samples are a file's that does not fit into memory.
+        name: the name of the data in the model card.
+        notes: what was done to the data, one sentence each.
+        fingerprint: sha256 over samples and labels. A run cannot be resumed on other data.
+        class_names: the names of the classes, in the order of their labels; empty if the data set has none.
+        decoder: decodes pictures that fit neither into memory nor onto the disk.
+        larger_than_memory: whether the samples are mapped from a file that does not fit into memory.
+
+    Example:
+        >>> pictures = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
+        >>> data = TrainingData.from_tensors(pictures, torch.arange(8) % 2, class_names=["cat", "dog"])
+        >>> len(data), data.sample_shape, data.num_classes
+        (8, (1, 28, 28), 2)
     """
 
     samples: Tensor
@@ -49,7 +55,20 @@ class TrainingData:
         notes: Sequence[str] = (),
         class_names: Sequence[str] = (),
     ) -> TrainingData:
-        """Data from tensors; raises DataError for none, for as many labels as do not fit, and for a label below 0."""
+        """Make training data from tensors.
+
+        Args:
+            samples: (N, *sample_shape): uint8 pictures, or floating values in the model's own range.
+            labels: (N,) class indices, int64.
+            name, notes, class_names: as the attributes.
+
+        Raises:
+            DataError: if there are no samples, another number of labels, or a label below 0.
+
+        Example:
+            >>> TrainingData.from_tensors(torch.randn(100, 2), name="points").sample_shape
+            (2,)
+        """
         if len(samples) == 0:
             raise DataError("the training data is empty")
         if labels is not None and len(labels) != len(samples):
@@ -62,15 +81,32 @@ class TrainingData:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample, without the batch.
+
+        Example:
+            >>> TrainingData.from_tensors(torch.zeros(5, 3, 32, 32)).sample_shape
+            (3, 32, 32)
+        """
         return tuple(self.samples.shape[1:])
 
     @property
     def num_classes(self) -> int | None:
-        """How many classes the labels tell apart: those that are named, else the largest label + 1; None without."""
+        """The number of classes: as many as have names, or the largest label + 1 if that is more; None without labels.
+
+        Example:
+            >>> TrainingData.from_tensors(torch.zeros(3, 2), torch.tensor([0, 4, 1])).num_classes
+            5
+        """
         return count_classes(self.labels, self.class_names)
 
     def take(self, chosen: Sequence[int]) -> Tensor:
-        """The samples of these indices, in this order: (n, *sample_shape), as `samples` has them, on the CPU."""
+        """Return the samples of these indices in this order: (n, *sample_shape), on the CPU, in the type of `samples`.
+
+        Example:
+            >>> TrainingData.from_tensors(torch.tensor([[10.0], [20.0], [30.0]])).take([2, 0])
+            tensor([[30.],
+                    [10.]])
+        """
         if self.decoder is not None:
             return torch.from_numpy(self.decoder[chosen].pixels).permute(0, 3, 1, 2)
         return self.samples[torch.as_tensor(chosen, dtype=torch.int64)].cpu()
@@ -80,5 +116,5 @@ class TrainingData:
 
 
 def count_classes(labels: Tensor | None, class_names: Sequence[str]) -> int | None:
-    """Those that are named, or more where a label (N,) is larger; None without labels."""
+    """The number of names, or the largest label (N,) + 1 if that is more; None without labels."""
     return max(len(class_names), int(labels.max()) + 1) if labels is not None else None

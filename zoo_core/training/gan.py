@@ -1,4 +1,4 @@
-"""The training step that every GAN plugin shares; a plugin writes `build` alone."""
+"""The training step of GANs: a plugin inherits it and writes `build` alone."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ from zoo_core.training.augmentation import Augmentation, augment
 
 
 class GANSettings(Settings, frozen=True):
-    """Settings of an adversarial run.
+    """Settings of an adversarial run, beside those of every run.
 
     Args:
-        loss: the game: non-saturating (the default), minimax, least-squares, hinge, or wasserstein with its
-            gradient penalty.
-        betas: Adam's; β1 = 0.5 steadies the game (Radford et al., 2015).
-        discriminator_steps: of D for one of G, each on a batch of its own.
-        updates: alternating: G answers the D that was just updated. simultaneous: both step from the same
-            parameters, which lets one pass through D serve both losses where D has no BatchNorm and no dropout.
-        gradient_penalty: λ of WGAN-GP (arXiv 1704.00028); with the wasserstein loss alone.
-        r1_gamma: γ of the R1 penalty (arXiv 1801.04406) on real samples; 0: none.
-        r1_every: steps between two R1 penalties, each then that many times as strong (lazy regularisation,
-            arXiv 1912.04958).
-        spectral_norm: hold every layer of D to Lipschitz constant 1 (arXiv 1802.05957).
-        augment: what D sees is changed at random in these ways, real and fake alike (DiffAugment,
-            arXiv 2006.10738): color, translation, cutout. For small data sets.
+        loss: the losses of D and G: non-saturating (the default), minimax, least-squares, hinge, or wasserstein with
+            its gradient penalty.
+        betas: decay rates of Adam; β1 = 0.5 stabilises the game (Radford et al., 2015).
+        discriminator_steps: steps of D for one step of G, each on its own batch.
+        updates: alternating: G responds to the D that was just updated. simultaneous: both step from the same
+            parameters, so that one pass through D can serve both losses if D has neither BatchNorm nor dropout.
+        gradient_penalty: λ of WGAN-GP (arXiv 1704.00028); used with the wasserstein loss only.
+        r1_gamma: γ of the R1 penalty (arXiv 1801.04406) on real samples; 0 turns it off.
+        r1_every: steps between two R1 penalties, each of which is then that many times as strong (lazy
+            regularisation, arXiv 1912.04958).
+        spectral_norm: limit every layer of D to Lipschitz constant 1 (arXiv 1802.05957).
+        augment: random changes to everything that D sees, real and generated alike (DiffAugment, arXiv 2006.10738):
+            color, translation, cutout. For small data sets.
+
+    Example:
+        >>> GANSettings(loss="hinge", spectral_norm=True, steps=1000).betas
+        (0.5, 0.999)
     """
 
     loss: AdversarialLossName = "non-saturating"
@@ -57,10 +61,33 @@ class GANSettings(Settings, frozen=True):
 
 
 class GANTrainer(Trainer):
-    """Steps of the discriminator, then one of the generator (arXiv 1406.2661, algorithm 1).
+    """Trains a GAN: steps of the discriminator, then one of the generator (arXiv 1406.2661, algorithm 1).
 
-    The last batch of fakes that D saw serves G's step too. A plugin's `build` calls
+    The step of G uses the last batch of fakes that D has seen. A plugin's `build` calls
     `set_networks(generator, discriminator)`.
+
+    Example:
+        >>> class LineGenerator(Generator):
+        ...     kind, latent_shape, sample_shape = "tensor", (2,), (1,)
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.layer = nn.Linear(2, 1)
+        ...     def forward(self, z, labels=None):
+        ...         return self.layer(z)
+        >>> class LineDiscriminator(Discriminator):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.layer = nn.Linear(1, 1)
+        ...     def forward(self, x, labels=None):
+        ...         return self.layer(x).flatten()
+        >>> class LineTrainer(GANTrainer):
+        ...     def build(self):
+        ...         self.set_networks(LineGenerator(), LineDiscriminator())
+        >>> from zoo_core import ModelConfig
+        >>> trainer = LineTrainer(ModelConfig(), GANSettings(discriminator_steps=2), (1,))
+        >>> trainer.build()
+        >>> sorted(trainer.training_step(Batch(torch.randn(8, 1))))
+        ['logit_fake', 'logit_real', 'loss_d', 'loss_g']
     """
 
     Settings: ClassVar[type[Settings]] = GANSettings
@@ -68,13 +95,24 @@ class GANTrainer(Trainer):
 
     @property
     def batches_per_step(self) -> int:
+        """How many batches of the data one step takes: one for each step of D.
+
+        Example:
+            >>> trainer.batches_per_step
+            2
+        """
         return self.settings.discriminator_steps
 
     def set_networks(self, generator: Generator, discriminator: Discriminator) -> None:
-        """Train these two, each with Adam.
+        """Train these two networks, each with its own Adam.
 
         Raises:
             SettingsError: for a gradient penalty on a discriminator with BatchNorm.
+
+        Example:
+            >>> trainer.set_networks(LineGenerator(), LineDiscriminator())
+            >>> sorted(trainer.optimizers)
+            ['discriminator', 'generator']
         """
         settings = self.settings
         if settings.loss == "wasserstein" and settings.gradient_penalty and _has_batch_norm(discriminator):
@@ -126,7 +164,7 @@ class GANTrainer(Trainer):
         return generator
 
     def _fakes(self, part: Batch, number: int) -> Tensor:
-        """Generated samples with the labels of the real ones: classes are as frequent as in the data."""
+        """Generated samples with the labels of the real ones, so that classes are as frequent as in the data."""
         fakes: Tensor = self._generator(self._draw_latents(len(part), number), self._labels(part))
         return fakes
 
@@ -134,7 +172,7 @@ class GANTrainer(Trainer):
         return part.labels if self._generator.num_classes is not None else None
 
     def _judge(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """D's logits of augmented samples."""
+        """The logits of D for augmented samples."""
         logits: Tensor = self.modules["discriminator"](self._augmented(samples), labels)
         return logits
 
@@ -149,7 +187,7 @@ class GANTrainer(Trainer):
         return figures
 
     def _discriminator_loss(self, part: Batch, fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        # D sees detached fakes; real and fake go through BatchNorm as batches of their own.
+        # D sees detached fakes. Real and fake samples pass through BatchNorm as separate batches.
         labels = self._labels(part)
         real_logits = self._judge(part.samples, labels)
         fake_logits = self._judge(fakes.detach(), labels)
@@ -158,7 +196,7 @@ class GANTrainer(Trainer):
     def _game(
         self, part: Batch, fakes: Tensor, real_logits: Tensor, fake_logits: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What D minimises, its penalty included, and the figures to log."""
+        """The loss of D with its penalty, and the figures to log."""
         loss = ADVERSARIAL_LOSSES[self.settings.loss].discriminator(real_logits, fake_logits)
         figures = {
             "loss_d": loss.detach(),
@@ -178,7 +216,7 @@ class GANTrainer(Trainer):
         return {"loss_g": loss.detach()}
 
     def _update_both(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
-        """Both gradients from the parameters as they are, then both steps."""
+        """Compute both gradients from the present parameters, then take both steps."""
         with frozen(self.modules["discriminator"]):
             generator_loss = ADVERSARIAL_LOSSES[self.settings.loss].generator(self._judge(fakes, self._labels(part)))
             self.backward("generator", generator_loss)
@@ -198,9 +236,10 @@ class GANTrainer(Trainer):
         )
 
     def _update_both_in_one_pass(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
-        """D once over [real; fake]: its backward also holds G's gradient, up to a factor for each sample.
+        """Run D once on [real; fake]: its backward also gives the gradient for G, up to a factor for each sample.
 
-        D's gradient with respect to fake i is d loss_D/d logit_i · ∇ logit_i, G's d loss_G/d logit_i · ∇ logit_i.
+        With respect to fake i, the gradient of D's loss is d loss_D/d logit_i · ∇ logit_i, and that of G's loss is
+        d loss_G/d logit_i · ∇ logit_i.
         """
         leaf = fakes.detach().requires_grad_()
         labels = self._labels(part)
@@ -217,7 +256,7 @@ class GANTrainer(Trainer):
         return figures | {"loss_g": generator_loss}
 
     def _judge_halves(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """D's logits of [real; fake], each half augmented by numbers of its own."""
+        """The logits of D for [real; fake], each half augmented with its own random numbers."""
         if self.settings.augment:
             samples = torch.cat([self._augmented(half) for half in samples.chunk(2)])
         logits: Tensor = self.modules["discriminator"](
@@ -226,9 +265,9 @@ class GANTrainer(Trainer):
         return logits
 
     def _generator_factors(self, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """G's loss, and for each logit the gradient of G's loss over that of D's."""
+        """The loss of G, and for each logit the gradient of G's loss divided by that of D's."""
         game = ADVERSARIAL_LOSSES[self.settings.loss]
-        # Beyond ±60 a softplus has lost its gradient in float32; there the factor is that of ±60.
+        # Beyond ±60 softplus has lost its gradient in float32; the factor there is that at ±60.
         logits = fake_logits.clamp(-60, 60).requires_grad_()
         with torch.enable_grad():
             generator_loss = game.generator(logits)
@@ -245,7 +284,7 @@ class GANTrainer(Trainer):
             )
 
     def _penalise_real_gradient(self, part: Batch) -> Tensor:
-        """Lazy R1: every k steps, k times as strong."""
+        """Update D by lazy R1: every k steps, k times as strong."""
         real = part.samples.detach().float().requires_grad_()
         with autocast(self.device, "fp32"):
             penalty = r1_penalty(self._double(self._augmented(real), self._labels(part)), real)
@@ -253,12 +292,12 @@ class GANTrainer(Trainer):
         return penalty.detach()
 
     def _double(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """D's logits, twice differentiable: `forward` itself, since compiled code can be differentiated only once."""
+        """The logits of D, twice differentiable: by `forward` itself, since compiled code has only first derivatives."""
         logits: Tensor = self.modules["discriminator"].forward(samples, labels)
         return logits
 
     def _draw_latents(self, count: int, number: int) -> Tensor:
-        """Latents as the generator draws them when it samples, but on the device where that is the normal."""
+        """Latents as the generator draws them for samples, but on the device if they are standard normal."""
         generator = self._generator
         if type(generator).latents is Generator.latents:
             return self.draw(torch.randn, count, *generator.latent_shape)
@@ -287,7 +326,7 @@ def _add_spectral_norm(module: nn.Module) -> None:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """No gradients for the module's parameters inside the block; gradients still flow through it."""
+    """Compute no gradients for the parameters of the module in the block; gradients still flow through it."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -300,7 +339,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _statistics_left_alone(module: nn.Module) -> Iterator[None]:
-    """BatchNorm uses the batch's statistics inside the block, but does not follow them."""
+    """Let BatchNorm use the statistics of the batch in the block without updating its running statistics."""
     layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False

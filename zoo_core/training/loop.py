@@ -12,8 +12,6 @@ A run's folder:
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
 from zoo_core.interfaces import Batch, Generator, Settings, Trainer
 from zoo_core.plugins import manager
-from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process
+from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process, tf32_restored
 from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.training.batches import BatchStream
@@ -47,7 +45,7 @@ LOG_EVERY = 50
 
 def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
     """Do what `Trainer.fit` documents."""
-    with _tf32_restored():
+    with tf32_restored():
         return _fit(trainer, data, out, resume)
 
 
@@ -252,14 +250,3 @@ def _check_labels(generator: Generator, data: TrainingData) -> None:
         raise DataError(f"{data.name} has no labels for a conditional model; --label-column names their column")
     if data.num_classes > generator.num_classes:
         raise DataError(f"{data.name} has {data.num_classes} classes, but the model knows {generator.num_classes}")
-
-
-@contextmanager
-def _tf32_restored() -> Iterator[None]:
-    """Leave the switches of TF32, which `prepare` sets for the whole process, as they were before the block."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
