@@ -34,7 +34,7 @@ def publish(hub: Hub, file: Path) -> str:
 
 
 def test_a_registry_on_the_hub_is_added_once_and_read_without_a_connection(hub: Hub, team, command):
-    assert succeeds(command("registry", "add", PLACE))[0].startswith(f"{PLACE}: 1 model, of the commit ")
+    assert succeeds(command("registry", "add", PLACE))[0].startswith(f"{PLACE}: 1 model at commit ")
     succeeds(command("pull", "digits"))
     hub.stop()
     assert "digits" in zoo.list_models()

@@ -9,7 +9,6 @@ to the plugin's registry.yaml. Figures measured on older weights are removed: ru
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from pluginregistry import folder_of, write_card, write_fields
 import zoo_core as zoo
 from zoo_core.metrics.golden import write_golden
 from zoo_core.modelfolder import TRAINING
+from zoo_core.modelfolder.run_record import read_run_record
 from zoo_core.registries import ModelEntry
 from zoo_core.registries.index import core_index
 
@@ -28,8 +28,8 @@ COPIED = ("config.json", "model.safetensors", "samples.png")
 
 def bundle(run: Path, name: str) -> Path:
     """Copy the model of a finished run into its plugin's package and enter it in the plugin's registry."""
-    description = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    if not description.get("finished"):
+    description = read_run_record(run)
+    if description is None or not description.get("finished"):
         raise SystemExit(f"{run} is not finished")
     entry = core_index()[name]
     folder = folder_of(entry)

@@ -128,7 +128,7 @@ def _update(place: str, file: Path) -> None:
     from zoo_core.hub.remote_registries import update_copy
 
     models, commit = update_copy(place, file)
-    click.echo(f"{printable(place)}: {_count(len(models))}, of the commit {commit[:12]}")
+    click.echo(f"{printable(place)}: {_count(len(models))} at commit {commit[:12]}")
 
 
 def _state(file: Path, *, on_hub: bool = False) -> str:
