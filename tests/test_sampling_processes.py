@@ -37,7 +37,6 @@ def alone(tmp_path, *arguments):
     return forkserver.run("-m", "zoo_core", "sample", *arguments, cwd=tmp_path, env=environment, check=True)
 
 
-@pytest.mark.slow
 @pytest.mark.plugins("zoo-dcgan")
 def test_a_folder_of_two_processes_is_that_of_one_file_by_file(tmp_path):
     done = together(tmp_path, "dcgan-mnist", "-n", 75, "-o", "two", "--seed", 3)
@@ -63,7 +62,6 @@ def test_a_file_of_three_processes_is_that_of_one(suffix, tmp_path):
         assert np.load(tmp_path / "three.npz")["arr_0"].shape == (20, 28, 28, 1)
 
 
-@pytest.mark.slow
 @pytest.mark.plugins("zoo-vae")
 def test_what_cannot_be_written_is_told_and_nothing_stays(tmp_path):
     (tmp_path / "full").mkdir()
@@ -103,8 +101,7 @@ except ProcessError as error:
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("out", ["folder", "array.npz"])
+@pytest.mark.parametrize("out", ["folder", pytest.param("array.npz", marks=pytest.mark.slow)])
 def test_a_process_that_dies_ends_them_all_and_nothing_half_written_stays(out, tmp_path):
     (tmp_path / "dying.py").write_text(DYING)
     done = torchrun("dying.py", out, cwd=tmp_path)

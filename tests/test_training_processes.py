@@ -15,12 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.builtin import architecture
+from tests.conftest import made_once
 from tests.forkserver import torchrun
 from zoo_core import GANSettings
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, TrainingError
-
-pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (1, 16, 16)
@@ -82,11 +81,13 @@ def environment():
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     """The runs above, each trained by two processes."""
-    root = tmp_path_factory.mktemp("processes")
+    return made_once(tmp_path_factory, "processes", train_by_two)
+
+
+def train_by_two(root):
     (root / "script.py").write_text(SCRIPT)
     done = torchrun("script.py", root, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
-    return root
 
 
 @pytest.mark.plugins("zoo-dcgan", "zoo-vae", "zoo-vanilla-gan")
@@ -140,6 +141,7 @@ except TrainingError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.plugins("zoo-dcgan")
 def test_killing_one_process_ends_the_run_with_a_line_and_a_checkpoint_that_resumes(tmp_path):
     (tmp_path / "script.py").write_text(ENDLESS)
@@ -189,6 +191,7 @@ def decoded_by(folder, rank):
     return sum(map(int, file.read_text().split())) if file.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.plugins("zoo-vanilla-gan")
 def test_the_first_process_decodes_into_the_cache_and_the_others_find_it_there(tmp_path):
     done = train_by_two_processes(tmp_path / "cached", MNIST, 0)
@@ -203,6 +206,7 @@ def test_the_first_process_decodes_into_the_cache_and_the_others_find_it_there(t
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.plugins("zoo-vanilla-gan")
 def test_a_picture_that_the_first_process_cannot_decode_ends_the_others_too(tmp_path):
     (tmp_path / "pictures").mkdir()
@@ -254,6 +258,7 @@ print(newest())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.plugins("zoo-vae")
 def test_14_a_run_that_is_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path):
     """2N steps equal N + resume + N, bit for bit, wherever SIGKILL falls: in a step or in a checkpoint."""
