@@ -292,7 +292,7 @@ class GANTrainer(Trainer):
         return penalty.detach()
 
     def _double(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """The logits of D, twice differentiable: by `forward` itself, since compiled code has only first derivatives."""
+        """The logits of D, twice differentiable: by `forward` itself, as compiled code has only first derivatives."""
         logits: Tensor = self.modules["discriminator"].forward(samples, labels)
         return logits
 
