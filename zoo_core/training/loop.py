@@ -6,7 +6,7 @@ The folder of a run:
     log.jsonl                the figures, one line every LOG_EVERY steps
     samples/step-00001000.png
     checkpoints/step-00001000/
-    config.json, model.safetensors, discriminator.safetensors, README.md, samples.png, training.gif     after the last step
+    config.json, model.safetensors, discriminator.safetensors, README.md, samples.png, training.gif     at the end
 """
 
 from __future__ import annotations
