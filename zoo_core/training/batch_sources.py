@@ -81,7 +81,7 @@ def batch_source(data: TrainingData, layout: RowLayout, order: Order, device: to
 
 
 class MemoryBatchSource(BatchSource):
-    """Batches from main memory, copied to a GPU through pinned memory so that neither side waits for the other."""
+    """Batches from main memory, copied to a GPU through pinned memory, so that the copy does not block."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
         self.note = f"batches are gathered from the {readable_size(rows.nbytes)} of samples in memory"

@@ -98,9 +98,8 @@ class BatchStream:
         self._layout = RowLayout(data.samples)
         self._source = batch_source(data, self._layout, self._order.chosen, device)
         self._labels = data.labels.to(device) if data.labels is not None else None
-        self._white = torch.full(
-            (), 255.0, device=device
-        )  # a tensor, because a GPU divides by a Python number inexactly: it multiplies by the inverse
+        # A tensor, because a GPU divides by a Python number inexactly: it multiplies by the inverse.
+        self._white = torch.full((), 255.0, device=device)
         self.note = self._source.note
 
     def batch(self, number: int, generator: Generator) -> Batch:

@@ -113,9 +113,7 @@ class RunLog:
         if self._tracker is not None:
             self._tracker.log(self.latest, step=step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
-        shown = "  ".join(
-            f"{name} {mean:.3f}" for name, mean in losses
-        )  # only the losses, because all figures would not fit into 80 columns
+        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit into 80 columns
         self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")
         advice = self._trainer.advice(figures)
         if advice is not None:

@@ -62,9 +62,8 @@ def prepare_training(
     settings = _make(settings_class, settings_values, "")
 
     device = resolve_device(settings.device)
-    resolve_precision(
-        settings.precision, device
-    )  # an unsupported precision is reported before the data is read, which can take long
+    # Report an unsupported precision now, because reading the data can take long.
+    resolve_precision(settings.precision, device)
 
     images = open_images(data, image_column=image_column, label_column=label_column)
     model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
