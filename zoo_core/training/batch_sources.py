@@ -1,8 +1,7 @@
-"""Sources of batches: samples gathered from the memory of the device, of the machine, from disk, or from
-pictures that are decoded on the way.
+"""Sources of batches: samples in device memory, in main memory or on disk, or pictures decoded for every batch.
 
-A sample is a row here, all its values one after another: gathering rows is one copy of memory each, and whether the
-channels of a picture come first or last in it matters only once the batch is whole.
+Here a sample is a row that holds all its values in sequence. To gather a row is then a single memory copy, and whether
+the channels of a picture come first or last matters only once the batch is complete.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.files.sizes import readable_size
 from zoo_core.runtime.devices import free_memory, type_of
 
-Order = Callable[[int], Tensor]  # number of a batch -> its samples' indices: (n,) int64, on the CPU
-DEVICE_SHARE = 1 / 4  # of a GPU's free memory may hold the data; the rest is the model's
-READING_THREADS = 4  # a disk answers several requests in little more time than one
+Order = Callable[[int], Tensor]  # number of a batch -> indices of its samples: (n,) int64, on the CPU
+DEVICE_SHARE = 1 / 4  # share of a GPU's free memory that the data may take; the rest is for the model
+READING_THREADS = 4  # a disk serves several requests in little more time than one
 BATCHES_AHEAD = 8
 
 
 class RowLayout:
-    """The order of the values of a sample in its row: as they are, or for a picture with its channels last."""
+    """The order of the values of a sample in its row: as in the tensor; channels last for pictures stored that way."""
 
     def __init__(self, samples: Tensor) -> None:
         self.channels_last = samples.ndim == 4 and samples.is_contiguous(memory_format=torch.channels_last)
         self.shape = tuple(self._stored(samples).shape[1:])
 
     def rows(self, samples: Tensor) -> Tensor:
-        """Samples (N, *sample_shape) as rows (N, values); no copy where they are dense."""
+        """Return samples (N, *sample_shape) as rows (N, values), without a copy if they are dense."""
         return self._stored(samples).reshape(len(samples), -1)
 
     def samples(self, rows: Tensor) -> Tensor:
-        """Rows (N, values) as samples (N, *sample_shape), without a copy."""
+        """Return rows (N, values) as samples (N, *sample_shape), without a copy."""
         stored = rows.view(len(rows), *self.shape)
         return stored.permute(0, 3, 1, 2) if self.channels_last else stored
 
     def mirrored(self, rows: Tensor, which: Tensor) -> Tensor:
-        """Rows with the pictures in some of them, (n,) indices on the CPU, turned left to right."""
+        """Return the rows, with the pictures at the indices `which`, (n,) on the CPU, mirrored left to right."""
         pictures = rows.index_select(0, to_device(which, rows.device)).view(len(which), *self.shape)
         turned = pictures.flip(2 if self.channels_last else 3).view(len(which), rows.shape[1])
         places = torch.arange(len(rows))
         places[which] = torch.arange(len(rows), len(rows) + len(which))
-        # Copying everything once more is some times faster than writing into the rows by index.
+        # Copying all rows once more is several times faster than writing into them by index.
         return torch.cat([rows, turned]).index_select(0, to_device(places, rows.device))
 
     def _stored(self, samples: Tensor) -> Tensor:
@@ -57,21 +56,22 @@ class RowLayout:
 
 
 class BatchSource(ABC):
-    """Gives the rows of a batch, on the device.
+    """A source of the rows of each batch, on the device.
 
     Attributes:
-        note: where the samples are and what memory that takes, in a line; nothing is taken before the first batch.
+        note: one line for the log: where the samples are and how much memory they take. No memory is allocated
+            before the first batch.
     """
 
     note: str
 
     @abstractmethod
     def gather(self, number: int) -> Tensor:
-        """(n, values): the samples of batch `number`."""
+        """Return the samples of batch `number` as rows (n, values) on the device."""
 
 
 def batch_source(data: TrainingData, layout: RowLayout, order: Order, device: torch.device) -> BatchSource:
-    """The fastest way that the device, the memory and the data leave."""
+    """Return the fastest source that the device, the free memory and the data allow."""
     if data.decoder is not None:
         return DecodingBatchSource(data.decoder, order, device)
     rows = layout.rows(data.samples)
@@ -81,7 +81,7 @@ def batch_source(data: TrainingData, layout: RowLayout, order: Order, device: to
 
 
 class MemoryBatchSource(BatchSource):
-    """From the machine's memory, through pinned memory to a GPU, which need not wait for it."""
+    """Batches from main memory, copied to a GPU through pinned memory, so that the copy does not block."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
         self.note = f"batches are gathered from the {readable_size(rows.nbytes)} of samples in memory"
@@ -98,7 +98,7 @@ class MemoryBatchSource(BatchSource):
 
 
 class DiskBatchSource(MemoryBatchSource):
-    """From a file that is mapped into memory and larger than it: threads read the batches that come next."""
+    """Batches from a memory-mapped file that is larger than main memory; threads read the next batches ahead."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
         super().__init__(rows, order, device)
@@ -116,7 +116,7 @@ class DiskBatchSource(MemoryBatchSource):
 
 
 class DeviceBatchSource(BatchSource):
-    """From the device's own memory, into which all samples are copied once."""
+    """Batches from the memory of the device, to which all samples are copied once."""
 
     def __init__(self, rows: Tensor, order: Order, device: torch.device) -> None:
         self.note = f"all samples are held on {device}: {readable_size(rows.nbytes)} of its memory"
@@ -129,7 +129,7 @@ class DeviceBatchSource(BatchSource):
 
 
 class DecodingBatchSource(BatchSource):
-    """From pictures that are decoded again for every batch, by processes that work ahead."""
+    """Batches of pictures that are decoded again every time, by worker processes that run ahead."""
 
     def __init__(self, decoder: PictureDecoder, order: Order, device: torch.device) -> None:
         self._workers = available_workers()
@@ -139,7 +139,7 @@ class DecodingBatchSource(BatchSource):
         self._batches: Iterator[Decoded] = iter(())
 
     def gather(self, number: int) -> Tensor:
-        if number != self._next:  # the first, or after a jump
+        if number != self._next:  # the first batch, or a jump to another one
             order = (chosen.tolist() for chosen in map(self._order, itertools.count(number)))
             self._batches = decode(self._decoder, order, self._workers)
         pixels = torch.from_numpy(next(self._batches).pixels)
@@ -148,7 +148,7 @@ class DecodingBatchSource(BatchSource):
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A small tensor of the CPU on the device; a GPU is not waited for."""
+    """Copy a small tensor from the CPU to the device, without waiting for a GPU."""
     if type_of(device).asynchronous:
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -1,4 +1,4 @@
-"""The batches of a training run: which samples, in which order, and which of them mirrored."""
+"""The batches of a training run: which samples they contain, in which order, and which of these are mirrored."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoo_core.errors import DataError
 from zoo_core.interfaces import Batch, Generator
 from zoo_core.training.batch_sources import RowLayout, batch_source, to_device
 
-_PIECE = 2**18  # values that are brought into the model's range at once on the CPU: a megabyte of float32
+_PIECE = 2**18  # values converted to the range of the model at once on the CPU: a megabyte of float32
 
 
 class SampleOrder:
-    """Which samples make up a process's share of each batch, as a function of the seed and the batch's number alone."""
+    """The samples in a process's share of each batch, determined only by the seed and the number of the batch."""
 
     def __init__(self, count: int, batch_size: int, seed: int, *, rank: int, processes: int) -> None:
         self._count, self._batch_size, self._seed = count, batch_size, seed
@@ -23,20 +23,20 @@ class SampleOrder:
         self._drawn: dict[int, tuple[Tensor, Tensor]] = {}
 
     def chosen(self, number: int) -> Tensor:
-        """The indices of the samples: (n,) int64."""
+        """Return the indices of the samples in the share: (n,) int64."""
         (order, _), share = self._find(number)
         return order[share]
 
     def mirrored(self, number: int) -> Tensor:
-        """The places in the share, from 0, whose pictures are mirrored: up to n, int64. Half of an epoch are."""
+        """Return the positions in the share, from 0, of the pictures to mirror: up to n, int64; half of an epoch."""
         (_, mirrored), share = self._find(number)
         return mirrored[share].nonzero().flatten()
 
     def _find(self, number: int) -> tuple[tuple[Tensor, Tensor], slice]:
-        """What was drawn for the epoch of a batch, and where in it the share lies."""
+        """Return what was drawn for the epoch of a batch, and the slice of it that is the share of this process."""
         epoch, position = divmod(number, self._count // self._batch_size)
         if epoch not in self._drawn:
-            # Two are kept: the one at hand, and the next for those who read ahead.
+            # Two epochs are kept, because sources that read ahead already need the next one near the end of an epoch.
             self._drawn = dict([*self._drawn.items()][-1:]) | {epoch: self._draw(epoch)}
         start = position * self._batch_size + self._offset
         return self._drawn[epoch], slice(start, start + self._share)
@@ -48,23 +48,24 @@ class SampleOrder:
 
 
 class BatchStream:
-    """The batches of a run: batch number i depends on (seed, i) alone, so a position is all that resuming needs.
+    """The batches of a run. Batch i depends only on (seed, i), so a run can be resumed from the step number alone.
 
-    Every epoch is a new permutation; samples that do not fill a last batch wait for another epoch. Processes that
-    train together share every batch: that of rank r is the r-th of as many equal parts.
+    Every epoch is a new permutation; samples left over after the last full batch are skipped in that epoch. Processes
+    that train together divide every batch into equal parts, and rank r gets the r-th part.
 
     Attributes:
-        note: where the samples are held and what memory of the device that takes, which is before the first batch.
+        note: one line for the log: where the samples are held, and how much device memory they take. It is
+            available before the first batch.
 
     Args:
-        batch_size: of all processes together.
-        rank: of this process, from 0.
-        processes: how many train together.
-        horizontal_flip: mirror half of the pictures of each epoch, drawn anew for each epoch.
+        batch_size: total number of samples in a batch, over all processes.
+        rank: rank of this process, from 0.
+        processes: number of processes that train together.
+        horizontal_flip: mirror half of the pictures in each epoch, drawn again for every epoch.
 
     Raises:
-        DataError: for fewer samples than one batch, a batch that the processes cannot share evenly, or a flip of
-            samples that are not pictures.
+        DataError: the data has fewer samples than one batch, the processes cannot share a batch evenly, or the
+            samples to flip are not pictures.
     """
 
     def __init__(
@@ -97,17 +98,18 @@ class BatchStream:
         self._layout = RowLayout(data.samples)
         self._source = batch_source(data, self._layout, self._order.chosen, device)
         self._labels = data.labels.to(device) if data.labels is not None else None
-        self._white = torch.full((), 255.0, device=device)  # a GPU divides by a number as by its inverse: not exactly
+        # A tensor, because a GPU divides by a Python number inexactly: it multiplies by the inverse.
+        self._white = torch.full((), 255.0, device=device)
         self.note = self._source.note
 
     def batch(self, number: int, generator: Generator) -> Batch:
-        """This process's share of a batch, in the range of `generator`.
+        """Return this process's share of a batch, in the range of `generator`.
 
         Args:
-            number: of the batch, from 0.
+            number: number of the batch, from 0.
 
         Returns:
-            Samples (batch_size / processes, *sample_shape) on the device, pictures with their channels last in memory.
+            Samples (batch_size / processes, *sample_shape) on the device; pictures have channels last in memory.
         """
         rows = self._source.gather(number)
         if self.horizontal_flip:
@@ -122,11 +124,11 @@ class BatchStream:
         return Batch(samples, self._labels.index_select(0, to_device(self._order.chosen(number), self.device)))
 
     def _in_range(self, pixels: Tensor, generator: Generator) -> Tensor:
-        """uint8 pixels (n, …) as float32 in the range of `generator`."""
+        """Convert uint8 pixels (n, …) to float32 in the range of `generator`."""
         step = max(1, _PIECE // pixels[0].numel())
         if pixels.device.type != "cpu" or len(pixels) <= step:
             return generator.from_unit(pixels.float().div_(self._white))
-        # On the CPU fresh memory for every result in between can cost more than the arithmetic: small ones are reused.
+        # On the CPU, new memory for large intermediate results can cost more than the arithmetic; small ones reuse it.
         whole = torch.empty_like(pixels, dtype=torch.float32)
         for start in range(0, len(pixels), step):
             part = slice(start, start + step)

@@ -1,7 +1,7 @@
-"""Checkpoints: everything that a run needs to continue as if it had never stopped, without a pickle.
+"""Checkpoints: the complete state of a run, so that it continues as if it had never stopped. No pickle is used.
 
-checkpoints/step-00001000/tensors.safetensors    weights, their average, states of optimisers and of random generators
-checkpoints/step-00001000/state.json             the step, and all state that is not a tensor
+checkpoints/step-00001000/tensors.safetensors    weights, their average, optimiser and random states
+checkpoints/step-00001000/state.json             the step, and all other state that is not a tensor
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoo_core.runtime.devices import random_state, set_random_state
 from zoo_core.training.ema import ExponentialMovingAverage
 
 _NAME = re.compile(r"step-(\d{8,})")
-# What restoring a damaged checkpoint raises: a value of another type or shape can lead to almost anything.
+# What a damaged checkpoint can raise when it is restored: a wrong type or shape can fail almost anywhere.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -42,18 +42,18 @@ _DAMAGE = (
 def save_checkpoint(
     folder: Path, trainer: Trainer, average: ExponentialMovingAverage | None, figure: float | None = None
 ) -> Path:
-    """Write the whole state of the trainer into a new folder below `folder`, which appears complete or not at all.
+    """Write the complete state of the trainer to a new folder in `folder`; it appears complete or not at all.
 
-    Only the newest `keep_checkpoints` remain, and the one with the lowest figure.
+    Older checkpoints are then removed, except for the newest `keep_checkpoints` and the one with the lowest figure.
 
     Args:
-        figure: the latest mean of the figure that `best_figure` names; None where there is none.
+        figure: latest mean of the figure that `best_figure` names, or None if there is no such figure.
 
     Returns:
         The folder of the checkpoint.
 
     Raises:
-        OutputError: where it cannot be written.
+        OutputError: the folder cannot be written.
     """
     tensors: dict[str, Tensor] = {"random.torch": torch.get_rng_state()}
     state: dict[str, Any] = {
@@ -100,17 +100,17 @@ def _rotate(folder: Path, keep: int) -> None:
 def _figure(checkpoint: Path) -> float | None:
     try:
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # a damaged checkpoint is reported where it is restored
+    except (OSError, ValueError, RecursionError):  # damage is reported when the checkpoint is restored
         return None
     figure = state.get("figure") if isinstance(state, dict) else None
     return figure if isinstance(figure, float) else None
 
 
 def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingAverage | None) -> None:
-    """Put a built trainer into the state of the checkpoint at `path`.
+    """Restore the state of the checkpoint at `path` in a trainer that is already built.
 
     Raises:
-        TrainingError: where the checkpoint is damaged, or belongs to other networks.
+        TrainingError: the checkpoint is damaged, or was saved from different networks.
     """
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingA
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint with the highest step, or None."""
+    """Return the checkpoint with the highest step, or None if there is none."""
     return next(reversed(_checkpoints(folder)), None)
 
 
@@ -158,7 +158,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], 
         index, _, field = key.partition(".")
         entries.setdefault(int(index), {})[field] = value
     optimizer.load_state_dict({"state": entries, "param_groups": state["groups"]})
-    # Fused kernels read parameters and moments as flat memory: both must have the same order in it (channels_last).
+    # Fused kernels read parameters and moments as flat memory, so both need the same memory format (channels_last).
     for parameter in parameters:
         for field, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

@@ -1,4 +1,4 @@
-"""The exponential moving average of a generator's weights: what is sampled and saved."""
+"""The exponential moving average (EMA) of the weights of a generator, from which samples and the saved model come."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 
 class ExponentialMovingAverage:
-    """A copy of a module whose floating parameters and buffers follow it, decay · average + (1 − decay) · value.
+    """A copy of a module with averaged parameters: average = decay · average + (1 − decay) · value.
 
-    BatchNorm's statistics are averaged with the weights they belong to; whole-number buffers are copied.
-    The decay ramps up, (1 + step) / (10 + step), so that the random start is soon forgotten.
+    Floating-point buffers, such as the BatchNorm statistics, are averaged with the weights that they belong to; integer
+    buffers are copied. The decay starts low, min(decay, (1 + step) / (10 + step)), so that the random initial weights
+    soon stop counting.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -21,7 +22,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Take in the module's tensors after step number `step`, counted from 1."""
+        """Update the average with the tensors of the module after step number `step`, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, values = _floating(self.module), _floating(module)
         if averages:

@@ -1,4 +1,4 @@
-"""The files of the finished model, at the root of the run."""
+"""The files of the finished model, in the root of the run's folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo_core.plugins import manager
 from zoo_core.training.grids import grid_samples, save_grid
 from zoo_core.training.run_folder import RunFolder
 
-FILM_FRAMES = 100  # at most, in training.gif
+FILM_FRAMES = 100  # maximum number of frames in training.gif
 
 
 def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder, data: TrainingData) -> None:
-    """Write the finished model at the root of the run: the same bytes whenever the run is repeated."""
+    """Write the finished model to the root of the run's folder; repeating the run writes the same bytes."""
     if len(data.class_names) == averaged.num_classes:
         averaged.class_names = data.class_names
     discriminator = trainer.modules.get("discriminator")
@@ -37,8 +37,8 @@ def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder, 
 
 
 def _remove_parametrizations(module: Discriminator) -> None:
-    """Turn layers back into those that their class builds, with spectral normalisation computed into the weights."""
-    module.eval()  # in training, the power iteration would take another step
+    """Fold spectral normalisation into the weights, so that the saved layers are those that their class builds."""
+    module.eval()  # in training mode, removal would run another step of the power iteration
     for layer in list(module.modules()):
         if is_parametrized(layer):
             for name in list(layer.parametrizations):  # type: ignore[arg-type]

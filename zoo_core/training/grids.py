@@ -1,4 +1,4 @@
-"""Sample grids: what the generator draws while it trains, and the warning when it has collapsed."""
+"""Sample grids: pictures from the generator during training, and the warning when it has collapsed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo_core.runtime.processes import Processes
 from zoo_core.training.log import RunLog
 
 GRID_SAMPLES = 64
-GRID_ROWS, GRID_COLUMNS = 8, 16  # of a conditional model's grid; it has one column for each class, up to GRID_COLUMNS
+GRID_ROWS, GRID_COLUMNS = 8, 16  # for a conditional model: one column for each class, up to GRID_COLUMNS
 
 
 def write_sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, processes: Processes) -> None:
-    """Write a grid of samples, and report a generator whose samples are all the same."""
+    """Write a grid of samples, and warn if the generator has collapsed: all samples are the same picture."""
     if not processes.first:
         return
     pictures = grid_samples(generator, seed)
@@ -36,7 +36,7 @@ def save_grid(pictures: np.ndarray, generator: Generator, path: Path) -> None:
 
 
 def grid_samples(generator: Generator, seed: int) -> np.ndarray:
-    """Return the samples of a grid, (N, H, W, C) uint8; each class of a conditional model has a column of its own."""
+    """Return the samples of a grid, (N, H, W, C) uint8; for a conditional model, one column shows one class."""
     columns = _columns(generator)
     if columns is None:
         return images.to_uint8(generator.sample(GRID_SAMPLES, seed=seed))

@@ -23,19 +23,19 @@ from zoo_core.training.run_folder import RunFolder
 
 
 class RunLog:
-    """Figures of a run, averaged over the steps between two lines of log.jsonl and over the processes.
+    """The figures of a run, averaged over the steps since the previous line of log.jsonl and over the processes.
 
-    Only the first process writes, and it shows a progress bar where it has a terminal. A resumed run first drops the
-    lines after the step of its checkpoint, whose steps it repeats.
+    Only the first process writes; on a terminal it also shows a progress bar. A resumed run first drops the lines
+    after the step of its checkpoint, because it repeats those steps.
 
     Attributes:
         latest: the figures of the last line.
 
     Raises:
-        TrainingError: where the log of a resumed run is damaged.
-        OutputError: where the log cannot be read or written.
-        SettingsError: for a tracker that accelerate does not know or whose package is not installed.
-        MissingExtraError: for a tracker without accelerate.
+        TrainingError: the log of a resumed run is damaged.
+        OutputError: the log cannot be read or written.
+        SettingsError: accelerate does not know a tracker, or the package of the tracker is not installed.
+        MissingExtraError: a tracker is requested, but accelerate is not installed.
     """
 
     def __init__(self, run: RunFolder, trainer: Trainer) -> None:
@@ -44,7 +44,7 @@ class RunLog:
         self._earlier_lines = _lines_up_to(run.log, trainer.step) if resumed else b""
         self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}  # of each figure: a lazy penalty does not occur in every step
+        self._counts: dict[str, int] = {}  # per figure, because a lazy penalty is not computed at every step
         self._count = 0
         self._since = time.perf_counter()
         self._file: BinaryIO | None = None
@@ -83,7 +83,7 @@ class RunLog:
             self._tracker.end_training()
 
     def add(self, step: int, figures: dict[str, Tensor]) -> None:
-        """Add the figures of one step; nothing is copied from the device until they are written."""
+        """Add the figures of one step. They stay on the device until `write`, so that a GPU is not waited for."""
         for name, value in figures.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -91,10 +91,10 @@ class RunLog:
         self._progress.update(self._task, completed=step)
 
     def write(self, step: int) -> None:
-        """Write the means since the last line; every process calls it.
+        """Write the means since the last line. Every process must call it, because it averages over all of them.
 
         Raises:
-            TrainingError: where a figure is NaN or infinite.
+            TrainingError: a figure is NaN or infinite.
         """
         figures = self._means()
         now = time.perf_counter()
@@ -113,14 +113,14 @@ class RunLog:
         if self._tracker is not None:
             self._tracker.log(self.latest, step=step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
-        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # not all figures fit into 80 columns
+        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit into 80 columns
         self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")
         advice = self._trainer.advice(figures)
         if advice is not None:
             self.report("advice", f"step {step}: {advice}")
 
     def report(self, kind: str, line: str) -> None:
-        """Write a line to stderr, unless one of this kind was written before in this run."""
+        """Write a line to stderr, at most once for each kind."""
         if kind not in self._reported and self._trainer.processes.first:
             self._reported.add(kind)
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -135,11 +135,11 @@ class RunLog:
 
 
 def _lines_up_to(path: Path, step: int) -> bytes:
-    """Return the lines of a log up to a step; a last line that a killed process left unfinished is dropped.
+    """Return the lines of a log up to a step, without a last line that a killed process left incomplete.
 
     Raises:
-        TrainingError: for a line that is damaged, with its number.
-        OutputError: where the log cannot be read.
+        TrainingError: a line is damaged; the message contains its number.
+        OutputError: the log cannot be read.
     """
     try:
         *lines, _unfinished = path.read_bytes().split(b"\n")
@@ -164,7 +164,7 @@ def _step_of(line: bytes, path: Path, number: int) -> int:
 
 
 def _open_trackers(run: RunFolder, trainer: Trainer) -> Any:
-    """Open accelerate's trackers with the settings of the run; TensorBoard writes into the folder of the run."""
+    """Open the trackers of accelerate and record the settings; TensorBoard files go to the folder of the run."""
     try:
         from accelerate import Accelerator
         from accelerate.utils import LoggerType

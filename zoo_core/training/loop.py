@@ -1,9 +1,9 @@
-"""The loop around a plugin's training step: set-up, batches, averaging, figures, checkpoints and the finished model.
+"""The training loop around a plugin's `training_step`: set-up, batches, averaging, figures, checkpoints, final model.
 
-A run's folder:
+The folder of a run:
 
-    run.json                 what is being trained, on what, how; every `auto` resolved
-    log.jsonl                the figures, a line every LOG_EVERY steps
+    run.json                 the model, the data and the settings, with every `auto` resolved
+    log.jsonl                the figures, one line every LOG_EVERY steps
     samples/step-00001000.png
     checkpoints/step-00001000/
     config.json, model.safetensors, discriminator.safetensors, README.md, samples.png, training.gif     at the end
@@ -44,7 +44,7 @@ LOG_EVERY = 50
 
 
 def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
-    """Do what `Trainer.fit` documents."""
+    """Run the training; see `Trainer.fit`, the public entry point."""
     with tf32_restored():
         return _fit(trainer, data, out, resume)
 
@@ -62,7 +62,7 @@ def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, 
     description = describe_run(trainer, architecture.name, training_data)
     if run.check(description, resume=resume):
         return out
-    processes.wait()  # all have looked before one writes
+    processes.wait()  # every process has checked the folder before the first one writes to it
     if processes.first:
         run.begin(description)
     average = ExponentialMovingAverage(generator, trainer.settings.ema_decay) if trainer.settings.ema_decay else None
@@ -91,7 +91,7 @@ def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, 
 
 
 def _join(trainer: Trainer) -> None:
-    """Take up the device, and the connection to the other processes where there are any."""
+    """Set the device of the trainer and connect it to the other processes, if there are any."""
     device = resolve_device(trainer.settings.device)
     trainer.processes = join(device.type)
     several = trainer.processes.count > 1
@@ -99,7 +99,7 @@ def _join(trainer: Trainer) -> None:
 
 
 def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
-    """Put what it means in the place of every `auto`: what the run was begun with, else what fits this machine."""
+    """Replace every `auto`: with the value that the run was started with, else with one that suits this machine."""
     settings = trainer.settings
     begun = _recorded_settings(run, settings)
     meant: dict[str, Any] = {"device": trainer.device.type}
@@ -115,11 +115,11 @@ def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
 
 
 def _recorded_settings(run: RunFolder, settings: Settings) -> dict[str, Any]:
-    """Return the settings that a resumed run was begun with, or an empty dictionary.
+    """Return the settings that a resumed run was started with, or an empty dictionary for a new run.
 
     Raises:
-        ModelFolderError: where run.json is damaged.
-        TrainingError: where a setting in it is none of this trainer's.
+        ModelFolderError: run.json is damaged.
+        TrainingError: a recorded setting has a value that this trainer does not accept.
     """
     recorded: dict[str, Any] = (run.recorded() or {}).get("settings", {})
     try:
@@ -130,7 +130,7 @@ def _recorded_settings(run: RunFolder, settings: Settings) -> dict[str, Any]:
 
 
 def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None:
-    """Train another trainer of the same kind, which nothing remains of."""
+    """Run a throwaway trainer of the same class for a few steps, to time them without changing the real one."""
     other = type(trainer)(trainer.config, trainer.settings, trainer.sample_shape)
     other.device = trainer.device
     prepare(other)
@@ -140,7 +140,7 @@ def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None
 
 
 def batch_stream(trainer: Trainer, data: TrainingData) -> BatchStream:
-    """This process's batches of the data, as the settings say."""
+    """Return the stream of batches for this process, as the settings specify."""
     settings, processes = trainer.settings, trainer.processes
     return BatchStream(
         data,
@@ -154,7 +154,7 @@ def batch_stream(trainer: Trainer, data: TrainingData) -> BatchStream:
 
 
 def prepare(trainer: Trainer) -> None:
-    """Seed everything, then let the trainer build its networks on its device; no setting is `auto` any more."""
+    """Seed all random generators and build the networks on the device; every `auto` must be resolved already."""
     device, precision = trainer.device, trainer.settings.precision
     trainer.scaler = torch.amp.GradScaler(device.type if device.type != "meta" else "cpu", enabled=precision == "fp16")
     seed = trainer.settings.seed
@@ -166,14 +166,14 @@ def prepare(trainer: Trainer) -> None:
         trainer.build()
     for module in trainer.modules.values():
         module.to(device)
-        # Convolutions run fastest with the channels last in memory; it changes no value and no other layer.
+        # Convolutions run fastest with channels last in memory; values and all other layers are unaffected.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
         synchronise_layers(module, trainer.processes)
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
-    """One step of the plugin under autocast; returns its figures, still on the device."""
+    """Run one training step of the plugin under autocast and return its figures, still on the device."""
     count = trainer.batches_per_step
     if trainer.settings.compile == "on":
         begin_compiled_step(trainer.device)
@@ -192,7 +192,7 @@ def _train(
     averaged: Generator,
     run: RunFolder,
 ) -> None:
-    """All remaining steps, with what is written on the way."""
+    """Train for the remaining steps; write the log, sample grids and checkpoints on the way."""
     settings, processes = trainer.settings, trainer.processes
     with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:

@@ -1,4 +1,4 @@
-"""The folder of a training run: what is being trained, whether it may be resumed, and the paths of its files."""
+"""The folder of a training run: its record, the checks before it is resumed, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
 from zoo_core.modelfolder.run_record import RUN, read_run_record
 
-# What may change when a run is resumed: how long it is, where it computes, and what it writes.
+# Settings that may change when a run is resumed: its length, its device, and what it writes.
 FREE_ON_RESUME = frozenset(
     {"steps", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers", "device"}
 )
 
 
 def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
-    """Return what identifies a run, which a resumed run must match. No setting may be `auto` any more."""
+    """Return the description that a resumed run must match. Every `auto` setting must be resolved already."""
     return {
         "architecture": architecture,
         "model": msgspec.to_builtins(trainer.config),
@@ -46,21 +46,21 @@ class RunFolder:
         self.record = root / RUN
 
     def sample_grid(self, step: int) -> Path:
-        """Return the path of the sample grid of a step, in a folder that exists."""
+        """Return the path for the sample grid of a step; its folder is created if needed."""
         folder = self.root / "samples"
         _make_folder(folder)
         return folder / f"step-{step:08d}.png"
 
     def sample_grids(self) -> list[Path]:
-        """Return the paths of all sample grids so far, in the order of their steps."""
+        """Return the paths of all existing sample grids, ordered by step."""
         return sorted((self.root / "samples").glob("step-*.png"))
 
     def check(self, description: dict[str, Any], *, resume: bool) -> bool:
-        """Return whether the run is finished already.
+        """Return whether the run is already finished.
 
         Raises:
-            TrainingError: where the folder holds something else, or a run that differs.
-            ModelFolderError: where run.json is damaged.
+            TrainingError: the folder contains something else, or a run with another description.
+            ModelFolderError: run.json is damaged.
         """
         self.refuse_foreign(resume=resume)
         recorded = self.recorded()
@@ -71,16 +71,16 @@ class RunFolder:
         return bool(finished) and description["settings"]["steps"] == recorded["settings"]["steps"]
 
     def begin(self, description: dict[str, Any]) -> None:
-        """Make the folder and record what is being trained. Raises OutputError."""
+        """Create the folder and record the description. Raises OutputError if it cannot be written."""
         _make_folder(self.root)
         self._write(description)
 
     def recorded(self) -> dict[str, Any] | None:
-        """Return the description of the run that was begun here, or None. Raises ModelFolderError for a damaged one."""
+        """Return the recorded description, or None for a new run. Raises ModelFolderError if run.json is damaged."""
         return read_run_record(self.root)
 
     def refuse_foreign(self, *, resume: bool) -> None:
-        """Raise TrainingError where the folder holds another run, or holds files but no run."""
+        """Raise TrainingError if the folder has a run that is not to be resumed, or files but no run."""
         if self.record.exists():
             if not resume:
                 raise TrainingError(
@@ -91,7 +91,7 @@ class RunFolder:
             raise TrainingError(f"{self.root} is not an empty folder and holds no training run; choose another --out")
 
     def mark_finished(self, description: dict[str, Any]) -> None:
-        """Record that all steps are done and the model is written."""
+        """Record that all steps are done and the model has been written."""
         self._write(description | {"finished": True})
 
     def write_text(self, name: str, text: str) -> None:
@@ -110,11 +110,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _refuse_differences(root: Path, recorded: dict[str, Any], description: dict[str, Any]) -> None:
-    """Raise a TrainingError that lists each value that is not the one the run was begun with."""
+    """Raise a TrainingError that lists every value that differs from the recorded description."""
     old, new = _flatten(recorded), _flatten(json.loads(json.dumps(description)))
     free = {f"settings.{name}" for name in FREE_ON_RESUME} | {"data.name"}
     if recorded["settings"].get("schedule", "constant") != "constant":
-        free.remove("settings.steps")  # the learning rate of every step depends on it
+        free.remove("settings.steps")  # the learning rate at every step depends on the number of steps
     changed = [
         f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
@@ -125,7 +125,7 @@ def _refuse_differences(root: Path, recorded: dict[str, Any], description: dict[
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dictionaries by their dotted names."""
+    """Return the leaves of nested dictionaries, with dotted names as keys."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

@@ -1,4 +1,4 @@
-"""From what a user writes to a trainer and its data: configuration file, assignments, and what the data implies."""
+"""Set-up of a training run: a trainer and its data from a configuration file, assignments and the shape of the data."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def prepare_training(
     label_column: str | None = None,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
-    """A trainer for an architecture and the decoded data for it.
+    """Return a trainer for an architecture, and the decoded data to train it on.
 
-    What the data will take is told before it is taken, and what was done to it afterwards.
+    Values are taken, from lowest to highest priority, from the defaults, the shape of the data, `config_file` and
+    `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
 
-    Defaults give way to the data's shape, that to `config_file`, that to `assignments` (`steps=2000`,
-    `model.width=32`), the later before the earlier.
+    Args:
+        tell: receives the messages for the user: the memory or disk space that the data will need, before any is
+            used, and what was changed in the data, after decoding.
 
     Raises:
         UnknownArchitectureError, TrainingError, SettingsError, RegistryError (the configuration file), DataError.
@@ -60,7 +62,8 @@ def prepare_training(
     settings = _make(settings_class, settings_values, "")
 
     device = resolve_device(settings.device)
-    resolve_precision(settings.precision, device)  # told before the data is read
+    # Report an unsupported precision now, because reading the data can take long.
+    resolve_precision(settings.precision, device)
 
     images = open_images(data, image_column=image_column, label_column=label_column)
     model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
@@ -88,11 +91,11 @@ def _picture_shape(generator: Generator) -> tuple[int, int]:
 def _read_config(
     file: Path | None, settings_class: type[Settings], config_class: type[ModelConfig]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values of a configuration file, converted to the types of their fields."""
+    """Return the settings and the model values of a configuration file, converted to the types of their fields."""
     if file is None:
         return {}, {}
     document = read_yaml(file)
-    if document.content is None:  # an empty file, or one of comments alone
+    if document.content is None:  # an empty file, or one with only comments
         return {}, {}
     if not isinstance(document.content, dict):
         raise document.error("a training configuration is a mapping of settings, with the model's under `model`")
@@ -121,7 +124,7 @@ def _split(assignment: str) -> tuple[str, str]:
 
 
 def _parse(owner: type[Config], name: str, value: str, key: str) -> Any:
-    """A value of the command line as the type of its field; a list is written with commas."""
+    """Convert a value from the command line to the type of its field; list items are separated by commas."""
     fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
     if name not in fields:
         raise SettingsError(f"{printable(key, 80)}: {_unknown(name, fields)}")
@@ -144,7 +147,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 def _make(owner: type[_Config], values: dict[str, Any], prefix: str) -> _Config:
     try:
         return msgspec.convert(values, owner)
-    except ValueError as error:  # msgspec's ValidationError is one
+    except ValueError as error:  # includes msgspec.ValidationError
         problem, _, path = str(error).partition(" - at `$.")
         field = f"{prefix}{path.rstrip('`')}: " if path else ""
         raise SettingsError(f"{field}{printable(problem, 200)}") from error

@@ -1,4 +1,4 @@
-"""RealNVP as a zoo-core plugin. Imports torch only when a model is built."""
+"""RealNVP as a zoo-core plugin. torch is imported only when a model is built."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Affine coupling layers: invertible, with a Jacobian that is read off (arXiv 1605.08803, sections 3.2 to 3.6)."""
+"""Affine coupling layers: invertible, with a triangular Jacobian (arXiv 1605.08803, sections 3.2 to 3.6)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class CouplingNetwork(nn.Module):
-    """Two convolutional residual blocks: (N, C, H, W) to the log scale and the shift, each (N, C, H, W).
+    """Network of two convolutional residual blocks, from (N, C, H, W) to a log scale and a shift, each (N, C, H, W).
 
-    The last layer starts at zero, so that a new flow is the identity.
+    The last layer is initialised to zero, so that an untrained flow is the identity.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -34,16 +34,16 @@ class CouplingNetwork(nn.Module):
         for block in self.blocks:
             features = features + block(features)
         log_scale, shift = self.last(torch.relu(features)).chunk(2, dim=1)
-        # The log scale is bounded by a factor that is learnt (section 4.1).
+        # tanh and a learnt factor bound the log scale (section 4.1).
         return self.bound * torch.tanh(log_scale), shift
 
 
 class Coupling(nn.Module):
-    """Leaves the half that `mask` marks, and scales and shifts the other by what the first half says.
+    """Coupling layer: one half of the values is unchanged and determines the scale and the shift of the other half.
 
     Args:
-        pattern: checkerboard, or channel: the first half of the channels.
-        flipped: whether it is the other half that stays.
+        pattern: which half is unchanged: checkerboard, or channel for the first half of the channels.
+        flipped: exchange the two halves.
     """
 
     def __init__(self, channels: int, width: int, pattern: str, flipped: bool) -> None:
@@ -52,12 +52,12 @@ class Coupling(nn.Module):
         self.network = CouplingNetwork(channels, width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """From data towards latents: (N, C, H, W), and log |det J| (N,)."""
+        """Map x one layer from data towards latents; return the result (N, C, H, W) and log |det J| (N,)."""
         log_scale, shift = self._terms(x)
         return x * torch.exp(log_scale) + shift, log_scale.flatten(1).sum(1)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """From latents towards data: (N, C, H, W)."""
+        """Map z one layer from latents towards data: (N, C, H, W)."""
         log_scale, shift = self._terms(z)
         return (z - shift) * torch.exp(-log_scale)
 
@@ -67,7 +67,7 @@ class Coupling(nn.Module):
         return log_scale * (1 - mask), shift * (1 - mask)
 
     def _mask(self, x: Tensor) -> Tensor:
-        """1 where x stays and 0 where it changes, of a shape that broadcasts."""
+        """Return a mask that broadcasts to x: 1 where x is unchanged, 0 where it is scaled and shifted."""
         _, channels, height, width = x.shape
         if self.pattern == "channel":
             index = torch.arange(channels, device=x.device)[:, None, None]
@@ -80,10 +80,10 @@ class Coupling(nn.Module):
 
 
 def squeeze(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, 4C, H/2, W/2): every 2 x 2 square becomes channels (section 3.6)."""
+    """Reshape (N, C, H, W) to (N, 4C, H/2, W/2): every 2 x 2 square becomes four channels (section 3.6)."""
     return nn.functional.pixel_unshuffle(x, 2)
 
 
 def unsqueeze(x: Tensor) -> Tensor:
-    """The inverse of `squeeze`."""
+    """Undo `squeeze`: reshape (N, 4C, H/2, W/2) to (N, C, H, W)."""
     return nn.functional.pixel_shuffle(x, 2)

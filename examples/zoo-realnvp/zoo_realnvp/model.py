@@ -12,18 +12,18 @@ from zoo_core import Encoder, Generator, ModelConfig
 
 from zoo_realnvp.layers import Coupling, squeeze, unsqueeze
 
-LEVELS = 256  # of an 8-bit pixel
+LEVELS = 256  # number of values of an 8-bit pixel
 
 
 class RealNVPConfig(ModelConfig, frozen=True):
-    """A RealNVP of two scales on square pictures.
+    """Configuration of a RealNVP with two scales, for square pictures.
 
     Args:
         size: height and width in pixels, a multiple of 4.
         channels: 1 for grey, 3 for colour.
         width: channels inside the networks of the coupling layers.
         couplings: coupling layers in each of the three groups.
-        margin: how far pixels are kept from 0 and 1 before the logit; the paper's alpha.
+        margin: distance of pixels from 0 and 1 before the logit, which is infinite there; alpha in the paper.
     """
 
     size: Annotated[int, Meta(ge=8, le=256, multiple_of=4)] = 32
@@ -34,10 +34,10 @@ class RealNVPConfig(ModelConfig, frozen=True):
 
 
 class RealNVP(Generator, Encoder):
-    """z (N, channels, size, size) to pictures of the same shape in [0, 1], and back without loss.
+    """Flow from z (N, channels, size, size) to pictures of the same shape in [0, 1], and back without loss.
 
-    Couplings with checkerboard masks, a squeeze, couplings with channel masks; half of the channels are then latents,
-    and the other half goes through couplings with checkerboard masks once more (section 3.6).
+    From pictures to z: couplings with checkerboard masks, a squeeze, and couplings with channel masks. Half of the
+    channels are then latents; the other half passes through more couplings with checkerboard masks (section 3.6).
     """
 
     config: RealNVPConfig
@@ -59,14 +59,14 @@ class RealNVP(Generator, Encoder):
         early, x = squeeze(z).chunk(2, dim=1)
         x = torch.cat([early, _back(self.coarse, x)], dim=1)
         x = _back(self.fine, unsqueeze(_back(self.squeezed, x)))
-        # Beyond [0, 1] by at most margin / (1 - 2 margin), where no data is.
+        # This can leave [0, 1] by at most margin / (1 - 2 margin), where there is no data.
         return (torch.sigmoid(x) - self.config.margin) / (1 - 2 * self.config.margin)
 
     def encode(self, x: Tensor) -> tuple[Tensor, None]:
         return self.flow(x)[0], None
 
     def flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z (N, channels, size, size) of x in [0, 1], and log |det dz/dx| (N,)."""
+        """Return z (N, channels, size, size) for x in [0, 1], and log |det dz/dx| (N,)."""
         inner = self.config.margin + (1 - 2 * self.config.margin) * x
         of_logit = math.log(1 - 2 * self.config.margin) - inner.log() - torch.log1p(-inner)
         x, of_fine = _forth(self.fine, torch.logit(inner))
@@ -77,23 +77,24 @@ class RealNVP(Generator, Encoder):
         return unsqueeze(torch.cat([early, x], dim=1)), determinant
 
     def log_density(self, x: Tensor) -> Tensor:
-        """log p(x) of the density on [0, 1] (equation 3): (N,), in nats, exact.
+        """Return the exact log density log p(x) on [0, 1] (equation 3): (N,), in nats.
 
         Args:
-            x: (N, *sample_shape), with continuous values; 8-bit ones are dequantised first.
+            x: (N, *sample_shape), continuous values; dequantise 8-bit values first.
         """
         z, determinant = self.flow(x)
         of_prior = -(z.square() + math.log(2 * math.pi)) / 2
         return of_prior.flatten(1).sum(1) + determinant
 
     def bits_per_dimension(self, x: Tensor, noise: Tensor) -> Tensor:
-        """-log2 p per pixel and channel of 8-bit pictures: (N,).
+        """Return -log2 p of 8-bit pictures, per pixel and channel: (N,).
 
-        The density of (255 x + noise) / 256 bounds the probability of the 8-bit picture (Theis et al., 2015,
+        The density of (255 x + noise) / 256 gives a bound on the probability of the 8-bit picture (Theis et al., 2015,
         arXiv 1511.01844, section 3.1).
 
         Args:
-            x: (N, *sample_shape) in [0, 1]. noise: the same shape, uniform in [0, 1).
+            x: (N, *sample_shape) in [0, 1].
+            noise: (N, *sample_shape), uniform in [0, 1).
         """
         nats = self.log_density(dequantised(x, noise))
         return math.log2(LEVELS) - nats / (math.prod(self.sample_shape) * math.log(2))
@@ -106,7 +107,7 @@ class RealNVP(Generator, Encoder):
 
 
 def dequantised(x: Tensor, noise: Tensor) -> Tensor:
-    """8-bit values in [0, 1], spread evenly between each and the next: in [0, 1)."""
+    """Dequantise 8-bit values in [0, 1]: spread each evenly over the interval up to the next, within [0, 1)."""
     return ((LEVELS - 1) * x + noise) / LEVELS
 
 

@@ -1,4 +1,4 @@
-"""Training: maximum likelihood, one step of Adam."""
+"""Training of RealNVP: maximum likelihood with Adam."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo_realnvp.model import RealNVP, RealNVPConfig
 
 
 class RealNVPSettings(Settings, frozen=True):
-    """Settings of a run; the paper's, but for the clipping, which steadies the first steps.
+    """Settings of a RealNVP run: those of the paper, plus gradient clipping, which stabilises the first steps.
 
     Args:
         learning_rate: Adam's step size.
-        gradient_clip: largest norm of the gradient.
+        gradient_clip: maximum norm of the gradient.
     """
 
     learning_rate: Annotated[float, Meta(gt=0)] = 1e-3
@@ -25,7 +25,7 @@ class RealNVPSettings(Settings, frozen=True):
 
 
 class RealNVPTrainer(Trainer):
-    """Minimises bits per dimension (arXiv 1605.08803, section 4.1)."""
+    """Trainer that minimises the bits per dimension (arXiv 1605.08803, section 4.1)."""
 
     Settings: ClassVar[type[Settings]] = RealNVPSettings
     config: RealNVPConfig
@@ -38,7 +38,7 @@ class RealNVPTrainer(Trainer):
         data_shape: tuple[int, ...],
         num_classes: int | None = None,
     ) -> dict[str, Any]:
-        """Pictures are resized up to the next multiple of 4, and at most to 256."""
+        """Resize pictures up to the next multiple of 4, within 8 to 256."""
         values = super().config_for(config_class, values, data_shape, num_classes)
         if len(data_shape) == 3 and values.get("size") == data_shape[1]:
             values["size"] = min(max(-(-data_shape[1] // 4) * 4, 8), 256)

@@ -1,10 +1,10 @@
-"""The CNN GAN of the article on tensors in generative models, with its slips put right.
+"""The CNN GAN of the article on tensors in generative models, with its mistakes corrected.
 
 The article's generator reshapes to 128 x 8 x 8, keeps 8 x 8 through its first transposed convolution (stride 1)
-and doubles once, so that it ends at 16 x 16, while the data beside it is 64 x 64. Here the first stride is 2 and
-the output is 32 x 32, the size of the data that it is trained on. The rest is the article's: a dense layer
-without bias, BatchNorm and LeakyReLU, 5 x 5 kernels, a last 7 x 7 kernel without bias, tanh, and a discriminator
-that returns a logit, not a probability.
+and doubles once, so its output is 16 x 16, while the article's data is 64 x 64. Here the first stride is 2 and
+the output is 32 x 32, the size of the training data. The rest follows the article: a dense layer without bias,
+BatchNorm and LeakyReLU, 5 x 5 kernels, a last 7 x 7 kernel without bias, tanh, and a discriminator that returns a
+logit, not a probability.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 from zoo_core import Discriminator, Generator, ModelConfig
 
-START = 8  # pixels a side that the dense layer is reshaped to; two doublings make 32
+START = 8  # height and width of the reshaped dense layer; doubled twice, they give 32
 LEAKY_SLOPE = 0.2
 
 
 class CNNGANConfig(ModelConfig, frozen=True):
-    """The article's CNN GAN.
+    """Configuration of the article's CNN GAN.
 
     Args:
-        size: height and width in pixels; the network is made for 32.
+        size: height and width in pixels; the network supports only 32.
         channels: 1 for grey, 3 for colour.
-        latent_size: dimensions of z.
-        discriminator_norm: batch, as in the article, or none, which the Wasserstein gradient penalty needs.
+        latent_size: number of dimensions of the latent z.
+        discriminator_norm: batch, as in the article, or none, which the gradient penalty of the Wasserstein loss needs.
     """
 
     size: Literal[32] = 32
@@ -37,10 +37,10 @@ class CNNGANConfig(ModelConfig, frozen=True):
 
 
 class CNNGANGenerator(Generator):
-    """z (N, latent_size) to pictures (N, channels, 32, 32) in [-1, 1].
+    """Generator from z (N, latent_size) to pictures (N, channels, 32, 32) in [-1, 1].
 
-    A 5 x 5 stride-2 transposed convolution with "same" padding doubles the picture: padding 2 and
-    output_padding 1 in torch.
+    5 x 5 transposed convolutions with stride 2 and "same" padding, in torch padding 2 and output_padding 1, double
+    the picture.
     """
 
     config: CNNGANConfig
@@ -72,7 +72,7 @@ class CNNGANGenerator(Generator):
 
 
 class CNNGANDiscriminator(Discriminator):
-    """Pictures (N, channels, 32, 32) to logits (N,)."""
+    """Discriminator from pictures (N, channels, 32, 32) to logits (N,)."""
 
     def __init__(self, config: CNNGANConfig) -> None:
         super().__init__(config)

@@ -14,17 +14,17 @@ from zoo_core.conditioning import append_one_hot, require_labels
 
 
 class DCGANConfig(ModelConfig, frozen=True):
-    """A DCGAN of any power-of-two size.
+    """Configuration of a DCGAN, for pictures whose size is a power of two.
 
     Args:
         size: height and width in pixels: 16, 32, 64, 128 or 256.
         channels: 1 for grey, 3 for colour.
-        latent_size: dimensions of z.
-        width: channels of the widest-resolution hidden layer; they double at every halving of the picture.
-            The paper's 64 x 64 networks have 128 in G (1024 at 4 x 4) and 64 in D.
-        conditional: draw a class that is asked for: G gets its one-hot code beside z, D projects on it
-            (arXiv 1802.05637).
-        num_classes: how many classes a conditional model knows.
+        latent_size: number of dimensions of the latent z.
+        width: channels of the hidden layer with the highest resolution; they double whenever the picture is halved.
+            In the paper's 64 x 64 networks, G has 128 (1024 at 4 x 4) and D has 64.
+        conditional: sample a requested class: its one-hot code is appended to the latent of G, and D projects on
+            it (arXiv 1802.05637).
+        num_classes: number of classes of a conditional model.
         discriminator_norm: batch, as in the paper, or none, which the Wasserstein loss with its gradient penalty needs.
     """
 
@@ -38,18 +38,18 @@ class DCGANConfig(ModelConfig, frozen=True):
 
     @property
     def classes(self) -> int | None:
-        """How many classes the networks are conditioned on; None for an unconditional model."""
+        """Number of classes that the networks are conditioned on; None for an unconditional model."""
         return self.num_classes if self.conditional else None
 
     @property
     def stage_widths(self) -> tuple[int, ...]:
-        """Channels at size/2, size/4, …, 4 pixels."""
+        """Channels at each resolution: size/2, size/4, …, 4 pixels."""
         stages = self.size.bit_length() - 3  # 16 has two stages (8 and 4 pixels), 64 has four
         return tuple(self.width * 2**stage for stage in range(stages))
 
 
 def initialise(module: nn.Module) -> None:
-    """The paper's initialisation: weights N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0."""
+    """Initialise as in the paper: weights N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
@@ -61,10 +61,10 @@ def initialise(module: nn.Module) -> None:
 
 
 class DCGANGenerator(Generator):
-    """z (N, latent_size) to pictures (N, channels, size, size) in [-1, 1].
+    """Generator from z (N, latent_size) to pictures (N, channels, size, size) in [-1, 1].
 
-    z is projected to 4 x 4 and doubled by 4 x 4 stride-2 transposed convolutions, with BatchNorm and ReLU
-    on all but the last, which ends in tanh.
+    z is projected to 4 x 4 pixels, and 4 x 4 transposed convolutions with stride 2 double these up to `size`.
+    BatchNorm and ReLU follow every layer but the last, which ends in tanh.
     """
 
     config: DCGANConfig
@@ -91,7 +91,7 @@ class DCGANGenerator(Generator):
         self.layers = nn.Sequential(*layers)
         initialise(self)
         if config.conditional:
-            # One class is one input of many: it must weigh as much as all of z for G to heed it from the start.
+            # A class sets one of many inputs to 1: it must weigh as much as all of z, or G ignores it at first.
             of_classes = project.weight[config.latent_size :]
             nn.init.normal_(of_classes.detach(), 0.0, 0.02 * math.sqrt(config.latent_size))
 
@@ -101,12 +101,13 @@ class DCGANGenerator(Generator):
 
 
 class DCGANDiscriminator(Discriminator):
-    """Pictures (N, channels, size, size) to logits (N,).
+    """Discriminator from pictures (N, channels, size, size) to logits (N,).
 
-    4 x 4 stride-2 convolutions with LeakyReLU(0.2) halve the picture down to 4 x 4, with BatchNorm on all
-    but the first; a last 4 x 4 convolution leaves the logit. A conditional one adds the inner product of the
-    features with those of the class (projection, arXiv 1802.05637): here over all 4 x 4 positions, as the logit
-    itself, since the place of a stroke tells digits apart better than an average over places.
+    4 x 4 convolutions with stride 2 and LeakyReLU(0.2) halve the picture down to 4 x 4, with BatchNorm on all but
+    the first; a last 4 x 4 convolution returns the logit. A conditional discriminator adds the inner product of the
+    features and a learnt embedding of the class (projection, arXiv 1802.05637). Here, as for the logit itself, it
+    covers all 4 x 4 positions, because the position of a stroke distinguishes digits better than an average over
+    positions.
     """
 
     def __init__(self, config: DCGANConfig) -> None:

@@ -1,4 +1,4 @@
-"""Training of both networks of this plugin: the shared GAN step; they differ in what they build."""
+"""Trainers of both architectures of this plugin: the GAN step of zoo-core, each with its own networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo_dcgan.model import DCGANConfig, DCGANDiscriminator, DCGANGenerator
 
 
 class DCGANTrainer(GANTrainer):
-    """The paper's recipe, Adam at 2e-4 with β1 = 0.5, is the default of the settings."""
+    """Trainer of the DCGAN. The default settings are the recipe of the paper: Adam at 2e-4 with β1 = 0.5."""
 
     config: DCGANConfig
 
@@ -22,7 +22,7 @@ class DCGANTrainer(GANTrainer):
         data_shape: tuple[int, ...],
         num_classes: int | None = None,
     ) -> dict[str, Any]:
-        """Pictures are resized up to the next power of two, 28 to 32, and at most to 256."""
+        """Resize pictures up to the next power of two, 28 to 32 for example, within 16 to 256."""
         values = super().config_for(config_class, values, data_shape, num_classes)
         if "size" in values and len(data_shape) == 3 and values["size"] == data_shape[1]:
             next_power = 1 << (data_shape[1] - 1).bit_length()
@@ -34,7 +34,7 @@ class DCGANTrainer(GANTrainer):
 
 
 class CNNGANTrainer(GANTrainer):
-    """The article's recipe: Adam at 2e-4 with β1 = 0.5 for both networks."""
+    """Trainer of the CNN GAN, with the recipe of the article: Adam at 2e-4 with β1 = 0.5 for both networks."""
 
     config: CNNGANConfig
 
@@ -46,7 +46,7 @@ class CNNGANTrainer(GANTrainer):
         data_shape: tuple[int, ...],
         num_classes: int | None = None,
     ) -> dict[str, Any]:
-        """Pictures of any size are resized to 32, the one size of this network."""
+        """Resize pictures of any size to 32, the only size that this network supports."""
         return super().config_for(config_class, {"size": 32} | values, data_shape, num_classes)
 
     def build(self) -> None:

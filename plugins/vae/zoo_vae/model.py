@@ -21,16 +21,16 @@ class VAEConfig(ModelConfig, frozen=True):
     """A VAE on square pictures in [0, 1].
 
     Args:
-        size: height and width in pixels; for the convolutional network a multiple of 2 to the number of widths.
+        size: height and width in pixels; for the convolutional network, a multiple of 2 ** len(widths).
         channels: 1 for grey, 3 for colour.
-        latent_size: dimensions of z.
-        network: mlp or convolutional.
-        widths: of the encoder's hidden layers, mirrored in the decoder; each convolutional one halves the picture.
-        likelihood: of a pixel given z. bernoulli: the decoder's output is a logit; gaussian: it is a mean.
+        latent_size: number of dimensions of the latent z.
+        network: mlp (fully connected) or convolutional.
+        widths: widths of the encoder's hidden layers, reversed in the decoder; each convolution halves the picture.
+        likelihood: distribution of a pixel given z. bernoulli: the decoder returns its logit; gaussian: its mean.
         sigma: standard deviation of the Gaussian likelihood, in units of the pixel range [0, 1].
-        conditional: draw a class that is asked for: p(x|z, y) and q(z|x, y), with the one-hot code of y beside
-            the latent and the encoder's features (Sohn et al., 2015).
-        num_classes: how many classes a conditional model knows.
+        conditional: model p(x|z, y) and q(z|x, y), to sample a requested class y; its one-hot code is appended to
+            the latent and to the encoder's features (Sohn et al., 2015).
+        num_classes: number of classes of a conditional model.
     """
 
     size: Annotated[int, Meta(ge=1, le=256)] = 28
@@ -45,7 +45,7 @@ class VAEConfig(ModelConfig, frozen=True):
 
     @property
     def classes(self) -> int | None:
-        """How many classes the networks are conditioned on; None for an unconditional model."""
+        """Number of classes that the networks are conditioned on; None for an unconditional model."""
         return self.num_classes if self.conditional else None
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ def _convolutional(config: VAEConfig) -> tuple[nn.Module, nn.Module, int]:
 
 
 class VAE(Generator, Encoder):
-    """Decodes z (N, latent_size) to the mean of p(x|z), pictures (N, channels, size, size) in [0, 1].
+    """A VAE that decodes z (N, latent_size) to the mean of p(x|z), pictures (N, channels, size, size) in [0, 1].
 
     The approximate posterior q(z|x) is a diagonal Gaussian; the prior is the standard normal.
     """
@@ -99,7 +99,7 @@ class VAE(Generator, Encoder):
         self.binary = config.likelihood == "bernoulli"
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The parameters of p(x|z), (N, *sample_shape): Bernoulli logits or Gaussian means."""
+        """Return the parameters of p(x|z), (N, *sample_shape): Bernoulli logits or Gaussian means."""
         return self.decoder(self.from_latent(append_one_hot(z, labels, self.num_classes)))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -112,7 +112,7 @@ class VAE(Generator, Encoder):
         return mean, logvar
 
     def negative_log_likelihood(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """−log p(x|z) for what `decode` returned: (N,), in nats per picture."""
+        """Return −log p(x|z) for parameters that `decode` returned: (N,), in nats per picture."""
         if self.config.likelihood == "bernoulli":
             return bernoulli_negative_log_likelihood(parameters, x)
         return gaussian_negative_log_likelihood(parameters, x, self.config.sigma)
@@ -121,17 +121,17 @@ class VAE(Generator, Encoder):
         return -self.negative_log_likelihood(self.decode(z, labels), x)
 
     def elbo_terms(self, x: Tensor, labels: Tensor | None = None, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """−log p(x|z) for one z drawn from q(z|x), and KL(q(z|x) ‖ p(z)): two (N,), in nats per picture.
+        """Return −log p(x|z) for one z drawn from q(z|x), and KL(q(z|x) ‖ p(z)): both (N,), in nats per picture.
 
-        Their sum, averaged, is the negative ELBO (arXiv 1312.6114, equation 10 with L = 1).
+        The mean of their sum is the negative ELBO (arXiv 1312.6114, equation 10 with L = 1).
 
         Args:
             x: (N, *sample_shape) in [0, 1].
-            labels: (N,) classes of a conditional model.
-            noise: (N, latent_size), standard normal: z = mean + noise · standard deviation. Drawn where not given.
+            labels: (N,) classes, for a conditional model.
+            noise: (N, latent_size), standard normal: z = mean + noise · standard deviation. Drawn if not given.
         """
         mean, logvar = self.encode(x, labels)
-        # In float32: under autocast the encoder returns bfloat16, too coarse for a variance.
+        # In float32, because under autocast the encoder returns bfloat16, which is too coarse for a variance.
         mean, logvar = mean.float(), logvar.float()
         if noise is None:
             noise = torch.randn_like(mean)
@@ -140,9 +140,9 @@ class VAE(Generator, Encoder):
 
     @torch.no_grad()
     def elbo(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The evidence lower bound log p(x) ≥ E_q[log p(x|z)] − KL, one draw of z: (N,), in nats per picture.
+        """Return the evidence lower bound log p(x) ≥ E_q[log p(x|z)] − KL, with one draw of z: (N,), nats per picture.
 
-        Comparable between models only on the same data; for Bernoulli pixels only on binary ones.
+        Values of two models are comparable only on the same data, and with Bernoulli pixels only on binary pictures.
         """
         reconstruction, divergence = self.elbo_terms(x, labels)
         return -(reconstruction + divergence)

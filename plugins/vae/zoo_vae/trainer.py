@@ -1,4 +1,4 @@
-"""Training of the VAE: Adam on the negative ELBO, with the KL term weighted by β."""
+"""Training of the VAE: Adam on the negative ELBO, with weight β on the KL term."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class VAESettings(Settings, frozen=True):
     """Settings of a VAE run.
 
     Args:
-        loss: elbo.
-        beta: weight of the KL term; 1 is the VAE, more is the β-VAE (Higgins et al., 2017).
-        beta_schedule: constant; linear: from 0 up to beta over beta_steps; cyclical: as linear over the first half of
-            every beta_steps, then constant (arXiv 1903.10145).
-        beta_steps: length of the rise, or of one cycle.
-        binarize: what makes the Bernoulli likelihood a likelihood. dynamic draws each pixel anew from its grey value
-            at every step; static draws it once, from the seed; none trains on the grey values as they are.
+        loss: elbo, the only choice.
+        beta: weight of the KL term; 1 gives the VAE, a larger value the β-VAE (Higgins et al., 2017).
+        beta_schedule: constant; linear: from 0 to beta over beta_steps; cyclical: in every period of beta_steps, from 0
+            to beta over the first half, then constant (arXiv 1903.10145).
+        beta_steps: number of steps of the linear rise, or of one cycle.
+        binarize: how grey values become binary pixels, which a true Bernoulli likelihood needs. dynamic: draw every
+            pixel from its grey value again at every step; static: draw it once, from the seed; none: train on the
+            grey values unchanged.
     """
 
     loss: Literal["elbo"] = "elbo"
@@ -38,7 +39,7 @@ class VAESettings(Settings, frozen=True):
     binarize: Literal["none", "dynamic", "static"] = "none"
 
     def beta_at(self, step: int) -> float:
-        """β in the step after `step` steps."""
+        """Return β for the next step after `step` completed steps."""
         if self.beta_schedule == "linear":
             return self.beta * min(1.0, step / self.beta_steps)
         if self.beta_schedule == "cyclical":
@@ -47,7 +48,7 @@ class VAESettings(Settings, frozen=True):
 
 
 class VAETrainer(Trainer):
-    """One Adam step on −ELBO a batch (arXiv 1312.6114, algorithm 1)."""
+    """Trainer that takes one Adam step on −ELBO per batch (arXiv 1312.6114, algorithm 1)."""
 
     Settings: ClassVar[type[Settings]] = VAESettings
     config: VAEConfig
@@ -59,7 +60,7 @@ class VAETrainer(Trainer):
         self.optimizers = {"generator": self.adam(vae)}
 
     def prepare_data(self, data: TrainingData) -> TrainingData:
-        """Static binarisation: every pixel is black or white for the whole run."""
+        """Apply static binarisation if it is set: draw every pixel black or white once, for the whole run."""
         if self.settings.binarize != "static":
             return data
         if data.samples.is_meta:

@@ -1,4 +1,4 @@
-"""The MLP GAN of Goodfellow et al. (2014) as a zoo-core plugin. Imports torch only when a model is built."""
+"""The MLP GAN of Goodfellow et al. (2014) as a zoo-core plugin. torch is imported only when a model is built."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -17,19 +17,19 @@ Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 
 
 class VanillaGANConfig(ModelConfig, frozen=True):
-    """An MLP GAN on square pictures.
+    """Configuration of an MLP GAN for square pictures.
 
     Args:
         size: height and width in pixels.
         channels: 1 for grey, 3 for colour.
-        latent_size: dimensions of z.
-        generator_widths: hidden layers of G, from z to the picture.
-        discriminator_widths: hidden layers of D, from the picture to the logit.
-        activation: between the layers of both; leaky_relu has slope 0.2.
-        dropout: on D's hidden layers, as in the paper.
-        conditional: draw a class that is asked for; both networks get its one-hot code beside their input
+        latent_size: number of dimensions of the latent z.
+        generator_widths: widths of the hidden layers of G, from z to the picture.
+        discriminator_widths: widths of the hidden layers of D, from the picture to the logit.
+        activation: activation after the hidden layers of G and D; leaky_relu has slope 0.2.
+        dropout: dropout probability on the hidden layers of D; the paper uses dropout there too.
+        conditional: sample a requested class; its one-hot code is appended to the input of both networks
             (arXiv 1411.1784).
-        num_classes: how many classes a conditional model knows.
+        num_classes: number of classes of a conditional model.
     """
 
     size: Annotated[int, Meta(ge=1, le=256)] = 28
@@ -44,7 +44,7 @@ class VanillaGANConfig(ModelConfig, frozen=True):
 
     @property
     def classes(self) -> int | None:
-        """How many classes the networks are conditioned on; None for an unconditional model."""
+        """Number of classes that the networks are conditioned on; None for an unconditional model."""
         return self.num_classes if self.conditional else None
 
 
@@ -61,10 +61,10 @@ def _activation(name: Activation) -> nn.Module:
 
 
 class VanillaGANGenerator(Generator):
-    """z (N, latent_size) to pictures (N, channels, size, size) in [-1, 1], through a multilayer perceptron.
+    """Multilayer perceptron from z (N, latent_size) to pictures (N, channels, size, size) in [-1, 1].
 
-    The paper ends in a sigmoid on [0, 1]; tanh on [-1, 1] is the same layer centred on zero, which trains
-    more steadily and is what every GAN since has used.
+    The network of the paper ends in a sigmoid with range [0, 1]. A tanh with range [-1, 1] is the same function
+    scaled and centred on zero; it makes training more stable, and GANs have used it ever since.
     """
 
     config: VanillaGANConfig
@@ -87,7 +87,7 @@ class VanillaGANGenerator(Generator):
 
 
 class VanillaGANDiscriminator(Discriminator):
-    """Pictures (N, channels, size, size) to logits (N,), through a multilayer perceptron with dropout."""
+    """Multilayer perceptron with dropout, from pictures (N, channels, size, size) to logits (N,)."""
 
     def __init__(self, config: VanillaGANConfig) -> None:
         super().__init__(config)

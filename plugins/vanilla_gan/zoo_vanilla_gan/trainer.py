@@ -1,4 +1,4 @@
-"""Training of the MLP GAN: the shared GAN step on its two networks."""
+"""Training of the MLP GAN: the GAN step of zoo-core with the two networks of this plugin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zoo_vanilla_gan.model import VanillaGANConfig, VanillaGANDiscriminator, Van
 
 
 class VanillaGANTrainer(GANTrainer):
-    """Adam on both networks; the settings name the game (arXiv 1406.2661, algorithm 1 with k = 1)."""
+    """Trainer of both networks with Adam (arXiv 1406.2661, algorithm 1 with k = 1); the settings choose the loss."""
 
     config: VanillaGANConfig
 
