@@ -258,7 +258,7 @@ def test_a_changed_file_is_refused_before_torch_is_imported(zoo_from_scratch, bu
 def test_a_good_registry_is_told_to_be_well(run, bundle):
     file, _ = bundle
     result = run("registry", "check", file)
-    assert (result.exit_code, result.stdout) == (0, f"{file}: 1 model, all well\n")
+    assert (result.exit_code, result.stdout) == (0, f"{file}: 1 model, no problems\n")
 
 
 def test_a_wrong_registry_is_told_with_file_line_and_field(zoo, tmp_path):

@@ -89,10 +89,10 @@ def verify(names: tuple[str, ...]) -> None:
     for verdict in verdicts:
         for problem in verdict.problems:
             click.echo(f"zoo: {printable(problem, 1000)}", err=True)
-        told = f"{len(verdict.problems)} damaged" if verdict.problems else f"{verdict.files} files, all well"
+        summary = f"{len(verdict.problems)} damaged" if verdict.problems else f"{verdict.files} files verified"
         if verdict.unverifiable:
-            told += f"; without a digest: {', '.join(verdict.unverifiable)}"
-        click.echo(f"{printable(verdict.model.address)}: {told}")
+            summary += f"; without a digest: {', '.join(verdict.unverifiable)}"
+        click.echo(f"{printable(verdict.model.address)}: {summary}")
     damaged = sum(bool(verdict.problems) for verdict in verdicts)
     if damaged:
         raise ZooError(f"{damaged} of {len(verdicts)} models were damaged; use zoo pull to download what is missing")

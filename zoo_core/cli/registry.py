@@ -31,7 +31,7 @@ def check(file: Path) -> None:
             raise RegistryError(f"there is no folder {entry.folder}", file=file, field=f"models.{entry.name}.bundled")
         verify_files(entry.folder, entry.files)
         inspect(entry.folder)
-    click.echo(f"{printable(file)}: {_count(len(models))}, all well")
+    click.echo(f"{printable(file)}: {_count(len(models))}, no problems")
 
 
 @command.command("add")

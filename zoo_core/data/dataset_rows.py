@@ -24,7 +24,7 @@ class DatasetRows(EncodedPictures):
     """Rows with an image column and, in most sets, a label column.
 
     Args:
-        rows: of a data set, with an image column that `datasets` does not decode.
+        rows: the rows of a data set, with an image column that `datasets` does not decode.
         location: file or folder that they were read from; None for a data set on the Hub.
     """
 

@@ -19,7 +19,7 @@ class EncodedPicture(NamedTuple):
 
     Attributes:
         content: the bytes of its file, or None where the file at `path` is to be read.
-        path: of its file, which error messages name; None where there is only `content`.
+        path: the file, which error messages name; None where there is only `content`.
     """
 
     content: bytes | None
@@ -32,7 +32,7 @@ class EncodedPictures(ABC):
     It is sent to the processes that decode, so it must survive pickling.
 
     Attributes:
-        name: of the data, for messages and model cards.
+        name: the name of the data, for messages and model cards.
         description: which part of the data is used, as a phrase for messages; empty where there is no choice.
     """
 

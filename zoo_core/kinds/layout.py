@@ -10,7 +10,7 @@ class Layout:
     """What is written of `count` samples.
 
     Attributes:
-        kind: of the generator, "image" or "tensor".
+        kind: the kind of the generator, "image" or "tensor".
         sample_shape: (channels, height, width) for pictures.
         count: number of samples.
 

@@ -29,13 +29,13 @@ class OutputFormat:
     """One of the forms in which samples are written.
 
     Attributes:
-        name: of the format.
-        how_to_ask: for it, as part of a sentence.
+        name: what errors and tests call the format.
+        how_to_ask: how to name an output in this format, as part of a sentence.
         write: called with batches as arrays (N, *item_shape), the layout, and the path.
         write_share: called by each of several processes, with the index of its first sample and the processes; None
             where the first process writes alone.
         pictures_only: whether it takes pictures and nothing else.
-        most: samples that it holds; None for any number.
+        most: the largest number of samples; None for any number.
     """
 
     name: str
@@ -46,7 +46,7 @@ class OutputFormat:
     most: int | None = None
 
 
-# By suffix; "/" stands for a folder.
+# By suffix; "/" is a folder.
 FORMATS = {
     ".png": OutputFormat(
         name="png", how_to_ask="in .png (a grid)", write=write_grid, pictures_only=True, most=MAX_GRID_IMAGES
@@ -64,7 +64,7 @@ def check_output(out: str | Path, kind: str | None, count: int) -> OutputFormat:
     Args:
         out: a name in .png (a grid), in .npz, or of a folder: one without a suffix, with a slash at its end, or an
             empty folder that exists.
-        kind: of the generator, "image" or "tensor"; None if it is not known yet.
+        kind: the kind of the generator, "image" or "tensor"; None if it is not known yet.
         count: number of samples.
 
     Raises:
@@ -100,7 +100,7 @@ def write_samples(batches: Iterable[Tensor], n: int, sample_shape: tuple[int, ..
 
     Args:
         batches: (N, *sample_shape) each, n samples in all; images (channels, height, width) in [0, 1].
-        kind: of the generator, "image" or "tensor".
+        kind: the kind of the generator, "image" or "tensor".
 
     Returns:
         The path that was written.

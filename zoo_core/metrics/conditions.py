@@ -25,7 +25,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         extractor: name of the feature extractor.
         extractor_weights: weights file, for an extractor that does not bundle one.
         importance_samples: k of iwae.
-        binarization: of the pixels, for elbo and iwae; None for what fits the model's likelihood.
+        binarization: how pixels are made binary for elbo and iwae; None for what fits the model's likelihood.
 
     Raises:
         MetricError: for fewer than 2 samples or 1 repeat.

@@ -73,7 +73,7 @@ def evaluate(
         device: device for a model given by name or folder: auto, cpu, cuda, cuda:N or mps.
         repeats: number of draws; with two or more, figures carry their standard deviation between draws.
         importance_samples: k of iwae.
-        binarization: of the pixels, for elbo and iwae; by default what fits the model's likelihood.
+        binarization: how pixels are made binary for elbo and iwae; by default what fits the model's likelihood.
         save_statistics: where to write the statistics of the data, to share them.
         tell: called with lines about what is being done.
         progress: called with the part of the measurement, how much of it is done, and how much there is.

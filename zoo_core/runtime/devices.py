@@ -27,7 +27,7 @@ class DeviceType:
         asynchronous: whether the device works on while Python goes on: copies come from pinned memory, which need not
             be waited for, and times are taken after `synchronize`.
         communication: the backend of torch.distributed that connects such devices.
-        compile_mode: of torch.compile; "reduce-overhead" replays the kernels of a step as a graph.
+        compile_mode: the mode of torch.compile; "reduce-overhead" replays the kernels of a step as a graph.
         compiled_by_default: whether a long run is compiled where the user leaves it open.
     """
 

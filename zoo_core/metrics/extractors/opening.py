@@ -83,7 +83,7 @@ def open_extractor(
     """Find an extractor and read its weights.
 
     Args:
-        name: of the core, as digits, random-vgg or inception-v3, or of a plugin.
+        name: digits, random-vgg, inception-v3, or the name of an extractor of a plugin.
         weights: weights file, for an extractor that does not bundle one; by default the file that its environment
             variable names.
         device: where the network computes.
