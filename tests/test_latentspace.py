@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.builtin import architecture
-from zoo_core import Generator
+from zoo_core import Encoder, Generator
 from zoo_core.cli import main
 from zoo_core.errors import SamplingError
 from zoo_core.sampling.batches import render
@@ -163,6 +163,25 @@ def test_a_reconstruction_is_the_decoded_mean_of_the_posterior():
     with torch.no_grad():
         expected = model(model.encode(x)[0])
     torch.testing.assert_close(reconstruct(model, x), expected)
+
+
+class Normalised(Identity, Encoder):
+    """Encodes by a BatchNorm, whose result depends on the mode and which in training mode learns from what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(3)
+
+    def encode(self, x):
+        return self.norm(x), None
+
+
+def test_a_model_in_training_mode_reconstructs_as_in_eval_mode_and_learns_nothing():
+    x, model = torch.rand(20, 3), Normalised().train()
+    expected = reconstruct(Normalised().eval(), x)
+    assert torch.equal(reconstruct(model, x), expected)
+    assert model.norm.training
+    assert model.norm.num_batches_tracked == 0
 
 
 def test_what_does_not_encode_cannot_reconstruct_and_a_conditional_model_needs_the_class():

@@ -176,6 +176,24 @@ class Conditional(LinearGaussian):
     num_classes = 3
 
 
+class Normalised(LinearGaussian):
+    """Its encoder has a BatchNorm, whose result depends on the mode and which in training mode learns from its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(1)
+
+    def encode(self, x):
+        return super().encode(self.norm(x))
+
+
+def test_a_model_in_training_mode_has_the_bound_of_eval_mode_and_learns_nothing():
+    model = Normalised().train()
+    assert torch.equal(bound(model, pictures()), bound(Normalised().eval(), pictures()))
+    assert model.norm.training
+    assert model.norm.num_batches_tracked == 0
+
+
 def test_models_that_have_no_bound_are_refused():
     with pytest.raises(InterfaceError, match="Silent states no likelihood"):
         bound(Silent(), pictures())

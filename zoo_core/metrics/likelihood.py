@@ -18,6 +18,7 @@ from zoo_core.interfaces import Encoder, Generator
 from zoo_core.losses import kl_divergence
 from zoo_core.metrics.conditions import Binarization
 from zoo_core.runtime.devices import device_and_dtype
+from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.streams import binarize, latents
 
 _STATIC_SEED = 0
@@ -91,7 +92,8 @@ def upper_bound(
     given = (labels.to(device),) if labels is not None and generator.num_classes is not None else ()
     x = generator.from_unit(unit.to(device))
     k = importance_samples
-    parts = list(_in_parts(generator, x, given, start, seed, k or 1))
+    with in_eval_mode(generator):
+        parts = list(_in_parts(generator, x, given, start, seed, k or 1))
     if k is None:
         return torch.cat([negative_elbo for _, negative_elbo in parts])
     return math.log(k) - torch.cat([weights for weights, _ in parts]).logsumexp(1)

@@ -12,6 +12,7 @@ from zoo_core.errors import SamplingError
 from zoo_core.interfaces import Encoder, Generator
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.sampling.batches import check_labels, default_batch_size, render
+from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.streams import draw_labels, latents
 
 
@@ -129,8 +130,9 @@ def reconstruct(generator: Generator, samples: Tensor, label: int | str | None =
     labels = check_labels(generator, label, len(samples), required=True)
     device, dtype = device_and_dtype(generator)
     parts = []
-    for start in range(0, len(samples), batch := default_batch_size(generator)):
-        x = generator.from_unit(samples[start : start + batch]).to(device, dtype)
-        of_part = labels[start : start + batch].to(device) if labels is not None else None
-        parts.append(generator.to_unit(generator.reconstruct(x, of_part)).float().clamp(0, 1).cpu())
+    with in_eval_mode(generator):
+        for start in range(0, len(samples), batch := default_batch_size(generator)):
+            x = generator.from_unit(samples[start : start + batch]).to(device, dtype)
+            of_part = labels[start : start + batch].to(device) if labels is not None else None
+            parts.append(generator.to_unit(generator.reconstruct(x, of_part)).float().clamp(0, 1).cpu())
     return torch.cat(parts)
