@@ -7,7 +7,7 @@ from PIL import Image
 
 from zoo_core.errors import OutputError, SamplingError
 from zoo_core.kinds.image import grid, to_uint8
-from zoo_core.kinds.output import check_output, write_samples
+from zoo_core.kinds.output import FORMATS, OutputFormat, check_output, write_samples
 
 
 def batches(n, shape=(1, 4, 4), batch=3):
@@ -127,6 +127,16 @@ def test_a_name_is_that_of_a_folder_without_a_suffix_with_a_slash_or_where_one_i
     ]
     out = write_samples(batches(2), 2, (1, 4, 4), "image", f"{tmp_path}/v1.3/")
     assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png"]
+
+
+def test_an_entry_in_the_table_is_all_that_a_format_takes(tmp_path, monkeypatch):
+    def write(arrays, layout, path):
+        path.write_text(f"{layout.count} of {layout.item_shape}: {[len(array) for array in arrays]}")
+
+    monkeypatch.setitem(FORMATS, ".txt", OutputFormat(name="text", how_to_ask="in .txt", write=write))
+    assert write_samples(batches(5), 5, (1, 4, 4), "image", tmp_path / "a.TXT").read_text() == "5 of (4, 4, 1): [3, 2]"
+    with pytest.raises(OutputError, match=r"tensors, not pictures; use a name in \.npz or in \.txt"):
+        check_output(tmp_path / "a.png", "tensor", 1)
 
 
 @pytest.mark.parametrize(("given", "problem"), [(4, "fewer samples than the 5"), (8, "more samples than the 5")])

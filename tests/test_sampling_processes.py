@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from tests import forkserver
 from tests.forkserver import torchrun
-from zoo_core.errors import ProcessError
-from zoo_core.runtime.processes import Processes
-from zoo_core.sampling.batches import BLOCK
-from zoo_core.sampling.distributed import ended_by_exception, share
+from zoo_core import Generator
+from zoo_core.errors import OutputError, ProcessError
+from zoo_core.runtime.processes import ALONE, Processes
+from zoo_core.sampling.batches import BLOCK, sample_batches
+from zoo_core.sampling.distributed import ended_by_exception, share_of_process, write_together
 
 
 @given(n=st.integers(1, 10**7), count=st.integers(1, 64))
 def test_shares_are_whole_blocks_that_follow_each_other_and_are_as_even_as_they_come(n, count):
-    shares = [share(n, Processes(rank, count)) for rank in range(count)]
+    shares = [share_of_process(n, Processes(rank, count)) for rank in range(count)]
     assert shares[0][0] == 0
     assert shares[-1][1] == n
     assert all(before[1] == after[0] for before, after in pairwise(shares))
@@ -81,7 +82,7 @@ from tests.forkserver import torchrun
 from zoo_core.errors import ProcessError
 from zoo_core.runtime.processes import join
 from zoo_core.sampling.batches import sample_batches
-from zoo_core.sampling.distributed import write_shared
+from zoo_core.sampling.distributed import write_together
 
 class Tiny(Generator):
     latent_shape, sample_shape = (64,), (1, 8, 8)
@@ -95,7 +96,7 @@ def draw(start, n):
         yield batch
 
 try:
-    write_shared(Tiny(), 128, sys.argv[1], join("cpu"), draw)
+    write_together(Tiny(), 128, sys.argv[1], join("cpu"), draw)
 except ProcessError as error:
     sys.exit(f"Error: {error}")
 """
@@ -135,3 +136,17 @@ def test_the_launchers_signal_does_not_cut_clearing_up_short():
     assert cleared
     with pytest.raises(SystemExit), ended_by_exception():
         signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("out", ["a.png", "folder"])
+def test_pictures_of_two_channels_are_refused_as_by_one_process(out, tmp_path, monkeypatch):
+    class TwoChannels(Generator):
+        latent_shape, sample_shape = (8,), (2, 2, 2)
+
+        def forward(self, z, labels=None):
+            return z.unflatten(1, (2, 2, 2))
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="a PNG has 1 or 3 channels, not 2; use a name in .npz"):
+        write_together(TwoChannels(), 3, out, ALONE, lambda start, n: sample_batches(TwoChannels(), n, start=start))
+    assert list(tmp_path.iterdir()) == []

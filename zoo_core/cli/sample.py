@@ -13,13 +13,14 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.kinds.output import check_output, names_of_formats, write_samples
 from zoo_core.runtime.environment import first_process, process_count
 
 if TYPE_CHECKING:
     import torch
 
     from zoo_core.interfaces import Generator
-    from zoo_core.sampling.distributed import Draw
+    from zoo_core.sampling.distributed import DrawSamples
 
 _BAR_FROM = 1000  # samples; fewer are done before a bar could be read
 
@@ -27,7 +28,7 @@ _BAR_FROM = 1000  # samples; fewer are done before a bar could be read
 @click.command("sample")
 @click.argument("name", type=ModelName())
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
-@click.option("-o", "--out", type=click.Path(), help="Output: a .png, an .npz, or a folder.  [default: NAME.png]")
+@click.option("-o", "--out", type=click.Path(), help=f"Output: a name {names_of_formats()}.  [default: NAME.png]")
 @options.seed()
 @options.label()
 @options.truncation()
@@ -56,14 +57,12 @@ def command(
     A .png is one grid of all samples. An .npz holds arr_0: uint8 (N, H, W, C) for pictures, float32 for anything else.
     A folder holds 000000.png, 000001.png and so on. A seed gives the same samples whatever the batch size.
     """
-    from zoo_core.kinds.output import check_output, write_samples
-
     if out is not None:  # report an output that cannot be written before torch is imported
         check_output(out, None, count)
     generator, stem = open_model(name, device, precision)
     if out is None:
         out = f"{stem}.png" if generator.kind == "image" else f"{stem}.npz"
-    check_output(out, generator.kind, count)
+    check_output(out, generator.kind, count, generator.sample_shape)
 
     from zoo_core.sampling.batches import sample_batches
 
@@ -79,12 +78,12 @@ def command(
         echo_path(write_samples(shown, count, generator.sample_shape, generator.kind, out))
 
 
-def _sample_together(generator: Generator, count: int, out: str, draw: Draw) -> None:
+def _sample_together(generator: Generator, count: int, out: str, draw: DrawSamples) -> None:
     """Write this process's share, as one of several that torchrun or `accelerate launch` started."""
     from zoo_core.runtime.processes import join
-    from zoo_core.sampling.distributed import write_shared
+    from zoo_core.sampling.distributed import write_together
 
-    path = write_shared(generator, count, out, join("cpu"), draw)
+    path = write_together(generator, count, out, join("cpu"), draw)
     if first_process():
         echo_path(path)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo_core.runtime.processes import Processes
 
 MAX_GRID_IMAGES = 10_000
+PNG_CHANNELS = (1, 3)  # grey or colour; with 2 or 4 the last would be shown as transparency
 PADDING = 2  # pixels between the pictures of a grid
 
 

@@ -1,7 +1,8 @@
 """Output formats: what `-o` may name, and how each is written by one process or by several.
 
 To add a format, write its function, and one for a share of the samples if several processes can write it together; then
-enter it in FORMATS. Nothing here imports torch, so that a mistake in a name is reported at once.
+enter it in FORMATS: checks, messages and help texts follow from there. Nothing here imports torch, so that a mistake in
+a name is reported at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from typing import TYPE_CHECKING
 
 from zoo_core.errors import OutputError, SamplingError
 from zoo_core.kinds.arrays import write_npz, write_npz_share
-from zoo_core.kinds.image import MAX_GRID_IMAGES, to_uint8, write_folder, write_folder_share, write_grid
+from zoo_core.kinds.image import (
+    MAX_GRID_IMAGES,
+    PNG_CHANNELS,
+    to_uint8,
+    write_folder,
+    write_folder_share,
+    write_grid,
+)
 from zoo_core.kinds.layout import Layout
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ class OutputFormat:
             where the first process writes alone.
         pictures_only: whether it takes pictures and nothing else.
         most: the largest number of samples; None for any number.
+        channels: the numbers of channels that a picture may have; None for any number.
     """
 
     name: str
@@ -44,21 +53,34 @@ class OutputFormat:
     write_share: Callable[[Iterable[np.ndarray], int, Layout, Path, Processes], None] | None = None
     pictures_only: bool = False
     most: int | None = None
+    channels: tuple[int, ...] | None = None
 
 
 # By suffix; "/" is a folder.
 FORMATS = {
     ".png": OutputFormat(
-        name="png", how_to_ask="in .png (a grid)", write=write_grid, pictures_only=True, most=MAX_GRID_IMAGES
+        name="png",
+        how_to_ask="in .png (a grid)",
+        write=write_grid,
+        pictures_only=True,
+        most=MAX_GRID_IMAGES,
+        channels=PNG_CHANNELS,
     ),
     ".npz": OutputFormat(name="npz", how_to_ask="in .npz", write=write_npz, write_share=write_npz_share),
     "/": OutputFormat(
-        name="folder", how_to_ask="of a folder", write=write_folder, write_share=write_folder_share, pictures_only=True
+        name="folder",
+        how_to_ask="of a folder",
+        write=write_folder,
+        write_share=write_folder_share,
+        pictures_only=True,
+        channels=PNG_CHANNELS,
     ),
 }
 
 
-def check_output(out: str | Path, kind: str | None, count: int) -> OutputFormat:
+def check_output(
+    out: str | Path, kind: str | None, count: int, sample_shape: tuple[int, ...] | None = None
+) -> OutputFormat:
     """Return the format in which samples will be written to `out`.
 
     Args:
@@ -66,9 +88,10 @@ def check_output(out: str | Path, kind: str | None, count: int) -> OutputFormat:
             empty folder that exists.
         kind: the kind of the generator, "image" or "tensor"; None if it is not known yet.
         count: number of samples.
+        sample_shape: the shape of one sample, (channels, height, width) for pictures; None if it is not known yet.
 
     Raises:
-        OutputError: for a suffix, a count or a place that cannot be written.
+        OutputError: for a suffix, a count, a number of channels or a place that cannot be written.
 
     Example:
         >>> check_output("digits.png", "image", 64).name
@@ -76,12 +99,12 @@ def check_output(out: str | Path, kind: str | None, count: int) -> OutputFormat:
     """
     format, path = _format_of(out), Path(out).expanduser()
     if format is None:
-        raise OutputError(f"{out} cannot be written: use a name {_alternatives(lambda format: True)}")
+        raise OutputError(f"{out} cannot be written: use a name {names_of_formats()}")
     if kind == "tensor" and format.pictures_only:
-        ask = _alternatives(lambda format: not format.pictures_only)
+        ask = names_of_formats(lambda format: not format.pictures_only)
         raise OutputError(f"{out} cannot be written: this model makes tensors, not pictures; use a name {ask}")
     if format.most is not None and count > format.most:
-        ask = _alternatives(lambda format: format.most is None)
+        ask = names_of_formats(lambda format: format.most is None)
         raise OutputError(f"{count:,} pictures are too many for one grid ({format.most:,} at most); use a name {ask}")
     is_folder = format is FORMATS["/"]
     if not path.parent.is_dir():
@@ -90,6 +113,11 @@ def check_output(out: str | Path, kind: str | None, count: int) -> OutputFormat:
         raise OutputError(f"{out} cannot be written: it is a folder")
     if is_folder and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{out} cannot be written: it exists already and is not an empty folder")
+    if kind == "image" and sample_shape and format.channels and sample_shape[0] not in format.channels:
+        allowed, ask = " or ".join(map(str, format.channels)), names_of_formats(lambda format: not format.channels)
+        raise OutputError(
+            f"{out} cannot be written: a PNG has {allowed} channels, not {sample_shape[0]}; use a name {ask}"
+        )
     return format
 
 
@@ -108,22 +136,14 @@ def write_samples(batches: Iterable[Tensor], n: int, sample_shape: tuple[int, ..
     Raises:
         OutputError: if it cannot be written. SamplingError: if there are more or fewer than n samples.
     """
-    format, layout = check_output(out, kind, n), Layout(kind, sample_shape, n)
-    _check_channels(out, format, layout)
-    path = Path(out).expanduser()
-    format.write(as_arrays(_exactly(n, batches), kind), layout, path)
+    format, path = check_output(out, kind, n, sample_shape), Path(out).expanduser()
+    format.write(as_arrays(_exactly(n, batches), kind), Layout(kind, sample_shape, n), path)
     return path
 
 
 def as_arrays(batches: Iterable[Tensor], kind: str) -> Iterator[np.ndarray]:
     """Batches of samples (N, *sample_shape) as they are written: pictures as (N, H, W, C) uint8, others as they are."""
     return (to_uint8(batch) if kind == "image" else batch.numpy() for batch in batches)
-
-
-def _check_channels(out: str | Path, format: OutputFormat, layout: Layout) -> None:
-    channels = layout.sample_shape[0]
-    if format.pictures_only and channels not in (1, 3):
-        raise OutputError(f"{out} cannot be written: a PNG has 1 or 3 channels, not {channels}; use a name in .npz")
 
 
 def _format_of(out: str | Path) -> OutputFormat | None:
@@ -135,8 +155,13 @@ def _format_of(out: str | Path) -> OutputFormat | None:
     return FORMATS["/"] if Path(out).expanduser().is_dir() else None
 
 
-def _alternatives(wanted: Callable[[OutputFormat], bool]) -> str:
-    """The formats of that kind, for an error: `in .png (a grid), in .npz or of a folder`."""
+def names_of_formats(wanted: Callable[[OutputFormat], bool] = lambda format: True) -> str:
+    """How to name an output in each of the wanted formats, for a text that begins with "a name".
+
+    Example:
+        >>> names_of_formats()
+        'in .png (a grid), in .npz, or of a folder'
+    """
     *first, last = [format.how_to_ask for format in FORMATS.values() if wanted(format)]
     return f"{', '.join(first)}{',' * (len(first) > 1)} or {last}" if first else last
 

@@ -14,7 +14,7 @@ from zoo_core.metrics.extractors.opening import OpenExtractor
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
-from zoo_core.sampling.distributed import share
+from zoo_core.sampling.distributed import share_of_process
 
 BATCH = 256  # pictures at a time: fewer leave threads idle, more do not fit into a processor's cache
 
@@ -62,7 +62,7 @@ def data_statistics(
         assert cached is not None
         return cached
     running = RunningStatistics(len(data), extractor.facts.dimensions)
-    start, end = share(len(data), processes)
+    start, end = share_of_process(len(data), processes)
     for first in range(start, end, BATCH):
         rows = range(first, min(first + BATCH, end))
         running.add(first, extractor(data.take(rows)))

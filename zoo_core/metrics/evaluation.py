@@ -27,7 +27,7 @@ from zoo_core.metrics.table import DEFAULT_METRICS, FeatureMetric, PictureMetric
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.sampling.batches import sample_batches
-from zoo_core.sampling.distributed import share
+from zoo_core.sampling.distributed import share_of_process
 
 _PICTURES = 500  # of the data that a PictureMetric takes at a time
 
@@ -197,7 +197,7 @@ def sample_statistics(
     """Return statistics of n samples, as the 8-bit pictures that would be saved; every process must call this."""
     processes = processes or Processes()
     running = RunningStatistics(n, extractor.facts.dimensions)
-    start, end = share(n, processes)
+    start, end = share_of_process(n, processes)
     done = start
     if end > start:
         for batch in sample_batches(generator, end - start, seed=seed, start=start, batch_size=batch_size):
@@ -296,7 +296,7 @@ def _mean_over_pictures(
     run: _Run, metric: PictureMetric, data: TrainingData, count: int, conditions: Conditions
 ) -> float:
     """The mean over the first `count` pictures of the data, which the processes share."""
-    start, end = share(count, run.processes)
+    start, end = share_of_process(count, run.processes)
     total = torch.zeros((), dtype=torch.float64)
     for first in range(start, end, _PICTURES):
         rows = range(first, min(first + _PICTURES, end))
