@@ -73,21 +73,13 @@ def _version(package: str) -> str | None:
 
 def _devices(problems: list[str]) -> dict[str, str]:
     try:
-        import torch
+        import torch  # noqa: F401
     except (ImportError, OSError) as error:  # a broken installation of torch raises either
         problems.append(f"torch cannot be imported: {error}; pip install --force-reinstall torch")
         return {}
-    devices = {"cpu": f"{torch.get_num_threads()} threads, bf16"}
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        facts = torch.cuda.get_device_properties(index)
-        with torch.cuda.device(index):
-            bf16 = ", bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else ", no bf16"
-        devices[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB{bf16}"
-    if torch.backends.mps.is_available():
-        devices["mps"] = "Apple silicon"
-    if torch.version.cuda and not torch.cuda.is_available():
-        devices["cuda"] = f"torch was built for CUDA {torch.version.cuda}, but sees no device"
-    return devices
+    from zoo_core.runtime.devices import describe_devices
+
+    return describe_devices()
 
 
 def _extras() -> dict[str, str]:

@@ -29,6 +29,7 @@ class DeviceType:
         communication: the backend of torch.distributed that connects such devices.
         compile_mode: the mode of torch.compile; "reduce-overhead" replays the kernels of a step as a graph.
         compiled_by_default: whether a long run is compiled where the user leaves it open.
+        bf16_by_default: whether a run trains in bf16 where the user leaves it open, if the device computes in it.
     """
 
     fused_optimizers: bool = False
@@ -36,6 +37,7 @@ class DeviceType:
     communication: str = "gloo"
     compile_mode: str = "default"
     compiled_by_default: bool = False
+    bf16_by_default: bool = False
 
 
 DEVICE_TYPES = {
@@ -46,6 +48,7 @@ DEVICE_TYPES = {
         communication="nccl",
         compile_mode="reduce-overhead",
         compiled_by_default=True,
+        bf16_by_default=True,
     ),
     "mps": DeviceType(),
     "meta": DeviceType(),  # shapes without values, for tests and for loading
@@ -85,11 +88,46 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(f"device {name!r} is not supported; use {_NAMES}")
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
+        index = int(name.partition(":")[2] or 0)  # torch keeps 8 bits of it: its cuda:256 is cuda:0
+        if index >= count:
             raise DeviceError(f"device {name} does not exist: torch finds {count} CUDA devices; use --device cpu")
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps does not exist: it needs a Mac with Apple silicon; use --device cpu")
     return device
+
+
+def describe_devices() -> dict[str, str]:
+    """Return a description of every device that torch finds on this machine, by name."""
+    descriptions = {"cpu": f"{torch.get_num_threads()} threads, bf16"}
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(index)
+        bf16 = "bf16" if computes_in_bf16(torch.device("cuda", index)) else "no bf16"
+        descriptions[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {bf16}"
+    if torch.backends.mps.is_available():
+        descriptions["mps"] = "Apple silicon"
+    if torch.version.cuda and not torch.cuda.is_available():
+        descriptions["cuda"] = f"torch was built for CUDA {torch.version.cuda}, but sees no device"
+    return descriptions
+
+
+def computes_in_bf16(device: torch.device) -> bool:
+    """Return whether the device itself computes in bf16; older GPUs do so by emulation, which saves no time.
+
+    Example:
+        >>> computes_in_bf16(torch.device("cpu"))
+        True
+    """
+    if device.type != "cuda":
+        return True
+    if not torch.cuda.is_available():
+        return False
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def model_of(device: torch.device) -> str:
+    """Return the name of the device's model, such as `NVIDIA H100`, for a message."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def select_for_process(device: torch.device, rank: int) -> torch.device:

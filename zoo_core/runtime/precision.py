@@ -22,13 +22,12 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     Raises:
         DeviceError: for a precision that the device does not compute in.
     """
-    import torch
+    from zoo_core.runtime.devices import computes_in_bf16, model_of, type_of
 
-    bf16_on_cuda = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
-        return "bf16" if bf16_on_cuda else "fp32"
-    if precision == "bf16" and device.type == "cuda" and not bf16_on_cuda:
-        raise DeviceError(f"{torch.cuda.get_device_name(device)} does not compute in bf16; use fp16 or fp32")
+        return "bf16" if type_of(device).bf16_by_default and computes_in_bf16(device) else "fp32"
+    if precision == "bf16" and not computes_in_bf16(device):
+        raise DeviceError(f"{model_of(device)} does not compute in bf16; use fp16 or fp32")
     return precision
 
 
