@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from zoo_core import Generator
 from zoo_core.data.opening import open_images
-from zoo_core.kinds import image
+from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.metrics import evaluate
 
 CHECKPOINT_EVERY = 2000
@@ -208,7 +208,7 @@ def main() -> None:
         steps = options.steps or run.baseline.steps
         run.train(data.samples, folder, steps)
         generator = run.generator.eval()
-        image.save_png(image.grid(image.to_uint8(generator.sample(64))), folder / "samples.png")
+        save_png(grid(to_uint8(generator.sample(64))), folder / "samples.png")
         figures = evaluate(generator, data, repeats=REPEATS)
         print(
             row(f"{run.baseline.title}, {steps:,} steps", {figure.metric: figure.to_metric() for figure in figures}),

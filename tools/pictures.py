@@ -16,7 +16,7 @@ from matplotlib import pyplot
 import zoo_core as zoo
 from zoo_core import losses
 from zoo_core.data.opening import open_images
-from zoo_core.kinds import image
+from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.sampling import latent_space
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
@@ -48,7 +48,7 @@ def reconstructions(file: Path, data: str) -> None:
     vae = zoo.load("vae-mnist", device="cpu")
     digits = open_images(data, split="test").decode(1, 28).samples[:RECONSTRUCTED].float() / 255
     pictures = torch.cat([digits, latent_space.reconstruct(vae, digits)])
-    image.save_png(_rows(pictures, RECONSTRUCTED), file)
+    save_png(_rows(pictures, RECONSTRUCTED), file)
 
 
 def interpolation(file: Path) -> None:
@@ -56,18 +56,18 @@ def interpolation(file: Path) -> None:
     vae = zoo.load("vae-mnist", device="cpu")
     walks = latent_space.interpolate(vae, WALKS, through=WAYPOINTS, frames=FRAMES)
     pictures = torch.stack(list(walks)).transpose(0, 1).flatten(0, 1)
-    image.save_png(_rows(pictures, len(pictures) // WALKS), file)
+    save_png(_rows(pictures, len(pictures) // WALKS), file)
 
 
 def traversal(file: Path) -> None:
     """One dimension per row."""
     vae = zoo.load("beta-vae-mnist", device="cpu")
     pictures, _ = latent_space.traverse(vae, torch.zeros(vae.latent_shape), steps=13)
-    image.save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
+    save_png(_rows(pictures.flatten(0, 1), pictures.shape[1]), file)
 
 
 def _rows(pictures: torch.Tensor, columns: int) -> np.ndarray:
-    return image.grid(image.to_uint8(pictures), columns=columns)
+    return grid(to_uint8(pictures), columns=columns)
 
 
 def main() -> None:

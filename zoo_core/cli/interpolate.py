@@ -52,11 +52,11 @@ def command(
     A .gif shows the walks side by side; a .png has one walk per row. Between two latents the walk follows an arc,
     because a straight line would leave the region where the model was trained.
     """
-    from zoo_core.kinds import image
+    from zoo_core.kinds.image import check_picture, grid, require_pictures, save_png, stack, to_uint8
 
-    picture = image.check_picture(out, _SUFFIXES)
+    picture = check_picture(out, _SUFFIXES)
     generator, stem = open_model(name, device)
-    image.require_pictures(generator.kind, "interpolate")
+    require_pictures(generator.kind, "interpolate")
     out = out or Path(f"{stem}.gif")
 
     from zoo_core.kinds.gif import write_film
@@ -64,11 +64,11 @@ def command(
 
     steps = frames or (4 if picture == ".png" else 16)
     walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=label, truncation=truncation)
-    shown = [image.to_uint8(frame) for frame in walk]
+    shown = [to_uint8(frame) for frame in walk]
     if picture == ".png":
         rows = chain.from_iterable(zip(*shown, strict=True))
-        image.save_png(image.grid(image.stack(rows), columns=len(shown)), out)
+        save_png(grid(stack(rows), columns=len(shown)), out)
     else:
-        grids = [image.grid(frame) for frame in shown]
+        grids = [grid(frame) for frame in shown]
         write_film(grids, out, milliseconds=_MILLISECONDS, last=_MILLISECONDS)
     echo_path(out)

@@ -25,19 +25,19 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
 
     The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
     """
-    from zoo_core.kinds import image
+    from zoo_core.kinds.image import check_picture, from_uint8, grid, require_pictures, save_png, stack, to_uint8
 
-    image.check_picture(out, (".png",))
+    check_picture(out, (".png",))
     generator, stem = open_model(name, device)
-    image.require_pictures(generator.kind, "reconstruct")
+    require_pictures(generator.kind, "reconstruct")
     out = out or Path(f"{stem}-reconstructed.png")
 
     from zoo_core.data.decoding import read_picture
     from zoo_core.sampling.latent_space import reconstruct
 
     channels, size, _ = generator.sample_shape
-    given = image.stack(read_picture(path, channels, size) for path in pictures)
-    again = image.to_uint8(reconstruct(generator, image.from_uint8(given), label))
-    pairs = image.stack(picture for pair in zip(given, again, strict=True) for picture in pair)
-    image.save_png(image.grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
+    given = stack(read_picture(path, channels, size) for path in pictures)
+    again = to_uint8(reconstruct(generator, from_uint8(given), label))
+    pairs = stack(picture for pair in zip(given, again, strict=True) for picture in pair)
+    save_png(grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
     echo_path(out)

@@ -36,16 +36,16 @@ def command(
 
     Where a β-VAE has separated the factors of its data, each row changes one thing alone.
     """
-    from zoo_core.kinds import image
+    from zoo_core.kinds.image import check_picture, grid, require_pictures, save_png, to_uint8
 
-    image.check_picture(out, (".png",))
+    check_picture(out, (".png",))
     generator, stem = open_model(name, device)
-    image.require_pictures(generator.kind, "traverse")
+    require_pictures(generator.kind, "traverse")
     out = out or Path(f"{stem}-traversal.png")
 
     from zoo_core.sampling.latent_space import traverse
 
     z = generator.latents(seed, 0, 1)[0]
     samples, _ = traverse(generator, z, steps=steps, span=span, label=label)
-    image.save_png(image.grid(image.to_uint8(samples[:rows].flatten(0, 1)), columns=steps), out)
+    save_png(grid(to_uint8(samples[:rows].flatten(0, 1)), columns=steps), out)
     echo_path(out)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from zoo_core.interfaces import Generator
-from zoo_core.kinds import image as images
+from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.runtime.processes import Processes
 from zoo_core.training.log import RunLog
 
@@ -32,16 +32,16 @@ def write_sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, 
 
 def save_grid(pictures: np.ndarray, generator: Generator, path: Path) -> None:
     """Write pictures (N, H, W, C) uint8 as one PNG."""
-    images.save_png(images.grid(pictures, _columns(generator)), path)
+    save_png(grid(pictures, _columns(generator)), path)
 
 
 def grid_samples(generator: Generator, seed: int) -> np.ndarray:
     """Return the samples of a grid, (N, H, W, C) uint8; for a conditional model, one column shows one class."""
     columns = _columns(generator)
     if columns is None:
-        return images.to_uint8(generator.sample(GRID_SAMPLES, seed=seed))
+        return to_uint8(generator.sample(GRID_SAMPLES, seed=seed))
     labels = torch.arange(columns).repeat(GRID_ROWS)
-    return images.to_uint8(generator.sample(len(labels), seed=seed, labels=labels))
+    return to_uint8(generator.sample(len(labels), seed=seed, labels=labels))
 
 
 def _columns(generator: Generator) -> int | None:
