@@ -147,6 +147,6 @@ def test_pictures_of_two_channels_are_refused_as_by_one_process(out, tmp_path, m
             return z.unflatten(1, (2, 2, 2))
 
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(OutputError, match="a PNG has 1 or 3 channels, not 2; use a name in .npz"):
+    with pytest.raises(OutputError, match=r"a PNG has 1 or 3 channels, not 2; use a name in \.npz"):
         write_together(TwoChannels(), 3, out, ALONE, lambda start, n: sample_batches(TwoChannels(), n, start=start))
     assert list(tmp_path.iterdir()) == []
