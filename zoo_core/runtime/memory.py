@@ -1,4 +1,4 @@
-"""How much memory is free on this machine, within a container's limit."""
+"""Memory that is free on this machine, within the limit of a container."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without pushing anything out of memory, as well as the system tells.
+    """Estimate how many bytes can be allocated without evicting anything from memory.
 
-    Linux says it, and a container's limit counts where it is lower; elsewhere half of what is built in is assumed.
+    Linux reports this, and a lower limit of a container takes precedence. On other systems, half of the installed
+    memory is assumed to be free.
     """
     try:
         found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
@@ -25,11 +26,11 @@ def available_memory() -> int:
 
 
 def _container_limit() -> int | None:
-    """What a control group (version 2), such as a container's, leaves to its processes; None where there is none."""
+    """The bytes that a control group (version 2), such as that of a container, has left; None without a limit."""
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())
-        # Pages of files that were read count as used, and give way at once.
+        # Cached pages of files count as used, but are evicted at once when memory is needed.
         cached = re.search(r"^inactive_file (\d+)", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
     except (OSError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""Building a module without its weights: shapes and names alone, in no memory and little time."""
+"""Modules without weights: names and shapes only, built in little time and almost no memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INITIALISERS = frozenset(
 
 
 class _WithoutInitialisation(TorchFunctionMode):
-    """Initialisers return their tensor as it is.
+    """Makes initialisers return their tensor unchanged.
 
     On the meta device there is no value to set, and torch would import its compiler (1.5 s) to find that out.
     """
@@ -37,6 +37,12 @@ class _WithoutInitialisation(TorchFunctionMode):
 
 @contextmanager
 def on_meta() -> Iterator[None]:
-    """Inside the block, tensors are made on the meta device and initialisers do nothing."""
+    """Create tensors on the meta device in the block, where initialisers do nothing.
+
+    Example:
+        >>> with on_meta():
+        ...     nn.Linear(10**6, 10**6).weight.shape  # four terabytes, if it had values
+        torch.Size([1000000, 1000000])
+    """
     with torch.device("meta"), _WithoutInitialisation():
         yield

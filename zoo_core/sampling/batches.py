@@ -1,4 +1,4 @@
-"""Sampling in batches that change no sample."""
+"""Sampling in batches: the same samples whatever the size of a batch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from zoo_core.streams import check_stream, check_truncation, check_whole, draw_l
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
 
-# The matrix kernels treat rows alike only in whole blocks: a batch of 7 and a batch of 64 give the same
-# row different last bits. Forwards therefore run on batches padded to a multiple of this.
+# Matrix kernels treat all rows alike only in whole blocks: in a batch of 7 and in a batch of 64, the same row gets
+# different last bits. Networks therefore run on batches that are padded to a multiple of this.
 BLOCK = 16
-# By default a batch is of so many samples, or fewer where they are large: of 2^20 values, 80 pictures of 64 x 64 in
-# colour. Small networks gain up to a seventh from 256 over 64, large ones nothing but a need of memory.
+# The default batch has this many samples, or fewer if they are large: 2^20 values are 80 colour pictures of 64 x 64.
+# With 256 samples instead of 64, small networks are up to a seventh faster; large ones only need more memory.
 LARGEST_DEFAULT_BATCH, DEFAULT_BATCH_VALUES = 256, 2**20
 
 
@@ -37,9 +37,10 @@ def sample_batches(
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Tensor]:
-    """Like `sample`, a batch at a time: memory is bounded by the batch, whatever n is.
+    """Draw samples one batch at a time, so that memory is bounded by the batch, whatever n is.
 
-    Arguments are checked at once, before the first batch is asked for.
+    Arguments and results are those of `Generator.sample`. The arguments are checked at once, before the first batch
+    is requested.
     """
     check_stream(seed, start, n)
     if n < 1:
@@ -59,14 +60,14 @@ def sample_batches(
 def render(
     generator: Generator, z: Tensor, labels: Tensor | int | str | None = None, *, batch_size: int | None = None
 ) -> Iterator[Tensor]:
-    """The samples of latents that are given, a batch at a time, as `sample` would make them of its own.
+    """Generate samples from the given latents, one batch at a time.
 
     Args:
         z: (N, *latent_shape).
         labels: for a conditional generator: one class for all, as a number or by its name, or (N,) classes.
 
     Raises:
-        SamplingError: for latents of another shape, or labels that are missing or not wanted.
+        SamplingError: for latents of another shape, missing labels, or labels for an unconditional model.
     """
     if tuple(z.shape[1:]) != generator.latent_shape or not len(z):
         raise SamplingError(f"latents must be of shape (N, {', '.join(map(str, generator.latent_shape))})")
@@ -82,7 +83,7 @@ def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size
 
 
 def default_batch_size(generator: Generator) -> int:
-    """How many samples are made at a time where nobody says: whole blocks, bounded in number and in memory."""
+    """The default batch size: a multiple of BLOCK, limited by the number of samples and by memory."""
     block_values = BLOCK * math.prod(generator.sample_shape)
     return BLOCK * max(1, min(LARGEST_DEFAULT_BATCH // BLOCK, DEFAULT_BATCH_VALUES // max(1, block_values)))
 
@@ -97,7 +98,7 @@ def sample(
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """What `Generator.sample` does; see there."""
+    """Do what `Generator.sample` documents."""
     batches = sample_batches(
         generator, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size
     )
@@ -163,7 +164,7 @@ class _PaddedForward:
 
 
 def _is_finite(values: Tensor) -> bool:
-    """Asked of the two ends, in which NaN shows as well: one pass over the values, not three."""
+    """Whether all values are finite, by minimum and maximum, which NaN reaches too: one pass instead of three."""
     return not values.numel() or all(math.isfinite(end) for end in torch.stack(torch.aminmax(values)).tolist())
 
 
@@ -176,7 +177,7 @@ def _default_latents() -> object:
 def check_labels(
     generator: Generator, labels: Tensor | int | str | None, n: int, *, required: bool = False
 ) -> Tensor | None:
-    """The classes of n samples, (n,) int64 on the CPU; None where there are none. Raises SamplingError."""
+    """Return the classes of n samples, (n,) int64 on the CPU, or None if there are none. Raises SamplingError."""
     if labels is None:
         if required and generator.num_classes is not None:
             raise SamplingError(f"{type(generator).__qualname__} is conditional: it needs a label")
@@ -185,7 +186,7 @@ def check_labels(
         raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
     if isinstance(labels, str):
         labels = find_class(labels, generator.class_names)
-    if isinstance(labels, int):  # one that no int64 holds is out of range too
+    if isinstance(labels, int):  # a number too large for int64 is out of range too
         labels = max(-1, min(labels, generator.num_classes))
     given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
     if given.ndim == 0:

@@ -1,4 +1,4 @@
-"""Classes by name: `flags` for label 2 of a model whose training data names its labels. Imports no torch."""
+"""Names of classes: `flags` for label 2 of a model whose training data names its labels. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from zoo_core.errors import SamplingError, printable
 
 
 def find_class(given: str, names: Sequence[str]) -> int:
-    """The label that a user means.
+    """Return the label that a user means.
 
     Args:
-        given: a class's name, a part of it that no other name has, or a label's number; case does not matter.
-        names: of all classes, in the order of their labels; empty where they have none.
+        given: the name of a class, a part of it that no other name contains, or the number of a label. Case does not
+            matter.
+        names: the names of all classes, in the order of their labels; empty if they have none.
 
     Raises:
-        SamplingError: where it is none of them, or a part of several.
+        SamplingError: if no class matches, or several do.
+
+    Example:
+        >>> find_class("flag", ["Activities", "Flags", "Food"])
+        1
     """
     sought = given.strip().casefold()
     known = [name.casefold() for name in names]
@@ -36,7 +41,12 @@ def find_class(given: str, names: Sequence[str]) -> int:
 
 
 def names_one(given: str, names: Sequence[str]) -> bool:
-    """Whether `find_class` knows which class is meant."""
+    """Whether `find_class` finds exactly one class.
+
+    Example:
+        >>> names_one("f", ["Activities", "Flags", "Food"])
+        False
+    """
     try:
         return find_class(given, names) < len(names)
     except SamplingError:
@@ -44,13 +54,25 @@ def names_one(given: str, names: Sequence[str]) -> bool:
 
 
 def one_word(name: str) -> str:
-    """The first word of a class's name, `Animals` of `Animals & Nature`: what a shell takes without quotes."""
+    """Return the first word of a name, which a shell takes without quotes.
+
+    Example:
+        >>> one_word("Animals & Nature")
+        'Animals'
+    """
     found = re.search(r"\w+", name)
     return found[0] if found else ""
 
 
 def numbered(names: Sequence[str]) -> str:
-    """`0 Activities, 1 Flags, …`: every name with its label; `0 to 9` where names are but the labels' numbers."""
+    """List every name with its label; only the range if the names are the numbers of the labels.
+
+    Example:
+        >>> numbered(["Activities", "Flags"])
+        '0 Activities, 1 Flags'
+        >>> numbered(["0", "1", "2"])
+        '0 to 2'
+    """
     if list(names) == [str(label) for label in range(len(names))] and len(names) > 1:
         return f"0 to {len(names) - 1}"
     return ", ".join(f"{label} {printable(name, 40)}" for label, name in enumerate(names))

@@ -1,4 +1,4 @@
-"""Looking around in a model's latent space: walks between samples, and one dimension at a time."""
+"""Exploration of a latent space: walks between samples, single dimensions, and reconstructions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,23 @@ from zoo_core.streams import draw_labels, latents
 
 
 def spherical_interpolation(a: Tensor, b: Tensor, fraction: float) -> Tensor:
-    """Part of the way from a to b along a great circle (Shoemake, 1985; for latents: White, 2016, arXiv 1609.04468).
+    """Return a point on the great circle from a to b (Shoemake, 1985; for latents White, 2016, arXiv 1609.04468).
 
-    A straight line between two normal latents runs through points shorter than any that the model was trained on;
-    an arc does not. Where a and b point the same way or the opposite one, or one is 0, the line is taken.
+    A straight line between two normal latents passes through points that are shorter than any that the model was
+    trained on; an arc does not. Where a and b point in the same or in opposite directions, or one of them is 0, the
+    line is used.
 
     Args:
-        a, b: (N, *shape). fraction: 0 for a, 1 for b.
+        a, b: (N, *shape).
+        fraction: 0 for a, 1 for b.
+
+    Returns:
+        (N, *shape), in the type of `a`.
+
+    Example:
+        >>> halfway = spherical_interpolation(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
+        >>> round(halfway.norm().item(), 4)  # as long as both ends
+        1.0
     """
     flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
     cosine = torch.nn.functional.cosine_similarity(flat_a, flat_b).clamp(-1, 1)
@@ -46,17 +56,17 @@ def interpolate(
     label: int | str | None = None,
     truncation: float | None = None,
 ) -> Iterator[Tensor]:
-    """Walks through the latent space that end where they began, frame by frame.
+    """Walk through the latent space in closed loops, frame by frame.
 
-    Walk i goes through samples i, i + walks, i + 2 · walks, … of the seed, and back to the first. A conditional model
-    keeps one class a walk.
+    Walk i passes through samples i, i + walks, i + 2 · walks, … of the seed, and back to the first. With a conditional
+    model, the class stays the same during a walk.
 
     Args:
-        walks: how many, side by side in every frame.
-        through: samples on the way of each, 2 or more.
-        frames: from one sample to the next.
-        label: the class of all walks; by default that of each walk's first sample.
-        truncation: as for `sample`.
+        walks: number of walks, side by side in every frame.
+        through: number of samples that each walk passes through, 2 or more.
+        frames: number of frames from one sample to the next.
+        label: class of all walks; by default, each walk has the class of its first sample.
+        truncation: as for `Generator.sample`.
 
     Yields:
         through · frames tensors (walks, *sample_shape), float32 on the CPU; images in [0, 1].
@@ -83,22 +93,25 @@ def interpolate(
 def traverse(
     generator: Generator, z: Tensor, *, steps: int = 9, span: float = 3.0, label: int | str | None = None
 ) -> tuple[Tensor, list[int]]:
-    """One latent dimension after the other, from −span to span, all others as they are (β-VAE, Higgins et al., 2017).
+    """Vary one latent dimension at a time from −span to span, and keep the others (β-VAE, Higgins et al., 2017).
 
     Args:
-        z: (latent_size,), from where to look.
-        steps: values of each dimension.
-        span: in standard deviations.
-        label: the class, for a conditional model.
+        z: (latent_size,), the latent to start from.
+        steps: number of values of each dimension.
+        span: range of each dimension, in standard deviations.
+        label: class, for a conditional model.
 
     Returns:
-        (latent_size, steps, *sample_shape), and the dimension of each row: those that change the most come first.
+        Samples (latent_size, steps, *sample_shape), and the dimension of each row; the rows that change most come
+        first.
 
     Raises:
         SamplingError: for a model whose latents are not vectors, or numbers out of range.
     """
     if len(generator.latent_shape) != 1:
-        raise SamplingError("dimensions can be told apart only where a latent is a vector")
+        raise SamplingError(
+            "a latent of this model is not a vector, so that it has no dimensions to vary one at a time"
+        )
     if steps < 2 or not (math.isfinite(span) and span > 0):
         raise SamplingError("a traversal needs at least 2 steps, and a span above 0")
     (size,) = generator.latent_shape
@@ -113,17 +126,17 @@ def traverse(
 
 @torch.no_grad()
 def reconstruct(generator: Generator, samples: Tensor, label: int | str | None = None) -> Tensor:
-    """Pictures through the latent and back, by the mean of q(z|x).
+    """Encode pictures, and decode the mean of q(z|x).
 
     Args:
         samples: (N, *sample_shape) in [0, 1].
-        label: their class, for a conditional model.
+        label: class of the pictures, for a conditional model.
 
     Returns:
         (N, *sample_shape), float32 on the CPU, in [0, 1].
 
     Raises:
-        SamplingError: for a model that does not encode, or a label that is missing or not wanted.
+        SamplingError: for a model that does not encode, a missing label, or a label for an unconditional model.
     """
     if not isinstance(generator, Encoder):
         raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")

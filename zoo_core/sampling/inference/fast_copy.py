@@ -60,7 +60,7 @@ def _is_plain(module: nn.Module) -> bool:
     if module.training or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
         return False  # a merged layer would skip the hook, or the forward that somebody put on this one module
     if is_parametrized(module) or isinstance(module, _DropoutNd):
-        return False  # its weight is computed anew at each call; dropout is left to the model for safety
+        return False  # its weight is recomputed at each call; dropout is left to the model for safety
     if isinstance(module, _BatchNorm) and module.running_mean is None:
         return False  # without running statistics it normalises over the batch, in eval mode too
     return bool(module._modules) or type(module).__module__.startswith("torch.nn.modules.")
