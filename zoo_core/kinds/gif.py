@@ -12,22 +12,23 @@ from PIL import Image
 from zoo_core.files.atomic import atomic_file
 from zoo_core.kinds.image import as_image
 
-PALETTE_FRAMES = 8  # from which the colours are chosen
+PALETTE_FRAMES = 8  # the colours are chosen from so many frames, or from all of a shorter film
 _Item = TypeVar("_Item")
 
 
 def write_film(frames: Sequence[Path | np.ndarray], path: Path, *, milliseconds: int, last: int) -> None:
-    """Write pictures of one size as frames of one GIF that runs for ever.
+    """Write pictures of one size as an animated GIF that repeats forever.
 
-    Colours are reduced to one palette for all frames, without dithering, so that nothing flickers.
+    The colours are reduced to one palette for all frames, without dithering, so that nothing flickers.
 
     Args:
         frames: PNG files, or (H, W, C) uint8, grey (C = 1) or colour (C = 3); at least one.
-        milliseconds: that each is shown.
-        last: that the last one is.
+        path: the GIF file.
+        milliseconds: how long each frame is shown.
+        last: how long the last frame is shown, in milliseconds.
 
     Raises:
-        OutputError: where it cannot be written.
+        OutputError: if the file cannot be written.
     """
     palette = _palette(evenly(frames, PALETTE_FRAMES))
     pictures = [_read(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -43,13 +44,18 @@ def write_film(frames: Sequence[Path | np.ndarray], path: Path, *, milliseconds:
 
 
 def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
-    """At most so many of them, the first and the last included."""
+    """Choose at most so many items at even distances, with the first and the last among them.
+
+    Example:
+        >>> evenly(range(250), 3)
+        [0, 124, 249]
+    """
     count = min(len(items), most)
     return [items[round(index * (len(items) - 1) / max(1, count - 1))] for index in range(count)]
 
 
 def _palette(frames: Sequence[Path | np.ndarray]) -> Image.Image:
-    """The 255 colours that suit these frames together."""
+    """The 255 colours that represent these frames best."""
     pictures = [_read(frame) for frame in frames]
     width, height = pictures[0].size
     together = Image.new("RGB", (width, height * len(pictures)))

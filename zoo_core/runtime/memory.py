@@ -1,4 +1,4 @@
-"""How much memory is free on this machine, within a container's limit."""
+"""Free memory of this machine, within the limit of a container."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without pushing anything out of memory, as well as the system tells.
+    """Return the number of bytes that can be allocated without swapping, as far as the system reports it.
 
-    Linux says it, and a container's limit counts where it is lower; elsewhere half of what is built in is assumed.
+    Linux reports it, and the limit of a container counts if it is lower. On other systems, half of the installed
+    memory is assumed to be free.
+
+    Example:
+        >>> available_memory() > 0
+        True
     """
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
+        available = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    free = int(found[1]) * 1024 if found else _built_in() // 2
+        available = None
+    free = int(available[1]) * 1024 if available else _installed_memory() // 2
     limit = _container_limit()
     return free if limit is None else min(free, limit)
 
 
 def _container_limit() -> int | None:
-    """What a control group (version 2), such as a container's, leaves to its processes; None where there is none."""
+    """The bytes that a control group (version 2), such as that of a container, has left; None without a limit."""
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())
-        # Pages of files that were read count as used, and give way at once.
+        # The kernel counts cached pages of files as used, but frees them as soon as memory is needed.
         cached = re.search(r"^inactive_file (\d+)", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
     except (OSError, ValueError):
         return None
@@ -38,7 +43,7 @@ def _container_limit() -> int | None:
     return max(0, int(limit) - used + (int(cached[1]) if cached else 0))
 
 
-def _built_in() -> int:
+def _installed_memory() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

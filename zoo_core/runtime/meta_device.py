@@ -1,4 +1,4 @@
-"""Building a module without its weights: shapes and names alone, in no memory and little time."""
+"""Modules without weights: only shapes and names, built in almost no time and memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _INITIALISERS = frozenset(
 
 
 class _WithoutInitialisation(TorchFunctionMode):
-    """Initialisers return their tensor as it is.
+    """Make initialisers return their tensor unchanged.
 
-    On the meta device there is no value to set, and torch would import its compiler (1.5 s) to find that out.
+    A tensor on the meta device has no values to set, and torch would import its compiler (1.5 s) to find that out.
     """
 
     def __torch_function__(
@@ -37,6 +37,13 @@ class _WithoutInitialisation(TorchFunctionMode):
 
 @contextmanager
 def on_meta() -> Iterator[None]:
-    """Inside the block, tensors are made on the meta device and initialisers do nothing."""
+    """Create tensors on the meta device inside the block, where initialisers do nothing.
+
+    Example:
+        >>> with on_meta():
+        ...     layer = torch.nn.Linear(1000, 1000)
+        >>> layer.weight.shape, layer.weight.device.type
+        (torch.Size([1000, 1000]), 'meta')
+    """
     with torch.device("meta"), _WithoutInitialisation():
         yield

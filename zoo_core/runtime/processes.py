@@ -1,7 +1,7 @@
-"""The processes of one run: which one this is, and what they agree on with each other.
+"""Processes of a run: which one this is, and how they exchange values.
 
-`accelerate launch` and torchrun start the processes and say so in the environment; torch.distributed connects them, by
-gloo on CPUs and by nccl on GPUs. One process alone needs neither.
+`accelerate launch` and torchrun start the processes and number them in environment variables; torch.distributed
+connects them, with gloo on CPUs and nccl on GPUs. A single process needs neither.
 """
 
 from __future__ import annotations
@@ -23,18 +23,23 @@ from zoo_core.runtime.devices import DEVICE_TYPES
 from zoo_core.runtime.environment import local_rank, process_count
 
 _ENDED = "another process of this run has ended, and so must this one"
-# The others wait while one decodes the data. That one of them has ended is known at once from its connection.
+# The others wait while one process decodes the data, which may take long. A process that has ended is noticed at once
+# by its closed connection, so that a long time-out delays nothing.
 _PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process and how many there are. Every method is called by all of them, in the same order.
+    """This process, and how many there are. Every method must be called by all processes, in the same order.
 
     Attributes:
-        rank: number of this process, from 0; the first alone writes files.
-        count: how many processes there are, on all machines.
-        local_rank: number of this process on its machine, and so of its GPU.
+        rank: number of this process, from 0; only the first writes files.
+        count: number of processes on all machines.
+        local_rank: number of this process on its machine, and of its GPU there.
+
+    Example:
+        >>> Processes(rank=1, count=4, local_rank=1).first
+        False
     """
 
     rank: int = 0
@@ -43,10 +48,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
+        """Whether this process is the one that writes files."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes: in one message for each type."""
+        """Replace each tensor by its mean over the processes, with one message for each dtype."""
         if self.count == 1:
             return
         for dtype in {tensor.dtype for tensor in tensors}:
@@ -59,7 +65,7 @@ class Processes:
                 tensor.copy_(part.view(tensor.shape))
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in one of them at least."""
+        """Return whether the flag is set in at least one process."""
         if self.count == 1:
             return flag
         flags = torch.tensor([int(flag)])
@@ -67,7 +73,7 @@ class Processes:
         return bool(flags.item())
 
     def agree(self, number: int) -> int:
-        """The number of the first process: 0 to 2^62."""
+        """Return the number that the first process gives, from 0 to 2^62."""
         if self.count == 1:
             return number
         numbers = torch.tensor([number if self.first else 0])
@@ -75,11 +81,11 @@ class Processes:
         return int(numbers.item())
 
     def common_token(self) -> str:
-        """A random name that is the same for all."""
+        """Return a random name that is the same in all processes."""
         return f"{self.agree(secrets.randbits(60)):015x}"
 
     def wait(self) -> None:
-        """Continue when every process has arrived here."""
+        """Continue once every process has arrived here."""
         self.any(False)
 
     @contextmanager
@@ -87,13 +93,13 @@ class Processes:
         """Let the first process of each machine run the block, then the others.
 
         Raises:
-            ProcessError: in a process that waited, where the block failed in a first one.
+            ProcessError: in a waiting process, if the block failed in the first process of a machine.
         """
         if self.local_rank == 0:
             try:
                 yield
             except BaseException:
-                with suppress(ProcessError):  # the others may have ended too; what happened here is what matters
+                with suppress(ProcessError):  # the others may have ended too, but the error raised here is the cause
                     self.any(True)
                 raise
         if self.any(False):
@@ -120,23 +126,27 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of a tensor over the processes, through which gradients flow."""
+    """Return the sum of a tensor over the processes; gradients flow through it."""
     total: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
     return total
 
 
 def join(device_type: str) -> Processes:
-    """Connect this process to the others that its launcher started; at once where it is alone.
+    """Connect this process to the others that the launcher started; return `ALONE` without a launcher.
 
     Raises:
-        ProcessError: where they cannot be connected.
+        ProcessError: if they cannot be connected.
+
+    Example:
+        >>> join("cpu").count  # without a launcher
+        1
     """
     if process_count() == 1:
         return ALONE
     try:
         if not dist.is_initialized():
             dist.init_process_group(DEVICE_TYPES[device_type].communication)
-            atexit.register(_leave)  # threads of gloo that outlive Python abort the process
+            atexit.register(_leave)  # threads of gloo that outlive the interpreter abort the process
         _control_group()
     except (RuntimeError, ValueError) as error:
         raise ProcessError(f"this process cannot be connected to the others: {printable(error, 200)}") from error
@@ -153,7 +163,7 @@ def _leave() -> None:
 
 
 def _control_group() -> Any:
-    """A group for flags on the CPU, so that asking for one never waits for a GPU, and as patient as is needed."""
+    """A group that exchanges flags on the CPU, so that no flag waits for a GPU, with a time-out of its own."""
     if not _groups:
         _groups.append(dist.new_group(backend="gloo", timeout=_PATIENCE))
     return _groups[0]
@@ -162,5 +172,5 @@ def _control_group() -> Any:
 def _exchange(operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     try:
         operation(*args, **kwargs)
-    except RuntimeError as error:  # gloo's and nccl's errors: the connection to a process is gone
+    except RuntimeError as error:  # how gloo and nccl report a lost connection
         raise ProcessError(_ENDED) from error

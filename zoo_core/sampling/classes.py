@@ -1,4 +1,4 @@
-"""Classes by name: `flags` for label 2 of a model whose training data names its labels. Imports no torch."""
+"""Classes by name: `flags` stands for label 2 of a model whose training data names its classes. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,48 +9,71 @@ from zoo_core.errors import SamplingError, printable
 
 
 def find_class(given: str, names: Sequence[str]) -> int:
-    """The label that a user means.
+    """Return the label that a user means.
 
     Args:
-        given: a class's name, a part of it that no other name has, or a label's number; case does not matter.
-        names: of all classes, in the order of their labels; empty where they have none.
+        given: the name of a class, a part of it that no other name contains, or the number of a label; case does not
+            matter.
+        names: the names of all classes, in the order of their labels; empty if the classes have no names.
 
     Raises:
-        SamplingError: where it is none of them, or a part of several.
+        SamplingError: if it is no class, or could be several.
+
+    Example:
+        >>> find_class("food", ["Animals & Nature", "Flags", "Food & Drink"])
+        2
     """
     sought = given.strip().casefold()
-    known = [name.casefold() for name in names]
-    if sought in known:
-        return known.index(sought)
+    folded = [name.casefold() for name in names]
+    if sought in folded:
+        return folded.index(sought)
     try:
         return int(sought)
     except ValueError:
         pass
     if not names:
         raise SamplingError(f"the model's classes have no names: label {printable(given, 40)!r} must be a number")
-    found = [label for label, name in enumerate(known) if sought and sought in name]
-    if len(found) == 1:
-        return found[0]
-    problem = f"could be {' or '.join(printable(names[label], 40) for label in found)}" if found else "is no class"
-    raise SamplingError(f"label {printable(given, 40)!r} {problem}; there are {numbered(names)}")
+    matching = [label for label, name in enumerate(folded) if sought and sought in name]
+    if len(matching) == 1:
+        return matching[0]
+    choices = " or ".join(printable(names[label], 40) for label in matching)
+    problem = f"could be {choices}" if matching else "is not a class of this model"
+    raise SamplingError(f"label {printable(given, 40)!r} {problem}; use one of {numbered(names)}")
 
 
-def names_one(given: str, names: Sequence[str]) -> bool:
-    """Whether `find_class` knows which class is meant."""
+def names_a_class(given: str, names: Sequence[str]) -> bool:
+    """Whether `find_class` knows which class is meant.
+
+    Example:
+        >>> names_a_class("a", ["Animals & Nature", "Flags"])  # both contain it
+        False
+    """
     try:
         return find_class(given, names) < len(names)
     except SamplingError:
         return False
 
 
-def one_word(name: str) -> str:
-    """The first word of a class's name, `Animals` of `Animals & Nature`: what a shell takes without quotes."""
-    found = re.search(r"\w+", name)
-    return found[0] if found else ""
+def first_word(name: str) -> str:
+    """Return the first word of a name, which a shell takes without quotes; "" if there is none.
+
+    Example:
+        >>> first_word("Animals & Nature")
+        'Animals'
+    """
+    word = re.search(r"\w+", name)
+    return word[0] if word else ""
 
 
 def numbered(names: Sequence[str]) -> str:
-    """`0 Activities, 1 Flags, …`: every name with its label; `0 to 9` where names are but the labels' numbers."""
+    """Return every name with its label; only the range if the names are the numbers of the labels.
+
+    Example:
+        >>> numbered(["Animals & Nature", "Flags"])
+        '0 Animals & Nature, 1 Flags'
+        >>> numbered(["0", "1", "2"])
+        '0 to 2'
+    """
     if list(names) == [str(label) for label in range(len(names))] and len(names) > 1:
         return f"0 to {len(names) - 1}"
     return ", ".join(f"{label} {printable(name, 40)}" for label, name in enumerate(names))
