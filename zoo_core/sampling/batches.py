@@ -1,4 +1,4 @@
-"""Sampling in batches that change no sample."""
+"""Samples in batches: every sample is the same whatever the size of its batch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from zoo_core.streams import check_stream, check_truncation, check_whole, draw_l
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
 
-# The matrix kernels treat rows alike only in whole blocks: a batch of 7 and a batch of 64 give the same
-# row different last bits. Forwards therefore run on batches padded to a multiple of this.
+# Matrix kernels treat all rows alike only in whole blocks: in a batch of 7 and in a batch of 64, the last bits of the
+# same row differ. Forward passes therefore run on batches padded to a multiple of this.
 BLOCK = 16
-# By default a batch is of so many samples, or fewer where they are large: of 2^20 values, 80 pictures of 64 x 64 in
-# colour. Small networks gain up to a seventh from 256 over 64, large ones nothing but a need of memory.
+# The default batch size, and the number of values that bounds it for large samples: 2^20 values are 80 colour pictures
+# of 64 x 64. From 64 to 256 samples, small networks gain up to a seventh in speed; large ones only need more memory.
 LARGEST_DEFAULT_BATCH, DEFAULT_BATCH_VALUES = 256, 2**20
 
 
@@ -37,9 +37,21 @@ def sample_batches(
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Tensor]:
-    """Like `sample`, a batch at a time: memory is bounded by the batch, whatever n is.
+    """Draw samples start … start + n - 1 one batch at a time, so that n does not need to fit into memory.
 
-    Arguments are checked at once, before the first batch is asked for.
+    The arguments are those of `Generator.sample`. They are checked by the call itself, before the first batch is drawn.
+
+    Yields:
+        Batches (at most batch_size, *sample_shape), float32 on the CPU; images in [0, 1].
+
+    Raises:
+        SamplingError: if an argument is out of range, or does not fit the generator.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> [tuple(batch.shape) for batch in sample_batches(generator, 20, batch_size=16)]
+        [(16, 1, 28, 28), (4, 1, 28, 28)]
     """
     check_stream(seed, start, n)
     if n < 1:
@@ -59,14 +71,25 @@ def sample_batches(
 def render(
     generator: Generator, z: Tensor, labels: Tensor | int | str | None = None, *, batch_size: int | None = None
 ) -> Iterator[Tensor]:
-    """The samples of latents that are given, a batch at a time, as `sample` would make them of its own.
+    """Generate the samples of given latents one batch at a time, as `sample` does for latents of a seed.
 
     Args:
-        z: (N, *latent_shape).
-        labels: for a conditional generator: one class for all, as a number or by its name, or (N,) classes.
+        z: latents (N, *latent_shape), N at least 1.
+        labels: for a conditional generator: one class for all, by number or by name, or a tensor (N,).
+        batch_size: by default as large as `default_batch_size` returns.
+
+    Yields:
+        Batches (at most batch_size, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
-        SamplingError: for latents of another shape, or labels that are missing or not wanted.
+        SamplingError: for latents of another shape, or labels that are missing or that the generator does not take.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> (samples,) = render(generator, generator.latents(0, 0, 3))
+        >>> torch.equal(samples, generator.sample(3, seed=0))
+        True
     """
     if tuple(z.shape[1:]) != generator.latent_shape or not len(z):
         raise SamplingError(f"latents must be of shape (N, {', '.join(map(str, generator.latent_shape))})")
@@ -82,7 +105,7 @@ def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size
 
 
 def default_batch_size(generator: Generator) -> int:
-    """How many samples are made at a time where nobody says: whole blocks, bounded in number and in memory."""
+    """Return the batch size that is used if none is given: whole blocks, bounded in number and in memory."""
     block_values = BLOCK * math.prod(generator.sample_shape)
     return BLOCK * max(1, min(LARGEST_DEFAULT_BATCH // BLOCK, DEFAULT_BATCH_VALUES // max(1, block_values)))
 
@@ -97,7 +120,13 @@ def sample(
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """What `Generator.sample` does; see there."""
+    """Draw n samples of a generator: (n, *sample_shape), float32 on the CPU. See `Generator.sample`, which calls this.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> sample(zoo.load("vanilla-gan-mnist"), 3, seed=0).shape
+        torch.Size([3, 1, 28, 28])
+    """
     batches = sample_batches(
         generator, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size
     )
@@ -117,7 +146,7 @@ def _batches(
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
-        padded = -(-count // BLOCK) * BLOCK  # the rows that fill the last block are the samples that come next
+        padded = -(-count // BLOCK) * BLOCK  # the last block is filled with the samples that follow
         if truncation is None:
             z = generator.latents(seed, first, padded)
         else:
@@ -129,7 +158,7 @@ def _batches(
 
 
 class _PaddedForward:
-    """A generator's forward for batches of any size, padded to whole blocks so that no sample depends on its batch."""
+    """The forward pass of a generator for batches of any size, padded so that no sample depends on its batch."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
@@ -138,11 +167,11 @@ class _PaddedForward:
             self._function = prepared(generator)
 
     def __call__(self, z: Tensor, labels: Tensor | None, count: int) -> Tensor:
-        """The first `count` samples (count, *sample_shape) in float32 on the CPU, images in [0, 1].
+        """Return the first `count` samples, (count, *sample_shape), float32 on the CPU; images in [0, 1].
 
         Args:
-            z: (N, *latent_shape), N at least `count`; repeats its last latent where N is no whole number of blocks.
-            labels: (count,) or (N,) class indices, or None; filled up with class 0.
+            z: (N, *latent_shape), N at least `count`. The last latent is repeated to fill the last block.
+            labels: (count,) or (N,) class indices, or None. Class 0 fills the last block.
         """
         z = torch.cat([z, z[-1:].expand(-len(z) % BLOCK, *z.shape[1:])]).to(self._device, self._dtype)
         if labels is not None:
@@ -163,7 +192,7 @@ class _PaddedForward:
 
 
 def _is_finite(values: Tensor) -> bool:
-    """Asked of the two ends, in which NaN shows as well: one pass over the values, not three."""
+    """Whether all values are finite: NaN shows in the extremes too, so that one pass over the values is enough."""
     return not values.numel() or all(math.isfinite(end) for end in torch.stack(torch.aminmax(values)).tolist())
 
 
@@ -176,7 +205,15 @@ def _default_latents() -> object:
 def check_labels(
     generator: Generator, labels: Tensor | int | str | None, n: int, *, required: bool = False
 ) -> Tensor | None:
-    """The classes of n samples, (n,) int64 on the CPU; None where there are none. Raises SamplingError."""
+    """Return the classes of n samples, (n,) int64 on the CPU, or None if no labels are given.
+
+    Args:
+        labels: one class for all samples, by number or by name, or a tensor (n,).
+        required: whether a conditional generator must be given labels.
+
+    Raises:
+        SamplingError: for labels that are missing, out of range, or not taken by the generator.
+    """
     if labels is None:
         if required and generator.num_classes is not None:
             raise SamplingError(f"{type(generator).__qualname__} is conditional: it needs a label")
@@ -185,7 +222,7 @@ def check_labels(
         raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
     if isinstance(labels, str):
         labels = find_class(labels, generator.class_names)
-    if isinstance(labels, int):  # one that no int64 holds is out of range too
+    if isinstance(labels, int):  # a number too large for int64 is out of range as well
         labels = max(-1, min(labels, generator.num_classes))
     given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
     if given.ndim == 0:

@@ -1,4 +1,4 @@
-"""Looking around in a model's latent space: walks between samples, and one dimension at a time."""
+"""Views of a latent space: walks between samples, traversals of its dimensions, and reconstructions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,22 @@ from zoo_core.streams import draw_labels, latents
 
 
 def spherical_interpolation(a: Tensor, b: Tensor, fraction: float) -> Tensor:
-    """Part of the way from a to b along a great circle (Shoemake, 1985; for latents: White, 2016, arXiv 1609.04468).
+    """Go part of the way from a to b along a great circle (Shoemake, 1985; for latents: White, arXiv 1609.04468).
 
-    A straight line between two normal latents runs through points shorter than any that the model was trained on;
-    an arc does not. Where a and b point the same way or the opposite one, or one is 0, the line is taken.
+    A straight line between two normal latents runs through points shorter than any that the model was trained on; an
+    arc does not. If a and b point in the same or in opposite directions, or one of them is 0, the line is taken.
 
     Args:
-        a, b: (N, *shape). fraction: 0 for a, 1 for b.
+        a: (N, *shape).
+        b: (N, *shape).
+        fraction: 0 for a, 1 for b.
+
+    Returns:
+        (N, *shape), in the dtype of a.
+
+    Example:
+        >>> spherical_interpolation(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
+        tensor([[0.7071, 0.7071]])
     """
     flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
     cosine = torch.nn.functional.cosine_similarity(flat_a, flat_b).clamp(-1, 1)
@@ -46,26 +55,34 @@ def interpolate(
     label: int | str | None = None,
     truncation: float | None = None,
 ) -> Iterator[Tensor]:
-    """Walks through the latent space that end where they began, frame by frame.
+    """Walk through the latent space and back to the start, one frame at a time.
 
-    Walk i goes through samples i, i + walks, i + 2 · walks, … of the seed, and back to the first. A conditional model
-    keeps one class a walk.
+    Walk i passes through samples i, i + walks, i + 2 · walks, … of the seed and returns to the first. In a conditional
+    model, a walk keeps one class.
 
     Args:
-        walks: how many, side by side in every frame.
-        through: samples on the way of each, 2 or more.
-        frames: from one sample to the next.
-        label: the class of all walks; by default that of each walk's first sample.
-        truncation: as for `sample`.
+        walks: number of walks, side by side in every frame.
+        through: number of samples that each walk passes through, at least 2.
+        frames: number of frames from one sample to the next.
+        seed: seed of the latents, 0 to 2^64 - 1.
+        label: the class of all walks; by default each walk has that of its first sample.
+        truncation: as for `Generator.sample`.
 
     Yields:
         through · frames tensors (walks, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
-        SamplingError: for numbers out of range.
+        SamplingError: if a number is out of range.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> walk = list(interpolate(generator, walks=2, through=3, frames=2))
+        >>> len(walk), walk[0].shape
+        (6, torch.Size([2, 1, 28, 28]))
     """
     if walks < 1 or through < 2 or frames < 1:
-        raise SamplingError("a walk needs at least 2 samples to go through, and a frame from each to the next")
+        raise SamplingError("walks and frames must be at least 1, and through at least 2")
     if truncation is None:
         z = generator.latents(seed, 0, walks * through)
     else:
@@ -83,24 +100,35 @@ def interpolate(
 def traverse(
     generator: Generator, z: Tensor, *, steps: int = 9, span: float = 3.0, label: int | str | None = None
 ) -> tuple[Tensor, list[int]]:
-    """One latent dimension after the other, from −span to span, all others as they are (β-VAE, Higgins et al., 2017).
+    """Vary one latent dimension at a time from −span to span, with all others fixed (β-VAE, Higgins et al., 2017).
 
     Args:
-        z: (latent_size,), from where to look.
-        steps: values of each dimension.
-        span: in standard deviations.
+        z: the latent to start from, (latent_size,).
+        steps: number of values of each dimension, at least 2.
+        span: largest value of a dimension, in standard deviations.
         label: the class, for a conditional model.
 
     Returns:
-        (latent_size, steps, *sample_shape), and the dimension of each row: those that change the most come first.
+        The samples (latent_size, steps, *sample_shape), float32 on the CPU, one row for each dimension, and the
+        dimension of each row. The dimensions that change the samples most come first.
 
     Raises:
-        SamplingError: for a model whose latents are not vectors, or numbers out of range.
+        SamplingError: for a model whose latents are not vectors, or if a number is out of range.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> samples, dimensions = traverse(generator, generator.latents(0, 0, 1)[0], steps=3)
+        >>> samples.shape[1:], sorted(dimensions) == list(range(*generator.latent_shape))
+        (torch.Size([3, 1, 28, 28]), True)
     """
     if len(generator.latent_shape) != 1:
-        raise SamplingError("dimensions can be told apart only where a latent is a vector")
+        raise SamplingError(
+            f"{type(generator).__qualname__} has latents of shape {generator.latent_shape}: only the dimensions of a "
+            "vector can be traversed; use interpolate instead"
+        )
     if steps < 2 or not (math.isfinite(span) and span > 0):
-        raise SamplingError("a traversal needs at least 2 steps, and a span above 0")
+        raise SamplingError("a traversal needs at least 2 steps and a span above 0")
     (size,) = generator.latent_shape
     values = torch.linspace(-span, span, steps)
     moved = z.expand(size, steps, size).clone()
@@ -113,17 +141,22 @@ def traverse(
 
 @torch.no_grad()
 def reconstruct(generator: Generator, samples: Tensor, label: int | str | None = None) -> Tensor:
-    """Pictures through the latent and back, by the mean of q(z|x).
+    """Encode pictures and decode the mean of q(z|x).
 
     Args:
         samples: (N, *sample_shape) in [0, 1].
-        label: their class, for a conditional model.
+        label: the class of all pictures, for a conditional model.
 
     Returns:
         (N, *sample_shape), float32 on the CPU, in [0, 1].
 
     Raises:
-        SamplingError: for a model that does not encode, or a label that is missing or not wanted.
+        SamplingError: for a model that does not encode, or a label that is missing or that the model does not take.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> reconstruct(zoo.load("vae-mlp-mnist"), torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 1, 28, 28])
     """
     if not isinstance(generator, Encoder):
         raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")
