@@ -67,12 +67,12 @@ def test_names_are_shown_with_their_labels_unless_they_are_the_same():
         (
             "n",
             NAMES,
-            "could be Animals & Nature or Food & Drink; there are 0 Animals & Nature, 1 Flags, 2 Food & Drink",
+            "could be Animals & Nature or Food & Drink; use one of 0 Animals & Nature, 1 Flags, 2 Food & Drink",
         ),
-        ("people", NAMES, "'people' is no class; there are 0 Animals"),
-        ("", NAMES, "'' is no class"),
+        ("people", NAMES, "'people' is not a class of this model; use one of 0 Animals"),
+        ("", NAMES, "'' is not a class of this model"),
         ("flags", (), "the model's classes have no names: label 'flags' must be a number"),
-        ("x\x1b[2J", NAMES, r"'x\[2J' is no class"),
+        ("x\x1b[2J", NAMES, r"'x\[2J' is not a class of this model"),
     ],
 )
 def test_what_is_no_class_is_told_with_those_that_there_are(words, names, message):
@@ -146,7 +146,10 @@ def test_a_class_is_drawn_by_its_name(tmp_path, monkeypatch):
         assert run(command, "./mine", "--label", "flags", "-n", 1, "-o", f"{command}.png").exit_code == 0
     result = run("sample", "./mine", "--label", "people")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "label 'people' is no class; there are 0 Animals & Nature, 1 Flags, 2 Food & Drink" in result.stderr
+    assert (
+        "label 'people' is not a class of this model; use one of 0 Animals & Nature, 1 Flags, 2 Food & Drink"
+        in result.stderr
+    )
 
 
 @pytest.mark.plugins("zoo-dcgan")

@@ -21,6 +21,7 @@ PUBLIC = [
     "zoo_core.conditioning",
     "zoo_core.errors",
     "zoo_core.losses",
+    "zoo_core.sampling",
     "zoo_core.streams",
     "zoo_core.testing",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.errors import ZooError, printable
-from zoo_core.sampling.classes import names_one, one_word
+from zoo_core.sampling.classes import first_word, names_a_class
 
 _INSTALL = {
     "bash": '# add to ~/.bashrc:  eval "$(zoo completion bash)"',
@@ -56,8 +56,8 @@ class ClassName(click.types.StringParamType):
             names = registry()[model].class_names
         except ZooError:
             return []
-        words = [word for word in map(one_word, names) if word.casefold().startswith(incomplete.casefold())]
-        return [CompletionItem(word) for word in words if names_one(word, names)]
+        words = [word for word in map(first_word, names) if word.casefold().startswith(incomplete.casefold())]
+        return [CompletionItem(word) for word in words if names_a_class(word, names)]
 
 
 class ArchitectureName(click.types.StringParamType):

@@ -19,7 +19,7 @@ _Item = TypeVar("_Item")
 def write_film(frames: Sequence[Path | np.ndarray], path: Path, *, milliseconds: int, last: int) -> None:
     """Write pictures of one size as the frames of a GIF that loops for ever.
 
-    Colours are reduced to one palette for all frames, without dithering, so that nothing flickers.
+    The colours are reduced to one palette for all frames, without dithering, so that nothing flickers.
 
     Args:
         frames: PNG files, or (H, W, C) uint8, grey (C = 1) or colour (C = 3); at least one.

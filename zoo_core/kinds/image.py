@@ -91,7 +91,13 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def from_uint8(pictures: np.ndarray) -> Tensor:
-    """Convert (N, H, W, C) uint8 to (N, C, H, W) float32 in [0, 1]."""
+    """Convert (N, H, W, C) uint8 to (N, C, H, W) float32 in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from_uint8(np.array([[[[0], [255]]]], np.uint8))
+        tensor([[[[0., 1.]]]])
+    """
     import torch
 
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
@@ -105,7 +111,13 @@ def stack(pictures: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Arrange (N, H, W, C) uint8 in one picture (H', W', C), row by row, on black; nearly square without `columns`."""
+    """Arrange (N, H, W, C) uint8 in one picture (H', W', C), row by row, on black; nearly square without `columns`.
+
+    Example:
+        >>> import numpy as np
+        >>> grid(np.zeros((6, 28, 28, 1), np.uint8)).shape  # two rows of three, 2 pixels apart
+        (62, 92, 1)
+    """
     n, height, width, channels = pictures.shape
     return _fill_grid([pictures], n, height, width, channels, columns)
 

@@ -1,11 +1,11 @@
 """Runtime: the machine that a model runs on, and the processes that share a run.
 
-devices      what `auto`, `cuda:1` or `mps` mean here, and where a model is
+devices      what each type of device can do, and which device a name such as `auto` or `cuda:1` means
 precision    fp32, bf16 and fp16: what a device computes in, and autocast
-meta_device  networks without weights: shapes and names alone
-memory       how much memory is free
-environment  what torchrun or accelerate say in environment variables; imports no torch
-processes    the processes of one run, and what they agree on
+meta_device  networks without weights, only shapes and names
+memory       the free memory of the machine
+environment  the environment variables of torchrun and accelerate; imports no torch
+processes    the processes of a run, and how they exchange values
 """
 
 __all__ = ["devices", "environment", "memory", "meta_device", "precision", "processes"]

@@ -1,7 +1,7 @@
-"""Devices: what `auto` means on this machine, what each type of device can do, and errors for one that is missing.
+"""Devices: which one a name means on this machine, and what each type of device can do.
 
-This is the one module that knows types of devices. To support another, add it to DEVICE_TYPES, and what only
-torch's own module for it can do (`torch.cuda`, say) to the functions below.
+No other module knows a type of device beside the CPU. To support another type, enter it in DEVICE_TYPES, and call its
+module of torch, the counterpart of `torch.cuda`, in the functions below.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class DeviceType:
 
     Attributes:
         fused_optimizers: whether torch has fused kernels for its optimizers.
-        asynchronous: whether the device works on while Python goes on: copies come from pinned memory, which need not
-            be waited for, and times are taken after `synchronize`.
-        communication: the backend of torch.distributed that connects such devices.
+        asynchronous: whether the device computes while Python continues. Copies to it then come from pinned memory, so
+            that nothing waits for them, and times are measured after `synchronize`.
+        communication: the backend of torch.distributed for such devices.
         compile_mode: the mode of torch.compile; "reduce-overhead" replays the kernels of a step as a graph.
         compiled_by_default: whether a long run is compiled where the user leaves it open.
         bf16_by_default: whether a run trains in bf16 where the user leaves it open, if the device computes in it.
@@ -51,13 +51,13 @@ DEVICE_TYPES = {
         bf16_by_default=True,
     ),
     "mps": DeviceType(),
-    "meta": DeviceType(),  # shapes without values, for tests and for loading
+    "meta": DeviceType(),  # shapes without values, for loading and tests
 }
 _NAMES = "auto, cpu, cuda, cuda:N or mps"
 
 
 def type_of(device: torch.device) -> DeviceType:
-    """What the device can do.
+    """Return what the device can do.
 
     Example:
         >>> type_of(torch.device("cpu")).asynchronous
@@ -70,7 +70,7 @@ def resolve_device(name: str) -> torch.device:
     """Return the device of that name; `auto` is CUDA, then Apple's MPS, then the CPU.
 
     Raises:
-        DeviceError: for a name that torch does not know, or a device that this machine lacks.
+        DeviceError: for a name that torch does not know, or a device that this machine does not have.
 
     Example:
         >>> resolve_device("cpu")
@@ -126,7 +126,7 @@ def computes_in_bf16(device: torch.device) -> bool:
 
 
 def model_of(device: torch.device) -> str:
-    """Return the name of the device's model, such as `NVIDIA H100`, for a message."""
+    """Return the model of the device, such as `NVIDIA H100`, for messages; its name if it has no model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
@@ -148,7 +148,7 @@ def allow_tf32(device: torch.device, allowed: bool) -> None:
 
 @contextmanager
 def tf32_restored() -> Iterator[None]:
-    """Leave the switches of TF32 after the block as they were before it."""
+    """Restore the switches of TF32 after the block."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     try:
@@ -158,7 +158,7 @@ def tf32_restored() -> Iterator[None]:
 
 
 def begin_compiled_step(device: torch.device) -> None:
-    """Say that a step of compiled networks begins: a graph may now overwrite tensors of the step before."""
+    """Announce a new step of compiled networks: CUDA graphs may now overwrite the tensors of the step before."""
     if device.type == "cuda":
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
@@ -169,7 +169,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done everything that it was given."""
+    """Wait until the device has finished all its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -198,9 +198,10 @@ def device_of_process(name: str) -> str:
 
 
 def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return where a module's parameters are, and the type of most of their values: that of the layers that compute.
+    """Return the device of a module's parameters, and the dtype of most of their values.
 
-    A module without parameters is where its buffers are, else on the CPU in float32.
+    That is the dtype in which the module computes: single layers, such as norms, may be kept in another. A module
+    without parameters is on the device of its buffers, and one without either on the CPU in float32.
 
     Example:
         >>> device_and_dtype(nn.Linear(2, 3))

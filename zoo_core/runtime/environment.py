@@ -8,7 +8,7 @@ from zoo_core.errors import ProcessError, printable
 
 
 def process_count() -> int:
-    """How many processes torchrun or `accelerate launch` started; 1 without a launcher.
+    """Return the number of processes that torchrun or `accelerate launch` started; 1 without a launcher.
 
     Raises:
         ProcessError: if WORLD_SIZE is not a number from 1.
@@ -17,12 +17,12 @@ def process_count() -> int:
 
 
 def first_process() -> bool:
-    """Whether this is the process that writes files and messages for all of them. Raises ProcessError."""
+    """Return whether this process writes files and messages for all of them. Raises ProcessError."""
     return _whole_number("RANK", default=0, least=0) == 0
 
 
 def local_rank() -> int:
-    """The number of this process on its machine, from 0. Raises ProcessError."""
+    """Return the number of this process on its machine, from 0. Raises ProcessError."""
     return _whole_number("LOCAL_RANK", default=0, least=0)
 
 

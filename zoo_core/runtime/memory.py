@@ -17,10 +17,10 @@ def available_memory() -> int:
     memory is assumed to be free.
     """
     try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
+        available = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    free = int(found[1]) * 1024 if found else _built_in() // 2
+        available = None
+    free = int(available[1]) * 1024 if available else _installed_memory() // 2
     limit = _container_limit()
     return free if limit is None else min(free, limit)
 
@@ -39,7 +39,7 @@ def _container_limit() -> int | None:
     return max(0, int(limit) - used + (int(cached[1]) if cached else 0))
 
 
-def _built_in() -> int:
+def _installed_memory() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

@@ -19,7 +19,7 @@ _INITIALISERS = frozenset(
 class _WithoutInitialisation(TorchFunctionMode):
     """Makes initialisers return their tensor unchanged.
 
-    On the meta device there is no value to set, and torch would import its compiler (1.5 s) to find that out.
+    A tensor on the meta device has no values to set, and torch would import its compiler (1.5 s) to find that out.
     """
 
     def __torch_function__(

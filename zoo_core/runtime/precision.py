@@ -1,4 +1,4 @@
-"""Precision: fp32, bf16 or fp16, what a device computes in, and autocast.
+"""Precision: fp32, bf16 and fp16, which of them a device computes in, and autocast.
 
 torch is imported when a function is called, so that settings can name a precision without it.
 """
@@ -17,10 +17,15 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """The precision that `auto` means on a device: bf16 on a CUDA card that computes in it, else fp32.
+    """Return the precision for a run: `auto` is bf16 on a CUDA device that computes in it, and fp32 on any other.
 
     Raises:
         DeviceError: for a precision that the device does not compute in.
+
+    Example:
+        >>> import torch
+        >>> resolve_precision("auto", torch.device("cpu"))
+        'fp32'
     """
     from zoo_core.runtime.devices import computes_in_bf16, model_of, type_of
 
@@ -32,7 +37,16 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Forward passes in `precision`; fp32 turns an autocast around it off. Does nothing on devices without autocast."""
+    """Run forward passes in `precision`; fp32 switches off an autocast around the block.
+
+    Devices without autocast are left as they are.
+
+    Example:
+        >>> import torch
+        >>> with autocast(torch.device("cpu"), "bf16"):
+        ...     torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype
+        torch.bfloat16
+    """
     import torch
 
     if not torch.amp.is_autocast_available(device.type):

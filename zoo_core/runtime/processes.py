@@ -43,6 +43,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
+        """Whether this process is the one that writes files."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
@@ -79,7 +80,7 @@ class Processes:
         return f"{self.agree(secrets.randbits(60)):015x}"
 
     def wait(self) -> None:
-        """Continue when every process has arrived here."""
+        """Continue once every process has arrived here."""
         self.any(False)
 
     @contextmanager

@@ -1,13 +1,13 @@
-"""Sampling: from a seed to samples, equal for any batch size and any number of processes.
+"""Sampling: from a seed to samples, the same for every batch size, number of threads and number of processes.
 
-batches       samples of a seed, or of given latents, a batch at a time
+batches       samples of a seed or of given latents, one batch at a time
 eval_mode     eval mode while samples are drawn, for many threads at once
-inference     the same network in less time: merged and packed layers
-distributed   samples that several processes share
-latent_space  walks between samples, one latent dimension at a time, reconstructions
+inference     a faster equivalent of the network, with merged and packed layers
+distributed   samples that several processes make together
+latent_space  walks between samples, traversals of latent dimensions, reconstructions
 classes       labels by the name of their class
 
-The random numbers themselves are in `zoo_core.streams`.
+The random numbers come from `zoo_core.streams`.
 """
 
 from __future__ import annotations

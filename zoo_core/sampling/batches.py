@@ -63,8 +63,12 @@ def render(
     """Generate samples from the given latents, one batch at a time.
 
     Args:
-        z: (N, *latent_shape).
-        labels: for a conditional generator: one class for all, as a number or by its name, or (N,) classes.
+        z: latents (N, *latent_shape), N at least 1.
+        labels: for a conditional generator: one class for all, by number or by name, or a tensor (N,).
+        batch_size: by default as large as `default_batch_size` returns.
+
+    Yields:
+        Batches (at most batch_size, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
         SamplingError: for latents of another shape, missing labels, or labels for an unconditional model.
@@ -118,7 +122,7 @@ def _batches(
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
-        padded = -(-count // BLOCK) * BLOCK  # the rows that fill the last block are the samples that come next
+        padded = -(-count // BLOCK) * BLOCK  # the last block is filled with the samples that follow
         if truncation is None:
             z = generator.latents(seed, first, padded)
         else:
@@ -130,7 +134,7 @@ def _batches(
 
 
 class _PaddedForward:
-    """A generator's forward for batches of any size, padded to whole blocks so that no sample depends on its batch."""
+    """The forward pass of a generator for batches of any size, padded so that no sample depends on its batch."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
@@ -139,11 +143,11 @@ class _PaddedForward:
             self._function = prepared(generator)
 
     def __call__(self, z: Tensor, labels: Tensor | None, count: int) -> Tensor:
-        """The first `count` samples (count, *sample_shape) in float32 on the CPU, images in [0, 1].
+        """Return the first `count` samples, (count, *sample_shape), float32 on the CPU; images in [0, 1].
 
         Args:
-            z: (N, *latent_shape), N at least `count`; repeats its last latent where N is no whole number of blocks.
-            labels: (count,) or (N,) class indices, or None; filled up with class 0.
+            z: (N, *latent_shape), N at least `count`. The last latent is repeated to fill the last block.
+            labels: (count,) or (N,) class indices, or None. Class 0 fills the last block.
         """
         z = torch.cat([z, z[-1:].expand(-len(z) % BLOCK, *z.shape[1:])]).to(self._device, self._dtype)
         if labels is not None:

@@ -24,20 +24,21 @@ def find_class(given: str, names: Sequence[str]) -> int:
         1
     """
     sought = given.strip().casefold()
-    known = [name.casefold() for name in names]
-    if sought in known:
-        return known.index(sought)
+    folded = [name.casefold() for name in names]
+    if sought in folded:
+        return folded.index(sought)
     try:
         return int(sought)
     except ValueError:
         pass
     if not names:
         raise SamplingError(f"the model's classes have no names: label {printable(given, 40)!r} must be a number")
-    found = [label for label, name in enumerate(known) if sought and sought in name]
-    if len(found) == 1:
-        return found[0]
-    problem = f"could be {' or '.join(printable(names[label], 40) for label in found)}" if found else "is no class"
-    raise SamplingError(f"label {printable(given, 40)!r} {problem}; there are {numbered(names)}")
+    matching = [label for label, name in enumerate(folded) if sought and sought in name]
+    if len(matching) == 1:
+        return matching[0]
+    choices = " or ".join(printable(names[label], 40) for label in matching)
+    problem = f"could be {choices}" if matching else "is not a class of this model"
+    raise SamplingError(f"label {printable(given, 40)!r} {problem}; use one of {numbered(names)}")
 
 
 def names_one(given: str, names: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Eval mode for the time of sampling, for any number of threads that sample from one model at once."""
+"""Eval mode during sampling, for any number of threads that sample from one model at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 @dataclass
 class _Use:
-    """How many threads sample from a model now, and which of its parts were in training mode before the first."""
+    """The number of threads in a model's blocks, and the modules that were in training mode before the first block."""
 
     threads: int = 0
     in_training: list[nn.Module] = field(default_factory=list)
@@ -25,10 +25,10 @@ _lock = threading.Lock()
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put the model in eval mode while the block runs; then every part is in the mode that it was in, one by one.
+    """Put the model in eval mode for the block; afterwards every module is again in the mode that it was in.
 
-    Where several threads are in such blocks at once, the first switches the mode and the last one restores it: were
-    each to restore it on its own, the others would go on in training mode, and move the statistics of BatchNorm.
+    If several threads are in such blocks at once, the first switches the mode and the last restores it. If each
+    restored it on its own, the others would continue in training mode, and BatchNorm would learn from their samples.
 
     Example:
         >>> layer = nn.Dropout()

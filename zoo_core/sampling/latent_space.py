@@ -72,10 +72,17 @@ def interpolate(
         through · frames tensors (walks, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
-        SamplingError: for numbers out of range.
+        SamplingError: if a number is out of range.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> walk = list(interpolate(generator, walks=2, through=3, frames=2))
+        >>> len(walk), walk[0].shape
+        (6, torch.Size([2, 1, 28, 28]))
     """
     if walks < 1 or through < 2 or frames < 1:
-        raise SamplingError("a walk needs at least 2 samples to go through, and a frame from each to the next")
+        raise SamplingError("walks and frames must be at least 1, and through at least 2")
     if truncation is None:
         z = generator.latents(seed, 0, walks * through)
     else:
@@ -106,14 +113,21 @@ def traverse(
         first.
 
     Raises:
-        SamplingError: for a model whose latents are not vectors, or numbers out of range.
+        SamplingError: for a model whose latents are not vectors, or if a number is out of range.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> samples, dimensions = traverse(generator, generator.latents(0, 0, 1)[0], steps=3)
+        >>> samples.shape[1:], sorted(dimensions) == list(range(*generator.latent_shape))
+        (torch.Size([3, 1, 28, 28]), True)
     """
     if len(generator.latent_shape) != 1:
         raise SamplingError(
             "a latent of this model is not a vector, so that it has no dimensions to vary one at a time"
         )
     if steps < 2 or not (math.isfinite(span) and span > 0):
-        raise SamplingError("a traversal needs at least 2 steps, and a span above 0")
+        raise SamplingError("a traversal needs at least 2 steps and a span above 0")
     (size,) = generator.latent_shape
     values = torch.linspace(-span, span, steps)
     moved = z.expand(size, steps, size).clone()

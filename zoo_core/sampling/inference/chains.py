@@ -1,4 +1,4 @@
-"""Chains: the `nn.Sequential`s of a model, computed by fewer functions, and checked for changes before each use."""
+"""Chains: the `nn.Sequential`s of a model, computed by fewer functions and checked for changes before each use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from zoo_core.sampling.inference.merging import Function, Group
 
-_PROBES = 16  # values of each tensor that are compared, see _State
+_PROBES = 16  # how many values of each tensor are compared, see _State
 
 
 def with_short_chains(module: nn.Module) -> nn.Module:
-    """The module with every chain in it replaced. The containers are new; the tensors in them are the same."""
+    """The module with every chain in it replaced. Containers of chains are copied; their tensors are shared."""
     if type(module) is nn.Sequential:
         return _short_chain(module)
     children = {name: with_short_chains(child) for name, child in module.named_children()}
@@ -29,8 +29,8 @@ def with_short_chains(module: nn.Module) -> nn.Module:
     return clone
 
 
-# Kept for as long as the model's own chain lives. The lock covers the dictionary alone, which iterates while it drops
-# dead keys; what is in it never changes.
+# An entry is kept as long as the model's own chain exists. The lock protects the dictionary, from which dead keys are
+# dropped at any time; the entries themselves never change.
 _chains: weakref.WeakKeyDictionary[nn.Module, _Chain] = weakref.WeakKeyDictionary()
 _chains_lock = threading.Lock()
 
@@ -51,18 +51,24 @@ def _flat(chain: nn.Sequential) -> Iterator[nn.Module]:
 
 @dataclass(frozen=True)
 class _State:
-    """What a chain was when it was merged, to tell whether it still is the same.
+    """The state of a chain when it was merged, to detect any change since then.
 
-    The layers may have been replaced, a setting such as a slope changed, a tensor put in the place of another, or the
-    values of a tensor overwritten. The version of a tensor counts changes in place, but not those made through `.data`,
-    as many moving averages are written; these change whole tensors, so that a few values of each reveal them.
+    Each field detects one kind of change.
+
+    Attributes:
+        layers: a layer replaced by another.
+        settings: an attribute changed, such as the slope of a LeakyReLU.
+        places: a tensor replaced by another, or changed in place. The version of a tensor counts changes in place,
+            except those through `.data`, by which many moving averages are written.
+        values: changes through `.data`. These change whole tensors, so that a few values of each reveal them.
+        tensors: the tensors themselves, held so that no other tensor can get their addresses.
     """
 
     layers: tuple[nn.Module, ...]
     settings: tuple[tuple[object, ...], ...]
     places: tuple[tuple[int, int], ...]
     values: bytes
-    tensors: tuple[Tensor, ...] = field(compare=False)  # held, so that no other tensor can get their addresses
+    tensors: tuple[Tensor, ...] = field(compare=False)
 
     @classmethod
     def of(cls, layers: tuple[nn.Module, ...]) -> _State:
@@ -77,14 +83,14 @@ class _State:
 
 
 class _Chain(nn.Sequential):
-    """A chain that computes by merged layers when it is called; in every other respect the chain that it replaces."""
+    """A chain that computes with merged layers; in every other respect it is the chain that it replaces."""
 
     def __init__(self, layers: dict[str, nn.Module], state: _State) -> None:
         super().__init__()
         self._modules = layers
         self.training = False
         self.state = state
-        self._merged: tuple[Function, ...] | None = None  # made at the first call: sampling never calls an encoder
+        self._merged: tuple[Function, ...] | None = None  # at the first call: sampling never calls an encoder
 
     def __getitem__(self, index: Any) -> Any:
         return nn.Sequential(OrderedDict(self.named_children()))[index]
@@ -93,17 +99,17 @@ class _Chain(nn.Sequential):
         if torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type):
             result: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return result
-        # Two threads may both merge at the first call. Each assigns a complete result, and the results are equal.
+        # At the first call two threads may both merge. Each assigns a complete result, and the results are equal.
         merged = self._merged
         if merged is None:
             merged = self._merged = tuple(_merged(self.state.layers))
         for function in merged:
             x = function(x)
-        return x.contiguous()  # the model's own code may ask for a view of it
+        return x.contiguous()  # the model's own code may call `view`
 
 
 def _merged(layers: tuple[nn.Module, ...]) -> Iterator[Function]:
-    """The layers as fewer functions, each in the place of a group of them."""
+    """The layers as fewer functions, each of which replaces a group of layers."""
     while layers:
         group = Group.at_the_head_of(layers)
         if group is None:

@@ -1,4 +1,4 @@
-"""Fast copies: which models qualify, and the copy that computes what the model computes."""
+"""Fast copies: which models qualify for one, and the copy itself."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from zoo_core.sampling.inference.chains import with_short_chains
 
-# Merged weights are copies. Large models spend their time in multiplications, not between them.
+# Merged weights are copies of the model's. A larger model spends its time in multiplications, which merging does not
+# shorten, and would need its memory twice.
 LARGEST_COPY = 256 * 2**20  # bytes
 
 
 def prepared(model: nn.Module) -> nn.Module:
-    """Return a module that computes what `model` computes in eval mode, faster where that is possible.
+    """Return a module that computes what `model` computes in eval mode, and faster if possible.
 
-    Where nothing can be gained, it is the model itself. Merged weights are kept for the next call for as long as the
-    model lives and its weights stay unchanged. With gradients or autocast on, the model's own layers compute.
+    If nothing can be gained, it is the model itself. Merged weights are kept for later calls as long as the model
+    exists and its weights stay the same. While gradients or autocast are on, the model's own layers compute.
 
     Args:
         model: a module in eval mode; it is not changed.
 
     Returns:
-        A module that is called like `model`. Its attributes are those of `model` at this moment: prepare again for
-        every use.
+        A module that is called like `model`. It has the attributes that `model` has now and does not follow later
+        changes, so call this function again for every use.
 
     Example:
         >>> layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU()).eval()
@@ -39,34 +40,31 @@ def prepared(model: nn.Module) -> nn.Module:
 
 
 def _is_known(model: nn.Module) -> bool:
-    """Whether every part of the model is one whose computation is known, so that merging it changes nothing.
-
-    Tensors on several devices would have to be moved between them, and copies of a large model would take more memory
-    than they save time.
-    """
+    """Whether the computation of every part of the model is known, so that merging changes no result."""
+    # Hooks for all modules would miss the layers that were merged away.
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         return False
     tensors = [*model.parameters(), *model.buffers()]
     return (
         all(map(_is_plain, model.modules()))
         and all(map(_is_ordinary, tensors))
-        and len({tensor.device for tensor in tensors}) == 1
+        and len({tensor.device for tensor in tensors}) == 1  # merging does not move tensors between devices
         and sum(tensor.nbytes for tensor in tensors) <= LARGEST_COPY
     )
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether calling the module calls the forward of its class, in eval mode, and nothing else."""
+    """Whether a call of the module runs the forward of its class in eval mode, and nothing else."""
     if module.training or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-        return False  # a merged layer would skip the hook, or the forward that somebody put on this one module
+        return False  # a merged layer would skip the hook, or a forward assigned to this module alone
     if is_parametrized(module) or isinstance(module, _DropoutNd):
         return False  # its weight is recomputed at each call; dropout is left to the model for safety
     if isinstance(module, _BatchNorm) and module.running_mean is None:
-        return False  # without running statistics it normalises over the batch, in eval mode too
+        return False  # without running statistics it normalises over the batch, even in eval mode
     return bool(module._modules) or type(module).__module__.startswith("torch.nn.modules.")
 
 
 def _is_ordinary(tensor: Tensor) -> bool:
-    """Whether the tensor has values in plain memory: no subclass (quantised, say), sparse, meta or inference tensor."""
+    """Whether the values are in plain memory: no subclass (such as quantised), sparse, meta or inference tensor."""
     ordinary = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
     return ordinary and not (tensor.is_meta or tensor.is_inference())

@@ -12,9 +12,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 
 def folded(layer: nn.Module, norm: nn.Module) -> nn.Module:
-    """A layer with the BatchNorm after it in its weights; in eval mode BatchNorm is a scale and a shift.
+    """A copy of the layer with the BatchNorm in its weights: in eval mode BatchNorm only scales and shifts.
 
-    Computed in float32 whatever the type of the weights: a scale in bfloat16 would be rounded twice.
+    The weights are computed in float32 at least: in bfloat16 they would be rounded twice.
     """
     dtype = next(layer.parameters()).dtype
     wide = torch.promote_types(dtype, torch.float32)
@@ -30,7 +30,7 @@ FOLDABLE: dict[type[nn.Module], tuple[type[nn.Module], Callable[[Any, Any], nn.M
 
 
 def doubles(layer: nn.Module) -> bool:
-    """Whether the layer is nearest upsampling by 2, given as a factor and not as a size."""
+    """Whether the layer is nearest upsampling by the factor 2."""
     return (
         type(layer) in (nn.Upsample, nn.UpsamplingNearest2d)
         and layer.mode == "nearest"
@@ -40,7 +40,7 @@ def doubles(layer: nn.Module) -> bool:
 
 
 def is_three_by_three(layer: nn.Module) -> bool:
-    """Whether the layer is a plain 3 x 3 convolution that keeps height and width."""
+    """Whether the layer is a plain 3 × 3 convolution that keeps height and width."""
     return (
         type(layer) is nn.Conv2d
         and (layer.kernel_size, layer.stride, layer.dilation, layer.groups) == ((3, 3), (1, 1), (1, 1), 1)
@@ -50,9 +50,9 @@ def is_three_by_three(layer: nn.Module) -> bool:
 
 
 def doubling_convolution(layer: nn.Module) -> nn.ConvTranspose2d:
-    """Nearest upsampling by 2 and a 3 x 3 convolution as one 4 x 4 transposed convolution of stride 2.
+    """Nearest upsampling by 2 and a 3 × 3 convolution as one 4 × 4 transposed convolution of stride 2.
 
-    It takes 16 weights for each pixel of the smaller picture in place of 36:
+    It multiplies each pixel of the smaller picture by 16 weights instead of 36:
     y[o] = Σ w[k] x[⌊(o + k − 1) / 2⌋] as Σ K[o − 2i + 1] x[i], with K[t] = w[2 − t] + w[3 − t] along each axis.
     """
     assert isinstance(layer, nn.Conv2d)

@@ -1,4 +1,4 @@
-"""Merging: the groups of layers in a chain that become one function."""
+"""Merging: groups of layers in a chain that become one function."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Group:
-    """Layers of a chain that become one: a linear layer or a convolution, and the layers around it.
+    """Layers of a chain that become one function: a linear layer or a convolution, and its neighbours.
 
     Attributes:
-        layers: all of them, in order.
+        layers: all layers of the group, in order.
         main: the linear layer or convolution.
-        norm, activation: the layers after it, where there are such.
+        norm: the BatchNorm after it, if there is one.
+        activation: the activation after these, if there is one that oneDNN knows.
     """
 
     layers: tuple[nn.Module, ...]
@@ -31,7 +32,7 @@ class Group:
 
     @classmethod
     def at_the_head_of(cls, layers: tuple[nn.Module, ...]) -> Group | None:
-        """The group that the first of these layers begins; None where it stays on its own."""
+        """The group that begins with the first of these layers; None if that layer stays as it is."""
         upsamples = doubles(layers[0]) and len(layers) > 1 and is_three_by_three(layers[1])
         count = 1 + upsamples
         main = layers[count - 1]
@@ -44,7 +45,7 @@ class Group:
         return cls(layers[:count], main, norm, activation)
 
     def merged(self) -> Function:
-        """One function for the group: folded, then packed where this CPU can."""
+        """One function for the group: its layers are folded, then packed if this CPU supports that."""
         weight = self.main.weight
         assert isinstance(weight, Tensor)
         layer = self.main if self.norm is None else folded(self.main, self.norm)
@@ -55,14 +56,14 @@ class Group:
         )
         if merged is None:
             merged = nn.Sequential(layer, self.activation) if self.activation else layer
-        # BatchNorm1d normalises the second of three dimensions, which is not the last one of a linear layer.
+        # With three dimensions BatchNorm1d normalises the second, while a linear layer computes along the third.
         ranks = (2,) if type(layer) is nn.Linear and self.norm else (2, 3) if type(layer) is nn.Linear else (4,)
         return _Step(self.layers, merged, ranks, weight.dtype)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Merged layers for the inputs that they were made for, and the layers themselves for any other input."""
+    """Merged layers for inputs of the rank and dtype that they were made for; the layers themselves for any other."""
 
     layers: tuple[nn.Module, ...]
     merged: Function

@@ -1,4 +1,4 @@
-"""Packing: weights in the layout that oneDNN wants, and the activation applied while it has the result at hand."""
+"""Packing: weights in the layout of oneDNN, and activations that it applies in the same call."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# An activation as oneDNN names it: its name, its numbers, and which of several formulas.
+# An activation in the terms of oneDNN: its name, its parameters, and which of several formulas.
 Activation = tuple[str, list[float], str]
 
 
 def onednn_activation(layer: nn.Module | None) -> Activation | None:
-    """The activation as oneDNN names it; None for a layer that it does not know."""
+    """The activation in the terms of oneDNN; None for a layer that it does not know."""
     if type(layer) is nn.LeakyReLU:
         return "leaky_relu", [layer.negative_slope], ""
     if type(layer) is nn.GELU:
@@ -32,7 +32,7 @@ _OPERATIONS = (
 
 
 def onednn_computes(weight: Tensor) -> bool:
-    """Whether this build of torch and this CPU have the operations that the packed layers call."""
+    """Whether this build of torch and this CPU can compute with packed weights."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS):
@@ -43,7 +43,7 @@ def onednn_computes(weight: Tensor) -> bool:
 
 
 def packed(layer: nn.Module, activation: Activation) -> Callable[[Tensor], Tensor] | None:
-    """The layer and its activation as one call of oneDNN; None for a layer that oneDNN does not take."""
+    """The layer and its activation as one call of oneDNN; None for a layer that it does not compute."""
     if type(layer) is nn.Linear:
         return _PackedLinear(layer.weight, layer.bias, activation)
     if type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
@@ -65,10 +65,10 @@ class _PackedLinear:
 
 
 class _PackedConvolution:
-    """A convolution by oneDNN, with its activation.
+    """A convolution and its activation, computed by oneDNN.
 
-    The layout that oneDNN wants depends on the size of the picture, so that weights are packed at the first call, for
-    its size. Pictures of other sizes give the right result too, only slower.
+    The best layout of the weights depends on the size of the pictures, so that they are packed at the first call, for
+    its size. For pictures of another size the result is right too, only slower.
     """
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, activation: Activation) -> None:
@@ -85,8 +85,8 @@ class _PackedConvolution:
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        # One assignment of a complete value: another thread sees no packed weight, or a whole one, and packs at worst
-        # a second time, from the layer's own weight, which stays as it is.
+        # The packed weight is published by one assignment and never replaces the layer's own: another thread sees
+        # either no packed weight or a complete one, and at worst packs a second time.
         weight = self._packed
         if weight is None:
             own = self._weight.contiguous(memory_format=torch.channels_last)
@@ -96,17 +96,17 @@ class _PackedConvolution:
 
 
 def _spreads_one_pixel(layer: nn.ConvTranspose2d) -> bool:
-    """Whether the layer turns one pixel into its kernel times that pixel, as the first layer of a DCGAN does."""
+    """Whether the output for one pixel is the kernel times that pixel, as in the first layer of a DCGAN."""
     geometry = (layer.padding, layer.output_padding, layer.dilation, layer.groups)
     return geometry == ((0, 0), (0, 0), (1, 1), 1)
 
 
 class _OfOnePixel:
-    """A transposed convolution that is a linear layer when the picture has one pixel."""
+    """A transposed convolution that is computed as a linear layer if the picture has one pixel."""
 
     def __init__(self, layer: nn.ConvTranspose2d, activation: Activation) -> None:
         channels_in, self._channels, self._height, self._width = layer.weight.shape
-        # Rows in the order of a picture whose channels are last in memory.
+        # The outputs in the order of a picture with channels last in memory.
         weight = layer.weight.permute(2, 3, 1, 0).reshape(-1, channels_in)
         bias = layer.bias.repeat(self._height * self._width) if layer.bias is not None else None
         self._linear = _PackedLinear(weight, bias, activation)
