@@ -494,7 +494,7 @@ def test_classes_are_known_before_anything_is_decoded(folder, tmp_path):
 def test_available_memory_is_what_the_system_or_its_container_leaves(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert memory.available_memory() == memory._built_in() // 2
+    assert memory.available_memory() == memory._installed_memory() // 2
     (tmp_path / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable:   2000 kB\n")
     assert memory.available_memory() == 2000 * 1024
     (tmp_path / "memory.max").write_text("max\n")
