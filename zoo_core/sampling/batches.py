@@ -39,8 +39,19 @@ def sample_batches(
 ) -> Iterator[Tensor]:
     """Draw samples one batch at a time, so that memory is bounded by the batch, whatever n is.
 
-    Arguments and results are those of `Generator.sample`. The arguments are checked at once, before the first batch
-    is requested.
+    The arguments are those of `Generator.sample`. They are checked at once, before the first batch is requested.
+
+    Yields:
+        Batches (at most batch_size, *sample_shape), float32 on the CPU; images in [0, 1].
+
+    Raises:
+        SamplingError: if an argument is out of range, or does not fit the generator.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> [tuple(batch.shape) for batch in sample_batches(generator, 20, batch_size=16)]
+        [(16, 1, 28, 28), (4, 1, 28, 28)]
     """
     check_stream(seed, start, n)
     if n < 1:
@@ -72,6 +83,13 @@ def render(
 
     Raises:
         SamplingError: for latents of another shape, missing labels, or labels for an unconditional model.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> generator = zoo.load("vanilla-gan-mnist")
+        >>> (samples,) = render(generator, generator.latents(0, 0, 3))
+        >>> torch.equal(samples, generator.sample(3, seed=0))
+        True
     """
     if tuple(z.shape[1:]) != generator.latent_shape or not len(z):
         raise SamplingError(f"latents must be of shape (N, {', '.join(map(str, generator.latent_shape))})")
@@ -87,7 +105,7 @@ def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size
 
 
 def default_batch_size(generator: Generator) -> int:
-    """The default batch size: a multiple of BLOCK, limited by the number of samples and by memory."""
+    """Return the default batch size: a multiple of BLOCK, limited by the number of samples and by memory."""
     block_values = BLOCK * math.prod(generator.sample_shape)
     return BLOCK * max(1, min(LARGEST_DEFAULT_BATCH // BLOCK, DEFAULT_BATCH_VALUES // max(1, block_values)))
 
@@ -102,7 +120,13 @@ def sample(
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Do what `Generator.sample` documents."""
+    """Draw n samples of a generator: (n, *sample_shape), float32 on the CPU. Arguments as for `Generator.sample`.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> sample(zoo.load("vanilla-gan-mnist"), 3, seed=0).shape
+        torch.Size([3, 1, 28, 28])
+    """
     batches = sample_batches(
         generator, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size
     )
@@ -168,7 +192,7 @@ class _PaddedForward:
 
 
 def _is_finite(values: Tensor) -> bool:
-    """Whether all values are finite, by minimum and maximum, which NaN reaches too: one pass instead of three."""
+    """Whether all values are finite: NaN shows in the extremes too, so that one pass over the values is enough."""
     return not values.numel() or all(math.isfinite(end) for end in torch.stack(torch.aminmax(values)).tolist())
 
 

@@ -41,11 +41,11 @@ def find_class(given: str, names: Sequence[str]) -> int:
     raise SamplingError(f"label {printable(given, 40)!r} {problem}; use one of {numbered(names)}")
 
 
-def names_one(given: str, names: Sequence[str]) -> bool:
+def names_a_class(given: str, names: Sequence[str]) -> bool:
     """Whether `find_class` finds exactly one class.
 
     Example:
-        >>> names_one("f", ["Activities", "Flags", "Food"])
+        >>> names_a_class("f", ["Activities", "Flags", "Food"])
         False
     """
     try:
@@ -54,15 +54,15 @@ def names_one(given: str, names: Sequence[str]) -> bool:
         return False
 
 
-def one_word(name: str) -> str:
-    """Return the first word of a name, which a shell takes without quotes.
+def first_word(name: str) -> str:
+    """Return the first word of a name, which a shell takes without quotes; "" if there is none.
 
     Example:
-        >>> one_word("Animals & Nature")
+        >>> first_word("Animals & Nature")
         'Animals'
     """
-    found = re.search(r"\w+", name)
-    return found[0] if found else ""
+    word = re.search(r"\w+", name)
+    return word[0] if word else ""
 
 
 def numbered(names: Sequence[str]) -> str:

@@ -24,7 +24,8 @@ def spherical_interpolation(a: Tensor, b: Tensor, fraction: float) -> Tensor:
     line is used.
 
     Args:
-        a, b: (N, *shape).
+        a: (N, *shape).
+        b: (N, *shape).
         fraction: 0 for a, 1 for b.
 
     Returns:
@@ -124,7 +125,8 @@ def traverse(
     """
     if len(generator.latent_shape) != 1:
         raise SamplingError(
-            "a latent of this model is not a vector, so that it has no dimensions to vary one at a time"
+            f"{type(generator).__qualname__} has latents of shape {generator.latent_shape}: only the dimensions of a "
+            "vector can be varied one at a time; use interpolate instead"
         )
     if steps < 2 or not (math.isfinite(span) and span > 0):
         raise SamplingError("a traversal needs at least 2 steps and a span above 0")
@@ -151,6 +153,11 @@ def reconstruct(generator: Generator, samples: Tensor, label: int | str | None =
 
     Raises:
         SamplingError: for a model that does not encode, a missing label, or a label for an unconditional model.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> reconstruct(zoo.load("vae-mlp-mnist"), torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 1, 28, 28])
     """
     if not isinstance(generator, Encoder):
         raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")
