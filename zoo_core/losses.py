@@ -129,6 +129,8 @@ class AdversarialLoss(NamedTuple):
         generator: called with fake_logits (M,); returns a scalar.
         one_pass: whether the gradient of D's loss at a fake logit is never 0, so that G's is a multiple of it and one
             pass through D can serve both losses.
+        critic: whether D is a critic, whose scores have no bounds (WGAN): `gradient_penalty` keeps its gradient near 1,
+            and its loss is an estimated distance with the sign changed, so that 0 does not mean that D wins.
 
     Example:
         >>> loss = ADVERSARIAL_LOSSES["hinge"]
@@ -139,6 +141,7 @@ class AdversarialLoss(NamedTuple):
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
     one_pass: bool = False
+    critic: bool = False
 
 
 # The one place that names them: the setting `loss` takes its values from here.
@@ -147,7 +150,7 @@ ADVERSARIAL_LOSSES = {
     "minimax": AdversarialLoss(discriminator_loss, minimax_generator_loss, one_pass=True),
     "least-squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
     "hinge": AdversarialLoss(hinge_discriminator_loss, critic_generator_loss),
-    "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, critic_generator_loss, one_pass=True),
+    "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, critic_generator_loss, one_pass=True, critic=True),
 }
 
 if TYPE_CHECKING:

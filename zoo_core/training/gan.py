@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from zoo_core.errors import SettingsError
 from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Trainer
 from zoo_core.interfaces.settings import Fraction
-from zoo_core.losses import ADVERSARIAL_LOSSES, AdversarialLossName, gradient_penalty, r1_penalty
+from zoo_core.losses import ADVERSARIAL_LOSSES, AdversarialLoss, AdversarialLossName, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
 from zoo_core.training.augmentation import Augmentation, augment
 
@@ -115,9 +115,9 @@ class GANTrainer(Trainer):
             ['discriminator', 'generator']
         """
         settings = self.settings
-        if settings.loss == "wasserstein" and settings.gradient_penalty and _has_batch_norm(discriminator):
+        if self._adversarial_loss.critic and settings.gradient_penalty and _has_batch_norm(discriminator):
             raise SettingsError(
-                "loss=wasserstein penalises D's gradient at single samples, but this discriminator has BatchNorm; "
+                f"loss={settings.loss} penalises D's gradient at single samples, but this discriminator has BatchNorm; "
                 "build it without (dcgan and cnn-gan: --set model.discriminator_norm=none)"
             )
         if settings.spectral_norm:
@@ -150,12 +150,16 @@ class GANTrainer(Trainer):
 
     def advice(self, figures: dict[str, float]) -> str | None:
         loss = figures.get("loss_d")
-        if loss is not None and self.settings.loss != "wasserstein" and loss < 1e-3:
+        if loss is not None and not self._adversarial_loss.critic and loss < 1e-3:
             return (
                 "the discriminator's loss is at zero: it tells every picture apart and teaches the generator nothing; "
                 "try --set r1_gamma=1, --set augment=color,translation,cutout or a lower learning_rate"
             )
         return None
+
+    @property
+    def _adversarial_loss(self) -> AdversarialLoss:
+        return ADVERSARIAL_LOSSES[self.settings.loss]
 
     @property
     def _generator(self) -> Generator:
@@ -197,13 +201,13 @@ class GANTrainer(Trainer):
         self, part: Batch, fakes: Tensor, real_logits: Tensor, fake_logits: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of D with its penalty, and the figures to log."""
-        loss = ADVERSARIAL_LOSSES[self.settings.loss].discriminator(real_logits, fake_logits)
+        loss = self._adversarial_loss.discriminator(real_logits, fake_logits)
         figures = {
             "loss_d": loss.detach(),
             "logit_real": real_logits.detach().float().mean(),
             "logit_fake": fake_logits.detach().float().mean(),
         }
-        if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
+        if self._adversarial_loss.critic and self.settings.gradient_penalty:
             penalty = self._gradient_penalty(part, fakes)
             figures["gradient_penalty"] = penalty.detach()
             loss = loss + self.settings.gradient_penalty * penalty
@@ -211,14 +215,14 @@ class GANTrainer(Trainer):
 
     def _update_generator(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
         with frozen(self.modules["discriminator"]):
-            loss = ADVERSARIAL_LOSSES[self.settings.loss].generator(self._judge(fakes, self._labels(part)))
+            loss = self._adversarial_loss.generator(self._judge(fakes, self._labels(part)))
             self.update("generator", loss)
         return {"loss_g": loss.detach()}
 
     def _update_both(self, part: Batch, fakes: Tensor) -> dict[str, Tensor]:
         """Compute both gradients from the present parameters, then take both steps."""
         with frozen(self.modules["discriminator"]):
-            generator_loss = ADVERSARIAL_LOSSES[self.settings.loss].generator(self._judge(fakes, self._labels(part)))
+            generator_loss = self._adversarial_loss.generator(self._judge(fakes, self._labels(part)))
             self.backward("generator", generator_loss)
         loss, figures = self._discriminator_loss(part, fakes)
         self.update("discriminator", loss)
@@ -229,7 +233,7 @@ class GANTrainer(Trainer):
         discriminator = self.modules["discriminator"]
         # In float16 the gradient of a D that is certain underflows, and a multiple of 0 is no gradient.
         return (
-            ADVERSARIAL_LOSSES[self.settings.loss].one_pass
+            self._adversarial_loss.one_pass
             and not self.scaler.is_enabled()
             and not _has_batch_norm(discriminator)
             and not _has_dropout(discriminator)
@@ -266,7 +270,7 @@ class GANTrainer(Trainer):
 
     def _generator_factors(self, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of G, and for each logit the gradient of G's loss divided by that of D's."""
-        game = ADVERSARIAL_LOSSES[self.settings.loss]
+        game = self._adversarial_loss
         # Beyond ±60 softplus has lost its gradient in float32; the factor there is that at ±60.
         logits = fake_logits.clamp(-60, 60).requires_grad_()
         with torch.enable_grad():
