@@ -117,7 +117,7 @@ def test_a_call_that_fails_leaves_it_too(hub: Hub, pinned, action):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_leaves_it_too(hub: Hub, pinned):
-    hub.fail(slow(300_000), method="GET", path="/cdn/*", times=None)
+    hub.fail(slow(30_000), method="GET", path="/cdn/*", times=None)
     assert run("interrupted pull")[0] == "interrupted"
 
 
