@@ -24,8 +24,8 @@ def owners_of_architectures() -> dict[str, str]:
 def settle_names(plugins: Sequence[PluginInfo], owners: Mapping[str, str]) -> list[PluginInfo]:
     """Leave out each plugin that uses a name which is not its own, so that every name that remains has one owner.
 
-    A name that `owners` or the core gives to another distribution is
-    refused. If several of the other plugins claim one name, all of them are left out: neither order nor luck decides.
+    A plugin that uses a name which `owners` or the core gives to another distribution is left out. If several of the
+    other plugins claim one name, all of them are left out: neither order nor luck decides.
 
     Args:
         plugins: the plugins as they were loaded; returned in the same order.
