@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from zoo_core.data import decoding
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
@@ -24,13 +25,13 @@ def load_generator(model: str | Path | Generator, device: str) -> Generator:
 
 def picture_shape(generator: Generator) -> tuple[int, int, int]:
     """Return the shape of a generator's pictures, (channels, size, size). Raises MetricError for other samples."""
-    shape = tuple(generator.sample_shape)
-    if generator.kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
+    shape = decoding.picture_shape(generator.kind, generator.sample_shape)
+    if shape is None:
         raise MetricError(
-            f"{type(generator).__qualname__} makes samples of {shape}, not square pictures; "
+            f"{type(generator).__qualname__} makes samples of {tuple(generator.sample_shape)}, not square pictures; "
             "metrics are defined for square pictures only"
         )
-    return shape[0], shape[1], shape[2]
+    return shape
 
 
 def open_data(
