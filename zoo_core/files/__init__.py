@@ -5,7 +5,7 @@ conversion_errors  the field that a failed conversion of msgspec is about
 digests            the sha256 of a file
 folders            the user's folders for settings and for caches
 locks              locks between processes
-paths              relative paths that must stay inside their folder
+paths              paths that a user gives, and relative ones that must stay inside their folder
 sizes              sizes in bytes for people to read
 strict_json        JSON without repeated keys, NaN or excessive nesting
 strict_yaml        YAML as plain text values, with the line of every error
