@@ -35,6 +35,7 @@ from tests.hub_models import (
     use,
 )
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
+from zoo_core.hub import cache as hub_cache
 from zoo_core.hub import client, verified_digests
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
@@ -396,9 +397,9 @@ def test_what_is_waited_for_is_said(hub: Hub, pinned, command):
     assert "the connection was reset; trying again" in told
 
 
-def test_the_client_waits_without_a_word_of_ours_unsaid(hub: Hub, pinned, command):
+def test_a_wait_that_the_hub_asks_for_is_said(hub: Hub, pinned, command):
     hub.fail(status(429, retry_after=1), **DATA)
-    assert "Waiting 2.0s" in command("pull", "digits").stderr
+    assert "and asks to wait 1 s; trying again in 1 s (attempt 2 of 5)" in command("pull", "digits").stderr
 
 
 def test_silence_ends(hub: Hub, pinned, command, monkeypatch):
@@ -608,12 +609,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(hub: Hub, pinned, tmp_path):
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
 def test_what_a_disk_refuses_is_one_line(hub: Hub, pinned, command, monkeypatch, error):
-    import huggingface_hub.file_download
-
     def refuse(*_: object, **__: object) -> None:
         raise OSError(error, os.strerror(error), "/somewhere/blob")
 
-    monkeypatch.setattr(huggingface_hub.file_download, "http_get", refuse)
+    monkeypatch.setattr(hub_cache, "adopt", refuse)
     fails(command("pull", "digits"), os.strerror(error), "HF_HOME can name another")
 
 

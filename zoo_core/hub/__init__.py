@@ -2,8 +2,12 @@
 
 settings            from the environment: the Hub's address, the cache, offline mode, the token
 client              huggingface_hub's client, and what the `zoo` command sets up for its own process
+redaction           text without tokens and passwords
+requesting          requests: who gets the token, which redirects are followed, how much of an answer is read
 retrying            how many attempts a request gets, and how long to wait between them
 errors              failures of the Hub, the connection and the disk, each as an error of one line
+commits             what the Hub states of a commit: its hash, and the size and digest of each file
+downloading         one file, compared with what is stated of it
 pull                from the Hub into the Hub's own cache, every file verified
 push                from a model folder to the Hub, in one commit
 plan                what a push would do
@@ -22,13 +26,17 @@ __all__ = [
     "cache",
     "cards",
     "client",
+    "commits",
+    "downloading",
     "errors",
     "housekeeping",
     "plan",
     "pull",
     "push",
+    "redaction",
     "remote_registries",
     "repository",
+    "requesting",
     "retrying",
     "search",
     "settings",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import HubError, UnreachableError, ZooError, printable
-from zoo_core.hub.settings import endpoint, token
+from zoo_core.hub.redaction import redacted, shown_endpoint
+from zoo_core.hub.settings import token
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 TEMPORARY_STATUS = {408, 429, 500, 502, 503, 504}  # answers after which another attempt may succeed
@@ -35,7 +36,7 @@ class HubResource:
 
     def __str__(self) -> str:
         if not self.repo:
-            return endpoint()
+            return shown_endpoint()
         at = f"@{self.revision[:12] if len(self.revision) == 40 else self.revision}" if self.revision else ""
         return f"hf://{self.repo}{at}" + (f", {printable(self.file, 80)}" if self.file else "")
 
@@ -51,18 +52,25 @@ def explain(error: BaseException, resource: HubResource, folder: Path | None = N
         return HubError(f"{resource}: HF_HUB_OFFLINE is set, so the network is not used")
     if is_transport(root):
         wanted = f", so {resource} could not be requested" if resource.repo else ""
-        return UnreachableError(f"{endpoint()} cannot be reached ({cause_of(root)}){wanted}")
+        return UnreachableError(f"{shown_endpoint()} cannot be reached ({cause_of(root)}){wanted}")
     if is_short_body(root):
         return UnreachableError(f"{resource}: {cause_of(root)}")
     if name == "LocalTokenNotFoundError":
         return HubError(f"{resource}: needs a token: {LOGIN}")
     if name == "FileMetadataError":
-        return HubError(
-            f"{endpoint()} does not answer a request for {resource} as a Hub does; check the address in HF_ENDPOINT"
-        )
+        return not_a_hub(resource)
     if isinstance(root, OSError) and root.errno is not None:
         return disk_problem(root, folder)
     return HubError(f"{resource}: {name}: {clean(root)}")
+
+
+def not_a_hub(resource: HubResource, detail: str = "") -> HubError:
+    """Return the error for an answer that no Hub would give; `detail` says what is wrong with it."""
+    why = f" ({detail})" if detail else ""
+    return HubError(
+        f"{shown_endpoint()} does not answer a request for {resource} as a Hub does{why}; "
+        "check the address in HF_ENDPOINT"
+    )
 
 
 def _refusal(error: BaseException, status: int, resource: HubResource) -> HubError:
@@ -80,7 +88,7 @@ def _why_refused(error: BaseException, status: int, resource: HubResource, reaso
     name = type(error).__name__
     refused = status == 401 and ("Invalid credentials" in str(error) or (token() and not resource.repo))
     if name == "GatedRepoError":
-        return f"{resource} is gated: request access at {endpoint()}/{resource.repo}" + (
+        return f"{resource} is gated: request access at {shown_endpoint()}/{resource.repo}" + (
             "" if token() else f", and {LOGIN}"
         )
     if name == "RevisionNotFoundError":
@@ -117,7 +125,7 @@ def cause_of(error: BaseException) -> str:
     status = status_of(error)
     if status is not None:
         requested = error.response.headers.get("Retry-After", "")  # type: ignore[attr-defined]
-        later = f" and asks to wait {printable(requested, 40)} s" if requested else ""
+        later = f" and asks to wait {clean(requested)[:40]} s" if requested else ""
         words = {429: "too many requests", 503: "unavailable", 500: "an internal error", 504: "a timeout"}
         return f"the Hub answers {status} ({words.get(status, 'a failure')}){later}"
     if is_short_body(error):
@@ -145,13 +153,8 @@ def disk_problem(error: OSError, folder: Path | None) -> ZooError:
 
 
 def clean(text: object) -> str:
-    """Return text from the Hub or from huggingface_hub as one line, without the token and without signed addresses."""
-    line = printable(text, 4000)
-    secret = token()
-    if secret:
-        line = line.replace(secret, "***")
-    line = re.sub(r"\bhf_[A-Za-z0-9_]{6,}", "***", line)
-    return printable(re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]+", r"\1", line), 300)
+    """Return text from the Hub or from huggingface_hub as one line, without what `redacted` cuts out."""
+    return printable(redacted(printable(text, 4000)), 300)
 
 
 def without_token(error: BaseException) -> BaseException | None:
@@ -184,6 +187,10 @@ def is_transport(error: BaseException) -> bool:
     return any(base.__name__ == "TransportError" for base in type(error).__mro__)
 
 
+class WrongLengthError(OSError):
+    """The body of an answer has another number of bytes than the Hub announced."""
+
+
 def is_short_body(error: BaseException) -> bool:
-    """Whether huggingface_hub received another number of bytes than the Hub announced."""
-    return isinstance(error, OSError) and "Consistency check failed" in str(error)
+    """Whether a file arrived with another number of bytes than the Hub announced."""
+    return isinstance(error, WrongLengthError)

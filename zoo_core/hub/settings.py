@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from zoo_core.errors import SettingsError, printable
+
+SPEED_VARIABLE = "ZOO_HUB_MIN_SPEED"
 
 
 def endpoint() -> str:
@@ -38,3 +43,22 @@ def token() -> str | None:
     from huggingface_hub import get_token
 
     return get_token()
+
+
+def download_timeout() -> float:
+    """Return the seconds without a byte after which a download is tried again: HF_HUB_DOWNLOAD_TIMEOUT."""
+    from huggingface_hub import constants
+
+    return float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+
+
+def slowest() -> int:
+    """Return the bytes a second below which an answer is given up: ZOO_HUB_MIN_SPEED, 1000 by default, 0 for none.
+
+    Raises:
+        SettingsError: where the variable is no number.
+    """
+    given = os.environ.get(SPEED_VARIABLE, "").strip() or "1000"
+    if not given.isdecimal() or len(given) > 12:
+        raise SettingsError(f"{SPEED_VARIABLE}: {printable(given, 40)!r} is not a number of bytes a second")
+    return int(given)
