@@ -112,7 +112,7 @@ def holds(folder: Path, name: str, stated: StatedFile | None, *, trust_records: 
             raise ModelFolderError(path, "is a link that leaves the cache; remove it")
         if not real.is_file():
             raise ModelFolderError(path, "is not a regular file; remove it")
-        expected = stated or _stated_by_name(real)
+        expected = stated or stated_by_name(real)
         if expected is not None:
             _compare_or_remove(path, real, expected, trust_records=trust_records)
     except (FileNotFoundError, NotADirectoryError):  # another process removed it as damaged, or there is no cache
@@ -122,14 +122,13 @@ def holds(folder: Path, name: str, stated: StatedFile | None, *, trust_records: 
     return True
 
 
-def is_verifiable(folder: Path, name: str) -> bool:
-    """Whether the blob of a file is named by a digest, so that it can be verified without a registry."""
-    return _stated_by_name((folder / name).resolve()) is not None
+def stated_by_name(path: Path) -> StatedFile | None:
+    """Return what the name of a file's blob states of its content: its sha256, git's sha1, or nothing.
 
-
-def _stated_by_name(real: Path) -> StatedFile | None:
-    """Return what the name of a blob states of its content: its sha256, git's sha1, or nothing."""
-    by = "its name in the cache"
+    Raises:
+        OSError: where there is no such file.
+    """
+    real, by = path.resolve(strict=True), "its name in the cache"
     if SHA256.fullmatch(real.name):
         return StatedFile(real.stat().st_size, sha256=real.name, by=by)
     if COMMIT.fullmatch(real.name) and real.parent.name == "blobs":
@@ -149,7 +148,13 @@ def _compare_or_remove(path: Path, real: Path, expected: StatedFile, *, trust_re
 
 
 def compare(
-    place: Path | str, stated: StatedFile, size: int, *, sha256: Callable[[], str], sha1: Callable[[], str]
+    place: Path | str,
+    stated: StatedFile,
+    size: int,
+    *,
+    sha256: Callable[[], str],
+    sha1: Callable[[], str],
+    note: str = REMOVED,
 ) -> None:
     """Compare a file with what is stated of it.
 
@@ -157,16 +162,17 @@ def compare(
         place: the file, for messages.
         size: its size in bytes.
         sha256, sha1: compute its digests.
+        note: what becomes of a file that differs.
 
     Raises:
-        ModelFolderError, DigestError: where it differs. The caller removes the file, and the message says so.
+        ModelFolderError, DigestError: where it differs.
     """
     if size != stated.size:
-        raise ModelFolderError(place, f"has {size:,} bytes, but {stated.by} states {stated.size:,}; {REMOVED}")
+        raise ModelFolderError(place, f"has {size:,} bytes, but {stated.by} states {stated.size:,}; {note}")
     if stated.sha256 is not None and (found := sha256()) != stated.sha256:
-        raise DigestError(place, stated.sha256, found, by=stated.by, note=REMOVED)
+        raise DigestError(place, stated.sha256, found, by=stated.by, note=note)
     if stated.sha1 is not None and (found := sha1()) != stated.sha1:
-        raise ModelFolderError(place, f"git's sha1 is {found}, but {stated.by} states {stated.sha1}; {REMOVED}")
+        raise ModelFolderError(place, f"git's sha1 is {found}, but {stated.by} states {stated.sha1}; {note}")
 
 
 def _remove(path: Path, real: Path) -> None:
@@ -221,7 +227,7 @@ def link_blob(repo: str, commit: str, name: str, digest: str, stated: StatedFile
     """
     blob = repository_folder(repo) / "blobs" / digest
     try:
-        expected = stated or _stated_by_name(blob)
+        expected = stated or stated_by_name(blob)
         if expected is None or not blob.is_file():
             return False
         _compare_or_remove(blob, blob, expected, trust_records=True)
@@ -270,10 +276,9 @@ def write_reference(repo: str, revision: str, commit: str) -> None:
 def read_listing(repo: str, commit: str) -> dict[str, StatedFile | None] | None:
     """Return what the Hub stated of the files that were pulled of a commit, or None unless the pull was completed."""
     try:
-        listed = msgspec.json.decode(_listing(repo, commit).read_bytes(), type=list[str] | dict[str, StatedFile | None])
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(_listing(repo, commit).read_bytes(), type=dict[str, StatedFile | None])
+    except (OSError, msgspec.MsgspecError):  # earlier versions recorded the names alone
         return None
-    return listed if isinstance(listed, dict) else dict.fromkeys(listed)  # earlier versions recorded names alone
 
 
 def write_listing(repo: str, commit: str, files: Mapping[str, StatedFile | None]) -> None:

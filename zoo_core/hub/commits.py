@@ -20,7 +20,7 @@ from zoo_core.hub.errors import HubResource, clean, status_of
 from zoo_core.hub.requesting import api_url, get_json, get_pages
 from zoo_core.registries.address import COMMIT, SHA256
 
-BY = "the Hub's listing"
+BY = "the Hub"
 _LARGEST = 2**53  # bytes; JavaScript counts no further
 
 
@@ -64,6 +64,8 @@ def request_listing(resource: HubResource, names: Collection[str]) -> Listing:
     at = f"{route}/revision/{urllib.parse.quote(resource.revision, safe='')}" if resource.revision else route
     info = get_json(resource, api_url(at, blobs="true"), _Info)
     commit = checked_commit(resource, info.sha)
+    if resource.revision is not None and COMMIT.fullmatch(resource.revision) and commit != resource.revision:
+        raise HubError(f"{resource}: the Hub serves the commit {commit} instead")
     files: dict[str, StatedFile | None] = {}
     for sibling in info.siblings or ():
         name = sibling.get("rfilename")

@@ -25,7 +25,7 @@ from zoo_core.modelfolder.layout import MAX_CONFIG_BYTES
 from zoo_core.registries.address import COMMIT, SHA256
 
 LARGEST = {CONFIG: MAX_CONFIG_BYTES, CARD: 8 * 2**20, TRAINING: 2**20, PREVIEW: 64 * 2**20}  # bytes, by name
-_UNSTATED = 64 * 2**20  # bytes of a file whose size nobody states
+UNSTATED = 64 * 2**20  # bytes of a file whose size nobody states
 _PROGRESS = 16 * 2**20  # bytes; a connection that breaks for ever and brings so many in all attempts is a bad one only
 _ETAG = re.compile(r"(?!\.)[A-Za-z0-9._+=-]{1,200}")
 _AS_IT_IS = {"Accept-Encoding": "identity"}
@@ -119,6 +119,7 @@ def read_file(resource: HubResource, stated: StatedFile | None, limit: int) -> b
             len(content),
             sha256=lambda: hashlib.sha256(content).hexdigest(),
             sha1=lambda: cache.git_sha1(content),
+            note="try again",
         )
     return content
 
@@ -187,7 +188,7 @@ class _Partial:
         if self.size and self.size == announced.size:  # only the end of the last connection was lost
             return
         headers = _AS_IT_IS | ({"Range": f"bytes={self.size}-"} if self.size else {})
-        limit = announced.size if announced.size is not None else _UNSTATED
+        limit = announced.size if announced.size is not None else UNSTATED
         with (
             answer(resource, "GET", announced.location, headers=headers, timeout=download_timeout()) as received,
             self._opened(goes_on=_continues(received, self.size)) as file,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import HubError, UnreachableError, ZooError, printable
-from zoo_core.hub.redaction import redacted, shown_endpoint
+from zoo_core.hub.redaction import holds_secret, redacted, shown_endpoint
 from zoo_core.hub.settings import token
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -158,11 +158,10 @@ def clean(text: object) -> str:
 
 
 def without_token(error: BaseException) -> BaseException | None:
-    """Return the error for `raise ... from`, or None where a Hub repeated the token: a traceback would show it."""
-    secret = token()
+    """Return the error for `raise ... from`, or None where a traceback of it would show a token or a password."""
     cause: BaseException | None = error
     while cause is not None:
-        if secret and secret in str(cause):
+        if holds_secret(str(cause)):
             return None
         cause = cause.__cause__ or cause.__context__
     return error

@@ -212,7 +212,7 @@ def verify_model(model: CachedModel, entries: Iterable[ModelEntry]) -> CacheRepo
         path = model.folder / name
         if not path.exists():
             problems.append(f"{printable(path)}: is a link to a file that is gone; pull the model again")
-        elif name not in stated and not cache.is_verifiable(model.folder, name):
+        elif name not in stated and cache.stated_by_name(path) is None:
             unverifiable.append(name)
         else:
             problem = _problem_of(model.folder, name, stated.get(name))

@@ -169,7 +169,8 @@ def _complete_model(repo: str, commit: str, *, even_if_unlisted: bool = True) ->
     folder = cache.snapshot_folder(repo, commit)
     files = cache.read_listing(repo, commit)
     if files is None and even_if_unlisted:  # perhaps another tool of the Hub fetched them
-        files = {name: None for name in MODEL_FILES if (folder / name).exists()}
+        present = [name for name in MODEL_FILES if (folder / name).exists()]
+        files = {name: cache.stated_by_name(folder / name) for name in present}
     complete = files and {CONFIG, WEIGHTS} <= set(files) and all((folder / name).exists() for name in files)
     return files if complete else None
 
@@ -181,8 +182,6 @@ def _request_model(address: HubAddress, job: Job, attempts: int | None) -> tuple
     missing = [name for name in (CONFIG, WEIGHTS) if name not in listing.files]
     if missing:
         raise ModelFolderError(str(address), f"is not a model of this zoo: it has no {' and no '.join(missing)}")
-    if address.commit and listing.commit != address.commit:
-        raise HubError(f"{address}: the Hub serves the commit {listing.commit} instead")
     return listing.commit, {name: listing.files[name] for name in MODEL_FILES if name in listing.files}
 
 
@@ -190,7 +189,7 @@ def _warn_once(address: HubAddress, folder: Path, files: Mapping[str, StatedFile
     """Return the folder; log, once in a process, what its verification is worth."""
     if str(address) not in _warned:
         _warned.add(str(address))
-        unverified = [name for name in files if files[name] is None and not cache.is_verifiable(folder, name)]
+        unverified = [name for name in files if files[name] is None]
         exception = f", except for {', '.join(unverified)}, of which it states none" if unverified else ""
         _log.warning(
             "%s: no registry vouches for it; its files were compared with the digests that the Hub itself states%s",

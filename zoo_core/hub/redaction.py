@@ -40,6 +40,11 @@ def redacted(text: str) -> str:
     return text
 
 
+def holds_secret(text: str) -> bool:
+    """Whether text has a token or a password in it."""
+    return any(secret in text for secret in _secrets())
+
+
 def shown_endpoint() -> str:
     """Return the address of the Hub as it may be printed."""
     return redacted(endpoint())
@@ -63,4 +68,5 @@ def _secrets() -> Iterator[str]:
 
 def _forms(secret: str) -> Iterator[str]:
     if len(secret) >= 4:  # a shorter one would cut words to pieces
-        yield from {secret, urllib.parse.quote(secret, safe=""), urllib.parse.unquote(secret)}
+        plain = urllib.parse.unquote(secret)
+        yield from {secret, plain, urllib.parse.quote(plain, safe="")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from zoo_core.errors import OutputError, RegistryError
+from zoo_core.errors import ModelFolderError, OutputError, RegistryError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.strict_yaml import MAX_BYTES
 from zoo_core.hub.commits import request_listing
@@ -40,7 +40,10 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     listed = listing.files.get(FILE)
     if listed is not None and listed.size > MAX_BYTES:  # before it fills the memory
         raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=f"{address}/{FILE}")
-    content = read_file(HubResource(address.repo, listing.commit, FILE), listed, MAX_BYTES)
+    try:
+        content = read_file(HubResource(address.repo, listing.commit, FILE), listed, MAX_BYTES)
+    except ModelFolderError as error:
+        raise RegistryError(error.problem, file=f"{address}/{FILE}") from error
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / FILE
         trial.write_bytes(content)

@@ -21,11 +21,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zoo_core._version import __version__
 from zoo_core.errors import HubError, UnreachableError
 from zoo_core.hub import client
 from zoo_core.hub.errors import HubResource, clean, not_a_hub
-from zoo_core.hub.settings import SPEED_VARIABLE, endpoint, slowest
+from zoo_core.hub.settings import PORTS, SPEED_VARIABLE, endpoint, is_the_hub, slowest
 
 JSON_BYTES = 32 * 2**20  # the largest answer of the Hub's API; the listing of 100,000 files takes half of it
 ERROR_BYTES = 2**16  # of the body of a refusal, as much as is read
@@ -34,7 +33,6 @@ REDIRECTS = 5
 WINDOW = 30.0  # seconds over which the speed of an answer is measured
 PATIENCE = 6  # times the timeout for one silence that the status and the headers of an answer may take together
 _PIECE = 2**16
-_PORTS = {"http": 80, "https": 443}
 _SENT_TO_THE_HUB_ALONE = ("authorization", "cookie")
 _Shape = TypeVar("_Shape")
 
@@ -49,16 +47,6 @@ def file_url(resource: HubResource) -> str:
     assert resource.file is not None
     revision = urllib.parse.quote(resource.revision or "main", safe="")
     return api_url(f"/{resource.repo}/resolve/{revision}/{urllib.parse.quote(resource.file)}")
-
-
-def is_the_hub(url: str) -> bool:
-    """Whether an address has the scheme, the host and the port of the Hub."""
-    return _origin(url) == _origin(endpoint())
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme.lower())
 
 
 # one request
@@ -102,20 +90,18 @@ def answer(
 
 def _send(resource: HubResource, method: str, url: str, headers: dict[str, str], timeout: float) -> Any:
     from huggingface_hub import get_session
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     session = get_session()
-    known = build_hf_headers(library_name="zoo-core", library_version=__version__)
-    request = session.build_request(method, url, headers=known | headers, timeout=timeout)
+    request = session.build_request(method, url, headers=client.own_headers() | headers, timeout=timeout)
     options: dict[str, Any] = {"stream": True, "follow_redirects": False}
     if not is_the_hub(url):
         options["auth"] = None
         for name in _SENT_TO_THE_HUB_ALONE:
             request.headers.pop(name, None)
-    return _within(timeout * PATIENCE, resource, lambda: session.send(request, **options))
+    return within(timeout * PATIENCE, resource, lambda: session.send(request, **options))
 
 
-def _within(seconds: float, resource: HubResource, send: Callable[[], Any]) -> Any:
+def within(seconds: float, resource: HubResource, send: Callable[[], Any]) -> Any:
     """Return the answer, or give up on it: headers that arrive byte by byte break no timeout of a socket."""
     results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
     given_up = threading.Event()
@@ -146,11 +132,12 @@ def redirect_of(resource: HubResource, received: Any) -> str | None:
     """Return where an answer redirects to, without a user's name or password in it; None if it does not redirect."""
     if received.status_code not in (301, 302, 303, 307, 308) or "location" not in received.headers:
         return None
-    target = urllib.parse.urljoin(str(received.url), str(received.headers["location"]))
+    target = str(received.headers["location"])
     try:
+        target = urllib.parse.urljoin(str(received.url), target)
         parts = urllib.parse.urlsplit(target)
         place = parts.hostname or ""
-        if parts.scheme not in _PORTS or not re.fullmatch(r"[A-Za-z0-9.:_-]+", place):
+        if parts.scheme not in PORTS or not re.fullmatch(r"[A-Za-z0-9.:_-]+", place):
             raise ValueError
         place = f"[{place}]" if ":" in place else place
         return parts._replace(netloc=f"{place}:{parts.port}" if parts.port else place).geturl()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import urllib.parse
 from pathlib import Path
 
 from zoo_core.errors import SettingsError, printable
 
 SPEED_VARIABLE = "ZOO_HUB_MIN_SPEED"
+PORTS = {"http": 80, "https": 443}  # of the schemes that a Hub may have
 
 
 def endpoint() -> str:
@@ -15,6 +17,16 @@ def endpoint() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
+
+
+def is_the_hub(url: str) -> bool:
+    """Whether an address has the scheme, the host and the port of the Hub."""
+    return _origin(url) == _origin(endpoint())
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme.lower())
 
 
 def cache_folder() -> Path:
