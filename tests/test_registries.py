@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import zoo_core
 from tests.builtin import every_bundled_model
-from zoo_core.errors import RegistryError, UnknownModelError
+from zoo_core.errors import RegistryError, UnknownModelError, visible
 from zoo_core.files.paths import stays_inside
 from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts
 from zoo_core.registries.editing import write_entry
@@ -285,6 +285,18 @@ FIELDS_REFUSED = [
     (["hub:", "  repo: a/b/c", f"  revision: {COMMIT}"], 6, "hub.repo", "regex"),
     (["hub:", "  repo: ä/b", f"  revision: {COMMIT}"], 6, "hub.repo", "regex"),
     (["hub: {repo: a/b}"], 5, "hub.revision", "missing required field"),
+    (
+        ["class_names: [cat, 'c\u00adat']"],
+        5,
+        "class_names.1",
+        "has U+00AD SOFT HYPHEN in its name, which shows nothing",
+    ),
+    (
+        ["files:", f"  'model\u2060.safetensors': {{sha256: {DIGEST}, size: 1}}"],
+        6,
+        "files.model\u2060.safetensors",
+        "has U+2060 WORD JOINER in it",
+    ),
 ]
 
 
@@ -395,7 +407,7 @@ entries = st.builds(
     tags=st.lists(words, max_size=4).map(tuple),
     sample_shape=st.lists(lengths, max_size=4).map(tuple),
     parameters=maybe(counts),
-    class_names=st.lists(words, max_size=4).map(tuple),
+    class_names=st.lists(words.map(visible), max_size=4).map(tuple),
     training=maybe(st.builds(TrainingFacts, steps=counts, seed=counts, batch_size=lengths, configuration=maybe(paths))),
     metrics=st.dictionaries(
         words,

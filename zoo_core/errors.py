@@ -62,9 +62,7 @@ def printable(text: object, limit: int = 300) -> str:
         >>> printable("two\\nlines, \\x1b[31mred")
         'two lines, [31mred'
     """
-    line = " ".join(str(text)[:_LONGEST].split())
-    if not (line.isascii() and line.isprintable()):
-        line = " ".join(visible(line).split())
+    line = " ".join(visible(" ".join(str(text)[:_LONGEST].split())).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -80,6 +78,8 @@ def visible(text: str) -> str:
         >>> visible("pa\\u00adid\\u2060\\ufeff")
         'paid'
     """
+    if text.isascii() and text.isprintable():
+        return text
     kept: list[str] = []
     marks = 0
     for position, char in enumerate(text):

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
     """Raise ModelFolderError where config.json names another number of classes than the model has, or hides a name."""
-    if names and len(names) != num_classes:
-        actual = "none" if num_classes is None else num_classes
-        raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model has {actual}")
     for name in names:
         if (char := unseen(name)) is not None:
             raise ModelFolderError(
                 folder / CONFIG, f"the class {printable(name, 80)!r} has {char} in its name, which shows nothing"
             )
+    if names and len(names) != num_classes:
+        actual = "none" if num_classes is None else num_classes
+        raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model has {actual}")
 
 
 def model_config(folder: Path, architecture: Architecture, values: dict[str, Any]) -> ModelConfig:
