@@ -155,8 +155,6 @@ def _read_entry(document: Document, name: str, taken: set[str]) -> ModelEntry:
 
 def _check_paths(document: Document, keys: tuple[str, ...], entry: ModelEntry) -> None:
     for file in entry.files:
-        if (char := unseen(file)) is not None:
-            raise document.error(f"the file name has {char} in it, which shows nothing", (*keys, "files", file))
         if not stays_inside(file):
             raise document.error("the file name leaves the model's folder", (*keys, "files", file))
     if entry.bundled is not None and not stays_inside(entry.bundled):
