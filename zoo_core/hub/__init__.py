@@ -8,6 +8,9 @@ pull                from the Hub into the Hub's own cache, every file verified
 push                from a model folder to the Hub, in one commit
 plan                what a push would do
 repository          what the Hub has of a model already
+listing             the files of a commit, with the digests that the Hub states
+upload              the content of files to the Hub's storage, and the commit
+rest                requests to the Hub's API, bounded and one at a time
 cards               the README of a repository: the generated part and a person's own
 cache               the files in the Hub's cache, and checking them
 verified_digests    digests of files that were read before, so that a second check is cheap
@@ -24,13 +27,16 @@ __all__ = [
     "client",
     "errors",
     "housekeeping",
+    "listing",
     "plan",
     "pull",
     "push",
     "remote_registries",
     "repository",
+    "rest",
     "retrying",
     "search",
     "settings",
+    "upload",
     "verified_digests",
 ]

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from zoo_core._version import __version__
 from zoo_core.errors import HubError
-from zoo_core.hub.errors import LOGIN, HubResource, clean
+from zoo_core.hub.errors import LOGIN, TEMPORARY_STATUS, HubResource, clean
 from zoo_core.hub.settings import endpoint, offline, token
 
 if TYPE_CHECKING:
+    from httpx2 import Response
     from huggingface_hub import HfApi
 
 TIMEOUT = 10.0  # seconds without a byte, for what the Hub can answer at once
@@ -86,8 +87,18 @@ def prepare_request() -> None:
     session = get_session()
     if session.timeout.read is None:
         session.timeout = UPLOAD_TIMEOUT
+    if _raise_at_once not in session.event_hooks["response"]:
+        session.event_hooks["response"].append(_raise_at_once)
     if not sys.stderr.isatty() and not are_progress_bars_disabled():
         disable_progress_bars()
+
+
+def _raise_at_once(answer: Response) -> None:
+    """Raise for an answer after which huggingface_hub would wait and try again by itself, for as long as it says."""
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+
+    if answer.status_code in TEMPORARY_STATUS:
+        hf_raise_for_status(answer)
 
 
 def hang_up() -> bool:
