@@ -523,7 +523,7 @@ REFUSED = {
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
     "403 on sending": (status(403), SENDING, "to which http://127.0.0.1"),
     "another size at the end": (lie(1), {"path": "*/paths-info/*", "times": None}, "the Hub holds another"),
-    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "answers in another form than a Hub"),
+    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "does not answer as a Hub does"),
 }  # fmt: skip
 
 

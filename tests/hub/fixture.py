@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,10 +42,24 @@ def hub(hub_process: Hub, hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for name, value in hub_process.environment(hub_home, ALICE).items():
         if name.startswith("HF_"):
             monkeypatch.setenv(name, value)
-    _point_client(hub_process, hub_home, monkeypatch)
+    _point_client(hub_process.url, hub_home, monkeypatch)
     yield hub_process
     if hub_process.running:
         hub_process.heal()
+
+
+@pytest.fixture
+def point_at(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """What makes another address this process's Hub, with alice's token."""
+
+    def point(url: str) -> None:
+        importlib.import_module("huggingface_hub")  # before the environment is changed, as in `hub`
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        monkeypatch.setenv("HF_HOME", str(hub_home))
+        monkeypatch.setenv("HF_TOKEN", ALICE)
+        _point_client(url, hub_home, monkeypatch)
+
+    return point
 
 
 @pytest.fixture
@@ -57,7 +71,7 @@ def without_xet(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
 
 
-def _point_client(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _point_client(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """huggingface_hub read the environment at its import."""
     from huggingface_hub import constants, hf_api
 
@@ -65,8 +79,8 @@ def _point_client(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     paths |= {"HF_HOME": "", "HF_TOKEN_PATH": "token", "HF_STORED_TOKENS_PATH": "stored_tokens"}
     paths |= {"AGENT_HARNESSES_PATH": ".agent_harnesses.json", "CHECK_FOR_UPDATE_DONE_PATH": ".check_for_update_done"}
     values = {name: str(home / below) for name, below in paths.items()}
-    values |= {"ENDPOINT": hub.url, "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}"}
+    values |= {"ENDPOINT": url, "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}"}
     for name, value in values.items():
         if hasattr(constants, name):
             monkeypatch.setattr(constants, name, value)
-    monkeypatch.setattr(hf_api.api, "endpoint", hub.url)
+    monkeypatch.setattr(hf_api.api, "endpoint", url)

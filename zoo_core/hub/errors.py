@@ -18,7 +18,7 @@ from zoo_core.hub.settings import endpoint, token
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 TEMPORARY_STATUS = {408, 429, 500, 502, 503, 504}  # answers after which another attempt may succeed
 _BAD_ADDRESS = {"InvalidURL", "UnsupportedProtocol", "LocalProtocolError"}
-_ADDRESS_HINT = "check HF_ENDPOINT"
+_ADDRESS_HINT = "check the address in HF_ENDPOINT"
 # What huggingface_hub fails with where an answer has not the form that it expects.
 _MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -82,7 +82,9 @@ def explain(error: BaseException, resource: HubResource, folder: Path | None = N
         return HubError(f"{resource}: needs a token: {LOGIN}")
     if name == "HFValidationError":  # a name that the Hub's rules forbid
         return HubError(f"{resource}: {clean(root)}")
-    if name in ("FileMetadataError", "TooManyRedirects", "DecodingError") or isinstance(root, _MISSHAPEN):
+    if name == "FileMetadataError":
+        return not_a_hub(endpoint(), "", resource)
+    if name in ("TooManyRedirects", "DecodingError") or isinstance(root, _MISSHAPEN):
         return not_a_hub(_url_of(root) or endpoint(), getattr(root, "doc", None) or str(root), resource)
     if isinstance(root, OSError) and root.errno is not None:
         return disk_problem(root, folder)
@@ -97,17 +99,16 @@ def not_a_hub(url: str, content: str, resource: HubResource | None = None) -> Un
         content: the beginning of the answer, or what is wrong with it.
         resource: what was requested, where that says more than the address.
     """
-    what = f"a request for {resource}" if resource is not None and resource.repo else clean(url)
-    where = origin_of(url) if resource is not None and resource.repo else ""
-    subject = f"{where} answers {what}" if where else f"{what} answers"
+    asked = f"{origin_of(url)} does not answer a request for {resource}"
+    subject = asked if resource is not None and resource.repo else f"{clean(url)} does not answer"
     if content.lstrip().startswith("<"):
         return UnexpectedAnswerError(
-            f"{subject} with a web page, not as a Hub does: {_ADDRESS_HINT}, "
+            f"{subject} as a Hub does, but with a web page; {_ADDRESS_HINT}, "
             "and whether a proxy or the login page of a network answers in its place",
             web_page=True,
         )
     detail = f" ({clean(content)[:80]})" if content.strip() else ""
-    return UnexpectedAnswerError(f"{subject} in another form than a Hub{detail}; {_ADDRESS_HINT}")
+    return UnexpectedAnswerError(f"{subject} as a Hub does{detail}; {_ADDRESS_HINT}")
 
 
 def unreachable(error: BaseException, resource: HubResource) -> UnreachableError:
@@ -214,6 +215,8 @@ def _why_refused(error: BaseException, status: int, resource: HubResource, reaso
         return f"{resource}: there is no such file"
     if name == "DisabledRepoError":
         return f"{resource} was disabled by the Hub"
+    if status == 401 and token() and error.response.headers.get("X-Error-Code") == "RepoNotFound":  # type: ignore[attr-defined]
+        return f"{resource}: there is no such repository, or the token was refused and may have expired: {LOGIN}"
     if status == 401 and token():
         return f"{resource}: the token was refused; it may have expired, or belong to another Hub: {LOGIN} to a new one"
     if name == "RepositoryNotFoundError":

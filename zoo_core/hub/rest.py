@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo_core._version import __version__
 from zoo_core.errors import HubError
-from zoo_core.hub.client import TIMEOUT
+from zoo_core.hub import client
 from zoo_core.hub.errors import HubResource, UnexpectedAnswerError, not_a_hub, origin_of
 from zoo_core.hub.retrying import attempt
 from zoo_core.hub.settings import endpoint
@@ -69,20 +69,18 @@ def call(
     path: str,
     *,
     attempts: int | None = None,
-    timeout: float = TIMEOUT,
     **arguments: Any,
 ) -> Answer:
     """Return the answer to a request, and try again as `attempt` does.
 
     Args:
         path: below the Hub's address, quoted; or a whole address.
-        timeout: seconds without a byte.
         arguments: those of `send`.
 
     Raises:
         HubError, UnreachableError: as `attempt`.
     """
-    return attempt(resource, lambda: send(resource, method, path, timeout=timeout, **arguments), attempts=attempts)
+    return attempt(resource, lambda: send(resource, method, path, **arguments), attempts=attempts)
 
 
 def send(
@@ -90,7 +88,7 @@ def send(
     method: str,
     path: str,
     *,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
     limit: int = MAX_BYTES,
     headers: Mapping[str, str] | None = None,
     signed: bool = False,
@@ -99,6 +97,7 @@ def send(
     """Send a request once and return the answer, without a token where it goes to another origin than the Hub's.
 
     Args:
+        timeout: seconds without a byte; client.TIMEOUT by default.
         limit: the largest number of bytes to receive.
         signed: the address itself is the permission, and a token besides would be refused.
         arguments: what the session's `stream` takes besides: params, json, content, follow_redirects.
@@ -110,6 +109,7 @@ def send(
     from huggingface_hub import get_session
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+    timeout = client.TIMEOUT if timeout is None else timeout
     url = path if "://" in path else f"{endpoint()}{path}"
     token = None if is_the_hub(url) and not signed else False
     own = build_hf_headers(token=token, library_name="zoo-core", library_version=__version__)

@@ -148,7 +148,10 @@ def _kept_outside_of_git(target: Target, files: Mapping[str, Content]) -> frozen
     try:
         answer = rest.call(target.resource, "POST", path, params=target.query, json={"files": asked}).mapping()
     except HubError as error:
-        if not rest.has_no_route(error) or error.missing:
+        if error.missing:  # though it was there a moment ago
+            message = f"{origin_of(endpoint())} shows it, but takes nothing: a mirror that is read only, perhaps"
+            raise HubError(f"{target.resource}: {message}", status=error.status) from error
+        if not rest.has_no_route(error):
             raise
         return frozenset(name for name in files if not name.endswith(_TEXT))
     modes = {item.get("path"): item for item in answer.get("files") or () if isinstance(item, dict)}
