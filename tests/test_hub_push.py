@@ -521,7 +521,7 @@ REFUSED = {
     "429 for an hour": (status(429, retry_after=3600), COMMIT, "asks to wait 3600 s"),
     "503 for ever": (status(503), COMMIT | {"times": None}, "the Hub answers 503"),
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
-    "403 on sending": (status(403), SENDING, "to which http://127.0.0.1"),
+    "403 on sending": (status(403), SENDING, "the storage http://127.0.0.1"),
     "another size at the end": (lie(1), {"path": "*/paths-info/*", "times": None}, "the Hub holds another"),
     "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "does not answer as a Hub does"),
 }  # fmt: skip

@@ -91,6 +91,19 @@ def explain(error: BaseException, resource: HubResource, folder: Path | None = N
     return HubError(f"{resource}: {clean(root) or name}")
 
 
+def check_endpoint() -> None:
+    """Raise HubError where HF_ENDPOINT is no address, which some libraries would take for another one."""
+    try:
+        parts = urllib.parse.urlsplit(endpoint())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port or an IPv6 address
+        valid = False
+    if not valid:
+        raise HubError(
+            f"HF_ENDPOINT is {clean(endpoint())!r}, which is not an address: write https://host or https://host:port"
+        )
+
+
 def not_a_hub(url: str, content: str, resource: HubResource | None = None) -> UnexpectedAnswerError:
     """Return the error for an answer that has not the form of a Hub's.
 
@@ -157,16 +170,14 @@ def tls_problem(error: BaseException) -> str | None:
 
 
 def _named(origin: str) -> str:
-    """Return a host as messages name it: whether it is the Hub, or another one that the Hub refers to."""
-    if origin == origin_of(endpoint()):
-        return origin
-    return f"{origin}, to which {origin_of(endpoint())} refers,"
+    """Return a host as messages name it: the Hub by its address, any other as what the Hub refers to for files."""
+    return origin if origin == origin_of(endpoint()) else f"the storage {origin}"
 
 
 def _who(error: BaseException) -> str:
     """Return who gave the answer that a failure is about."""
     origin = origin_of(_url_of(error) or endpoint())
-    return "the Hub" if origin == origin_of(endpoint()) else _named(origin).removesuffix(",") + ","
+    return "the Hub" if origin == origin_of(endpoint()) else _named(origin)
 
 
 def _url_of(error: BaseException) -> str | None:
@@ -258,6 +269,12 @@ def cause_of(error: BaseException) -> str:
     }
     text = names.get(type(error).__name__) or clean(error) or type(error).__name__
     return re.sub(r"^\[Errno -?\d+\] ", "", text)
+
+
+def cause_and_host(error: BaseException) -> str:
+    """Return why a request failed, and where if that is not the Hub, as a line about waiting says it."""
+    cause, origin = cause_of(error), origin_of(_url_of(root_of(error)) or endpoint())
+    return cause if origin == origin_of(endpoint()) or status_of(root_of(error)) else f"{cause} ({_named(origin)})"
 
 
 def retry_after(error: BaseException) -> float | None:

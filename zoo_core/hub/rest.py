@@ -59,7 +59,7 @@ class Answer:
         """Return the content as a JSON object. Raises UnexpectedAnswerError where it is something else."""
         value = self.json()
         if not isinstance(value, dict):
-            raise not_a_hub(self.url, f"not an object but {type(value).__name__}")
+            raise not_a_hub(self.url, "JSON, but not an object")
         return value
 
 
@@ -172,7 +172,7 @@ def pages(resource: HubResource, path: str, params: Mapping[str, Any]) -> Iterat
         answer = call(resource, "GET", following, **arguments)
         items = answer.json()
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise not_a_hub(answer.url, "not a list of objects")
+            raise not_a_hub(answer.url, "JSON, but not a list of objects")
         yield from items
         following, arguments = _next_page(answer), {}  # the address of the next page has all parameters
         if following is None:

@@ -21,7 +21,8 @@ from zoo_core.hub.client import prepare_request, require_online
 from zoo_core.hub.errors import (
     TEMPORARY_STATUS,
     HubResource,
-    cause_of,
+    cause_and_host,
+    check_endpoint,
     explain,
     is_short_body,
     is_transport,
@@ -75,6 +76,7 @@ def attempt(
         StoppedError: where `stop` was set.
     """
     require_online(resource)
+    check_endpoint()
     attempts, stop = attempts or ATTEMPTS, stop or threading.Event()
     made, waited = 0, 0.0
     while True:
@@ -93,7 +95,12 @@ def attempt(
             if wait is None or made >= attempts or waited + wait > LONGEST_WAITS:
                 raise explain(error, resource, folder) from without_token(error)
             _log.warning(
-                "%s: %s; trying again in %g s (attempt %d of %d)", resource, cause_of(error), wait, made + 1, attempts
+                "%s: %s; trying again in %g s (attempt %d of %d)",
+                resource,
+                cause_and_host(error),
+                wait,
+                made + 1,
+                attempts,
             )
             if pause(wait, stop):
                 raise StoppedError from None
