@@ -20,7 +20,7 @@ from huggingface_hub import ModelCard, hf_hub_download
 
 import zoo_core as zoo
 from tests.builtin import bundled_here
-from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, status
+from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, resize, status
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
@@ -162,6 +162,61 @@ def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(hub: Hub, folder, 
     lines = succeeds(command("push", folder, REPO, "--dry-run"))
     assert {line.split()[0] for line in lines[1:7]} == {"there"}
     assert changes_asked_for(hub) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+        ({"HF_TOKEN": "hf_expired"}, "the token was refused"),
+        ({}, "there is no such repository, or it is private: log in"),
+    ],
+)
+def test_a_dry_run_needs_neither_network_nor_login(hub: Hub, folder, zoo, variables, reason):
+    env = environment(**variables)
+    if "HF_TOKEN" not in variables:
+        del env["HF_TOKEN"]
+    done = zoo("push", folder, REPO, "--dry-run", env=env)
+    lines = succeeds(done)
+    assert lines[0].startswith(f"hf://{REPO}, not compared with the Hub: ")
+    assert reason in lines[0]
+    facts = [line.split() for line in lines[1:7]]
+    assert {name for _, name, _, _ in facts} == NAMES
+    assert {fate for fate, *_ in facts} == {"unknown"}
+    assert all(len(digest) == 64 for *_, digest in facts)
+    assert "trying again" not in done.stderr
+    assert all(request.method == "GET" for request in hub.requests())
+
+
+def test_a_dry_run_shows_the_entry_and_the_card_that_a_push_then_publishes(hub: Hub, folder, command):
+    (trial,) = json.loads(command("push", folder, REPO, "--dry-run", "--json").stdout)
+    assert (trial["repo"], trial["head"], trial["not_compared"]) == (REPO, None, None)
+    shown = command("push", folder, REPO, "--dry-run").stdout
+    done = succeeds(command("push", folder, REPO, "--json"))
+    (entry,) = json.loads("\n".join(done))
+    assert {**trial["entry"], "hub": entry["hub"]} == entry
+    assert {file["name"]: file["sha256"] for file in trial["files"]} == {
+        name: facts["sha256"] for name, facts in entry["files"].items()
+    }
+    assert trial["card"] == their_readme(hub)
+    assert "\n# README.md\n---\n" in shown
+    assert "  plugin: zoo-vae\n" in shown  # with the indentation that YAML needs
+
+
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_a_dry_run_refuses_what_a_push_would_refuse(hub: Hub, folder, command, tmp_path, monkeypatch, offline):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", bool(offline))
+    (tmp_path / "team.yaml").write_text("models: [")
+    fails(command("push", folder, REPO, "--dry-run", "--register", tmp_path / "team.yaml"), "team.yaml")
+    fails(command("push", folder, "digits", "--dry-run"), "is not a repository: write user/repo")
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")  # no bundled model any more
+    (folder / "README.md").write_text("---\na: [\n---\n")
+    fails(command("push", folder, REPO, "--dry-run"), "README.md")
+    (folder / "model.safetensors").write_bytes(b"")
+    fails(command("push", folder, REPO, "--dry-run"), "model.safetensors")
 
 
 def test_a_pull_request_leaves_the_branch_as_it_is(hub: Hub, folder, command):
@@ -339,6 +394,30 @@ def test_what_a_person_wrote_on_the_hub_stays(hub: Hub, folder, command):
     hub.forget()
     succeeds(command("push", folder, REPO))
     assert changes_asked_for(hub) == []
+
+
+@pytest.mark.parametrize("lfs", [[], ["README.md"]])
+def test_a_card_that_was_changed_in_transit_is_not_published(hub: Hub, folder, command, lfs):
+    """A figure, for example: everything that comes from the Hub is compared with the digests of its commit."""
+    hub.api().create_repo(REPO)
+    hub.plant(REPO, {"README.md": b"# Mine\n\nFID 14.7\n"}, lfs=lfs)
+    for action in (flip(12), resize(5), resize(-3), status(200, body="# Mine\n\nFID 04.7\n")):
+        hub.forget()
+        hub.fail(action, method="GET", path="*/README.md" if not lfs else "/cdn/*")
+        fails(command("push", folder, REPO), "README.md: what was received is not the file of that commit")
+        assert changes_asked_for(hub) == []
+        hub.heal()
+    succeeds(command("push", folder, REPO))
+    assert "FID 14.7" in their_readme(hub)
+
+
+def test_a_card_without_an_end_is_not_read_to_the_end(hub: Hub, folder, command):
+    hub.api().create_repo(REPO)
+    hub.plant(REPO, {"README.md": b"# Mine\n"})
+    hub.fail(status(200, body="x" * 3_000_000), method="GET", path="*/README.md")
+    fails(command("push", folder, REPO), "answers with more than 2,097,152 bytes")
+    hub.plant(REPO, {"README.md": b"x" * 3_000_000})
+    fails(command("push", folder, REPO), "has 3,000,000 bytes, more than 2,097,152; shorten it on the Hub first")
 
 
 def test_a_card_that_is_all_a_persons_gets_its_metadata_alone(hub: Hub, folder, command):
