@@ -18,7 +18,7 @@ from tests.hostile_hub import COMMIT, ENOUGH, REPO, Exchange, HostileHub, git_sh
 from tests.hub.fixture import point_client
 from tests.hub_models import BUNDLED, fails, read, succeeds, use
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
-from zoo_core.hub import client, redaction, requesting, settings
+from zoo_core.hub import client, redaction, requesting, rest, settings
 from zoo_core.hub.errors import HubResource
 from zoo_core.registries import FileFacts, HubLocation, ModelEntry
 
@@ -276,7 +276,7 @@ def test_what_is_not_compressed_as_it_says_is_refused(hostile: HostileHub):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_answer_of_the_api_without_end_is_refused(hostile: HostileHub, monkeypatch, packed):
-    monkeypatch.setattr(requesting, "JSON_BYTES", 2**20)
+    monkeypatch.setattr(rest, "MAX_BYTES", 2**20)
     if packed:
         bomb = gzip.compress(b'{"siblings": [' + b"1," * 2**23)
         hostile.on("GET", "/api/*", lambda exchange: exchange.answer(bomb, Content_Encoding="gzip"))
@@ -309,16 +309,18 @@ def test_a_redirect_to_what_is_no_address_is_one_line(hostile: HostileHub, place
 
 
 def test_pages_without_end_are_refused(hostile: HostileHub, monkeypatch):
-    monkeypatch.setattr(requesting, "PAGES", 4)
+    monkeypatch.setattr(rest, "MAX_PAGES", 4)
     hostile.on("GET", "/api/*/revision/*", lambda e: e.json(hostile.info(siblings=[{"rfilename": n} for n in FILES])))
+    hostile.on("GET", "/api/*/tree/*", lambda e: e.json([], Link=f'<{e.request.path}x>; rel="next"'))
+    refused_and_bounded(hostile, "/api/*", "more than 4 pages")
     hostile.on("GET", "/api/*/tree/*", lambda e: e.json([], Link='</api/models/alice/digits/tree/x>; rel="next"'))
-    refused_and_bounded(hostile, "/api/*", "does not end after 4 pages")
+    refused_and_bounded(hostile, "/api/*", "comes back to a page")
 
 
 def test_a_page_elsewhere_is_refused(hostile: HostileHub, elsewhere: HostileHub):
     hostile.on("GET", "/api/*/revision/*", lambda e: e.json(hostile.info(siblings=[{"rfilename": n} for n in FILES])))
     hostile.on("GET", "/api/*/tree/*", lambda e: e.json([], Link=f'<{elsewhere.url}/next>; rel="next"'))
-    refused_and_bounded(hostile, "/api/*", "which is not on the Hub")
+    refused_and_bounded(hostile, "/api/*", "which is not the Hub")
     assert elsewhere.requests == []
 
 

@@ -346,7 +346,19 @@ def test_a_refused_value_is_shown_without_control_characters(tmp_path):
 
 
 ESCAPING = ["a\\b", "C:m", "C:/m", "/m", "//m", ".", "..", "../m", "a/../b", "a//b", "a/", "", "./m", "a/."]
-DISGUISED = ["m\x01", "m\n", "m\x7f", "m\u202egnp", "m\u200b", "m\u2060", "m\u00ad", "m\u3164", "m\U000e0041", " m", "m "]
+DISGUISED = [
+    "m\x01",
+    "m\n",
+    "m\x7f",
+    "m\u202egnp",
+    "m\u200b",
+    "m\u2060",
+    "m\u00ad",
+    "m\u3164",
+    "m\U000e0041",
+    " m",
+    "m ",
+]
 
 
 @pytest.mark.parametrize("name", ESCAPING + DISGUISED)

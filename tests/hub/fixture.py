@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,20 @@ def hub(hub_process: Hub, hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     yield hub_process
     if hub_process.running:
         hub_process.heal()
+
+
+@pytest.fixture
+def point_at(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """What makes another address this process's Hub, with alice's token."""
+
+    def point(url: str) -> None:
+        importlib.import_module("huggingface_hub")  # before the environment is changed, as in `hub`
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        monkeypatch.setenv("HF_HOME", str(hub_home))
+        monkeypatch.setenv("HF_TOKEN", ALICE)
+        point_client(url, hub_home, monkeypatch)
+
+    return point
 
 
 @pytest.fixture

@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 from zoo_core._version import __version__
 from zoo_core.errors import HubError
-from zoo_core.hub.errors import LOGIN, HubResource, clean
+from zoo_core.hub.errors import LOGIN, TEMPORARY_STATUS, HubResource, clean
 from zoo_core.hub.redaction import redacted
 from zoo_core.hub.settings import endpoint, is_the_hub, offline, token
 
 if TYPE_CHECKING:
+    from httpx2 import Response
     from huggingface_hub import HfApi
 
 TIMEOUT = 10.0  # seconds without a byte, for what the Hub can answer at once
+OWN = "zoo_core"  # the extension that marks a request of our own, which huggingface_hub does not repeat
 UPLOAD_TIMEOUT = 100.0  # seconds without a byte, for what the Hub has to work on, such as a commit
 
 
@@ -83,8 +85,8 @@ def own_this_process(say: Callable[[str], Any]) -> None:
 
     Messages of zoo_core, and those of huggingface_hub about its own waiting, go to `say`, one line at a time. From the
     first request on, the shared session has a timeout (without one, huggingface_hub waits for ever for the answer to
-    a commit), Ctrl-C may close it, and no progress bar is drawn into a pipe. It
-    sends the token to the Hub alone, and no traceback shows a token or a password.
+    a commit), Ctrl-C may close it, and no progress bar is drawn into a pipe. It sends the token to the
+    Hub alone, and no traceback shows a token or a password.
     """
     _Process.owned = True
     sys.excepthook = _show_redacted
@@ -111,9 +113,19 @@ def prepare_request() -> None:
     if session.timeout.read is None:
         session.timeout = UPLOAD_TIMEOUT
     if _keep_the_token not in session.event_hooks["request"]:
-        session.event_hooks = session.event_hooks | {"request": [*session.event_hooks["request"], _keep_the_token]}
+        session.event_hooks["request"].append(_keep_the_token)
+    if _raise_at_once not in session.event_hooks["response"]:
+        session.event_hooks["response"].append(_raise_at_once)
     if not sys.stderr.isatty() and not are_progress_bars_disabled():
         disable_progress_bars()
+
+
+def _raise_at_once(answer: Response) -> None:
+    """Raise for an answer after which huggingface_hub would wait and try again by itself, for as long as it says."""
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+
+    if answer.status_code in TEMPORARY_STATUS and OWN not in answer.request.extensions:
+        hf_raise_for_status(answer)
 
 
 def hang_up() -> bool:

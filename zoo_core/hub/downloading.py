@@ -138,7 +138,7 @@ def _announcement(resource: HubResource, stated: StatedFile | None) -> _Announce
         size = headers.get("x-linked-size") or (None if elsewhere else headers.get("content-length"))
         location = elsewhere or str(received.url)
     if not commit or not etag:
-        raise not_a_hub(resource)
+        raise not_a_hub(location, "", resource)
     if not _ETAG.fullmatch(etag):
         raise HubError(f"{resource}: the Hub gives the ETag {clean(etag)!r}, which cannot be a file name")
     if commit != resource.revision:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 from zoo_core.errors import HubError, ModelFolderError, UnreachableError, ZooError, printable
 from zoo_core.hub import cache, client
 from zoo_core.hub.cache import StatedFile
-from zoo_core.hub.commits import request_listing
 from zoo_core.hub.downloading import Job, download
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.retrying import StoppedError, attempt
+from zoo_core.hub.listing import request_listing
+from zoo_core.hub.retrying import StoppedError
 from zoo_core.hub.settings import offline
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, WEIGHTS, read_config
 from zoo_core.registries import ModelEntry
@@ -178,7 +178,7 @@ def _complete_model(repo: str, commit: str, *, even_if_unlisted: bool = True) ->
 def _request_model(address: HubAddress, job: Job, attempts: int | None) -> tuple[str, Mapping[str, StatedFile | None]]:
     """Return the commit that an address stands for, and its files that the format names."""
     resource = HubResource(address.repo, address.reference)
-    listing = attempt(resource, lambda: request_listing(resource, MODEL_FILES), attempts=attempts, stop=job.stop)
+    listing = request_listing(resource, MODEL_FILES, attempts=attempts, stop=job.stop)
     missing = [name for name in (CONFIG, WEIGHTS) if name not in listing.files]
     if missing:
         raise ModelFolderError(str(address), f"is not a model of this zoo: it has no {' and no '.join(missing)}")

@@ -8,10 +8,9 @@ from pathlib import Path
 from zoo_core.errors import ModelFolderError, OutputError, RegistryError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.strict_yaml import MAX_BYTES
-from zoo_core.hub.commits import request_listing
 from zoo_core.hub.downloading import read_file
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.retrying import attempt
+from zoo_core.hub.listing import request_listing
 from zoo_core.registries import Registry
 from zoo_core.registries.address import parse_address
 
@@ -36,7 +35,7 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     """
     address = parse_address(place)
     resource = HubResource(address.repo, address.reference)
-    listing = attempt(resource, lambda: request_listing(resource, [FILE]))
+    listing = request_listing(resource, [FILE])
     listed = listing.files.get(FILE)
     if listed is not None and listed.size > MAX_BYTES:  # before it fills the memory
         raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=f"{address}/{FILE}")

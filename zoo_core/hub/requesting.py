@@ -16,37 +16,28 @@ import threading
 import time
 import urllib.parse
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
-
-import msgspec
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from zoo_core.errors import HubError, UnreachableError
 from zoo_core.hub import client
-from zoo_core.hub.errors import HubResource, clean, not_a_hub
+from zoo_core.hub.errors import HubResource, clean
 from zoo_core.hub.settings import PORTS, SPEED_VARIABLE, endpoint, is_the_hub, slowest
+from zoo_core.registries.address import DEFAULT_REVISION
 
-JSON_BYTES = 32 * 2**20  # the largest answer of the Hub's API; the listing of 100,000 files takes half of it
 ERROR_BYTES = 2**16  # of the body of a refusal, as much as is read
-PAGES = 50  # the longest list
 REDIRECTS = 5
 WINDOW = 30.0  # seconds over which the speed of an answer is measured
 PATIENCE = 6  # times the timeout for one silence that the status and the headers of an answer may take together
 _PIECE = 2**16
 _SENT_TO_THE_HUB_ALONE = ("authorization", "cookie")
-_Shape = TypeVar("_Shape")
-
-
-def api_url(path: str, **query: str) -> str:
-    """Return the address of a route of the Hub, for a path that is quoted already."""
-    return f"{endpoint()}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
 
 
 def file_url(resource: HubResource) -> str:
     """Return the address of a file at a revision."""
     assert resource.file is not None
-    revision = urllib.parse.quote(resource.revision or "main", safe="")
-    return api_url(f"/{resource.repo}/resolve/{revision}/{urllib.parse.quote(resource.file)}")
+    revision = urllib.parse.quote(resource.revision or DEFAULT_REVISION, safe="")
+    return f"{endpoint()}/{resource.repo}/resolve/{revision}/{urllib.parse.quote(resource.file)}"
 
 
 # one request
@@ -59,15 +50,21 @@ def answer(
     url: str,
     *,
     describing: bool = False,
-    headers: dict[str, str] | None = None,
+    follow: bool = True,
+    signed: bool = False,
+    headers: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    **content: Any,
 ) -> Iterator[Any]:
     """Send a request and give the answer with its body unread. It is closed when the block ends.
 
     Args:
         describing: give a redirect as it is where it describes the file that it leads to, or leads elsewhere than to
             the Hub. By default every redirect is followed, and elsewhere without the token.
+        follow: follow redirects at all.
+        signed: the address itself is the permission, and a token besides would be refused.
         timeout: seconds without a byte.
+        content: what the session's `build_request` takes besides: params, json, data, content.
 
     Raises:
         HubError: where the redirects do not end, or lead to what is no address.
@@ -75,9 +72,9 @@ def answer(
     """
     timeout = timeout or client.TIMEOUT
     for _ in range(REDIRECTS + 1):
-        received = _send(resource, method, url, headers or {}, timeout)
+        received = _send(resource, method, url, dict(headers or {}), timeout, content, signed=signed)
         try:
-            target = redirect_of(resource, received)
+            target = redirect_of(resource, received) if follow else None
             if target is None or (describing and ("x-linked-etag" in received.headers or not is_the_hub(target))):
                 _raise_for_status(resource, received)
                 yield received
@@ -85,19 +82,36 @@ def answer(
         finally:
             received.close()
         url = target
+        if received.status_code in (301, 302, 303):
+            method, content = ("HEAD" if method == "HEAD" else "GET"), {}
+        content.pop("params", None)  # the address has them
     raise HubError(f"{resource}: the Hub redirects more than {REDIRECTS} times")
 
 
-def _send(resource: HubResource, method: str, url: str, headers: dict[str, str], timeout: float) -> Any:
+def _send(
+    resource: HubResource,
+    method: str,
+    url: str,
+    headers: dict[str, str],
+    timeout: float,
+    content: Mapping[str, Any],
+    *,
+    signed: bool,
+) -> Any:
     from huggingface_hub import get_session
 
     session = get_session()
-    request = session.build_request(method, url, headers=client.own_headers() | headers, timeout=timeout)
+    headers = {"accept-encoding": "gzip, deflate"} | client.own_headers() | headers
+    request = session.build_request(
+        method, url, headers=headers, timeout=timeout, extensions={client.OWN: True}, **content
+    )
     options: dict[str, Any] = {"stream": True, "follow_redirects": False}
-    if not is_the_hub(url):
+    if signed or not is_the_hub(url):
         options["auth"] = None
         for name in _SENT_TO_THE_HUB_ALONE:
             request.headers.pop(name, None)
+    if isinstance(content.get("content"), Iterator):  # a file, of which nobody knows how long it takes
+        return session.send(request, **options)
     return within(timeout * PATIENCE, resource, lambda: session.send(request, **options))
 
 
@@ -223,51 +237,3 @@ def read(resource: HubResource, received: Any, limit: int) -> bytes:
         if len(body) > limit:
             raise HubError(f"{resource}: the Hub sends more than {limit:,} bytes, which is more than it can have")
     return bytes(body)
-
-
-# JSON
-
-
-def get_json(resource: HubResource, url: str, shape: type[_Shape], *, timeout: float | None = None) -> _Shape:
-    """Return what a route of the Hub answers, in the form of `shape`.
-
-    Raises:
-        HubError: where it is larger than JSON_BYTES, or has another form.
-        HfHubHTTPError: where the Hub refuses.
-    """
-    with answer(resource, "GET", url, headers={"Accept-Encoding": "gzip"}, timeout=timeout) as received:
-        return _decoded(resource, read(resource, received, JSON_BYTES), shape)
-
-
-def get_pages(resource: HubResource, url: str, shape: type[_Shape]) -> Iterator[_Shape]:
-    """Give the pages of a list, each requested when it is needed. A page elsewhere than on the Hub is refused.
-
-    Raises:
-        HubError: as `get_json`, and for more than PAGES pages.
-    """
-    following = url
-    for _ in range(PAGES):
-        with answer(resource, "GET", following, headers={"Accept-Encoding": "gzip"}) as received:
-            page = _decoded(resource, read(resource, received, JSON_BYTES), shape)
-            named = received.links.get("next", {}).get("url")
-        yield page
-        if named is None:
-            return
-        following = urllib.parse.urljoin(url, named)
-        if not _is_on_the_hub(following):
-            raise HubError(f"{resource}: the Hub names {clean(following)} as its next page, which is not on the Hub")
-    raise HubError(f"{resource}: the Hub's list does not end after {PAGES} pages")
-
-
-def _is_on_the_hub(url: str) -> bool:
-    try:
-        return is_the_hub(url)
-    except ValueError:  # no port
-        return False
-
-
-def _decoded(resource: HubResource, body: bytes, shape: type[_Shape]) -> _Shape:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise not_a_hub(resource, clean(error)[:120]) from error

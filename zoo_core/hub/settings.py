@@ -21,7 +21,10 @@ def endpoint() -> str:
 
 def is_the_hub(url: str) -> bool:
     """Whether an address has the scheme, the host and the port of the Hub."""
-    return _origin(url) == _origin(endpoint())
+    try:
+        return _origin(url) == _origin(endpoint())
+    except ValueError:  # what should be a port or an IPv6 address is none
+        return False
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
