@@ -394,7 +394,7 @@ def test_what_is_waited_for_is_said(hub: Hub, pinned, command):
     told = command("pull", "digits").stderr
     assert "model.safetensors: the Hub answers 503 (unavailable); trying again in 0.01 s (attempt 2 of 5)" in told
     assert "trying again in 0.02 s (attempt 3 of 5)" in told
-    assert "the connection was reset; trying again" in told
+    assert "the connection was reset (the storage http://127.0.0.1" in told
 
 
 def test_as_long_as_is_asked_for_is_waited_and_said(hub: Hub, pinned, command, monkeypatch):

@@ -415,7 +415,7 @@ def test_a_card_without_an_end_is_not_read_to_the_end(hub: Hub, folder, command)
     hub.api().create_repo(REPO)
     hub.plant(REPO, {"README.md": b"# Mine\n"})
     hub.fail(status(200, body="x" * 3_000_000), method="GET", path="*/README.md")
-    fails(command("push", folder, REPO), "answers with more than 2,097,152 bytes")
+    fails(command("push", folder, REPO), "sends more than 2,097,152 bytes")
     hub.plant(REPO, {"README.md": b"x" * 3_000_000})
     fails(command("push", folder, REPO), "has 3,000,000 bytes, more than 2,097,152; shorten it on the Hub first")
 

@@ -35,10 +35,12 @@ class Answer:
     """What a server answered with a status of 2xx or 3xx.
 
     Attributes:
+        resource: what the request concerned, for messages.
         url: the address that answered, after redirects.
         headers: by lower-case name.
     """
 
+    resource: HubResource
     url: str
     status: int
     headers: Mapping[str, str]
@@ -49,13 +51,13 @@ class Answer:
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError) as error:
-            raise not_a_hub(self.url, self.content[:1000].decode("utf-8", "replace")) from error
+            raise not_a_hub(self.url, self.content[:1000].decode("utf-8", "replace"), self.resource) from error
 
     def mapping(self) -> dict[str, Any]:
         """Return the content as a JSON object. Raises UnexpectedAnswerError where it is something else."""
         value = self.json()
         if not isinstance(value, dict):
-            raise not_a_hub(self.url, "JSON, but not an object")
+            raise not_a_hub(self.url, "JSON, but not an object", self.resource)
         return value
 
 
@@ -109,7 +111,7 @@ def send(
     ):
         content = requesting.read(resource, received, MAX_BYTES if limit is None else limit)
         headers = {name.lower(): value for name, value in received.headers.items()}
-        return Answer(str(received.url), received.status_code, headers, content)
+        return Answer(resource, str(received.url), received.status_code, headers, content)
 
 
 @contextlib.contextmanager
@@ -140,7 +142,7 @@ def pages(resource: HubResource, path: str, params: Mapping[str, Any]) -> Iterat
         answer = call(resource, "GET", following, **arguments)
         items = answer.json()
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise not_a_hub(answer.url, "JSON, but not a list of objects")
+            raise not_a_hub(answer.url, "JSON, but not a list of objects", resource)
         yield from items
         following, arguments = _next_page(answer), {}  # the address of the next page has all parameters
         if following is None:
