@@ -25,6 +25,7 @@ from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
+from zoo_core.hub import client
 from zoo_core.hub.errors import HubResource
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.push import publish
@@ -409,6 +410,16 @@ def test_a_card_that_was_changed_in_transit_is_not_published(hub: Hub, folder, c
         hub.heal()
     succeeds(command("push", folder, REPO))
     assert "FID 14.7" in their_readme(hub)
+
+
+def test_a_program_sends_nothing_through_code_that_would_take_the_token_elsewhere(hub: Hub, folder, monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_XET", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr(client._Process, "owned", False)
+    zoo.push(folder, REPO)
+    assert not hub.requests("GET", "*/xet-write-token/*")
+    monkeypatch.setattr(client._Process, "owned", True)
+    assert client.keeps_the_token()
 
 
 def test_a_card_without_an_end_is_not_read_to_the_end(hub: Hub, folder, command):

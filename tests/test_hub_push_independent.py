@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import zoo_core as zoo
-from tests.hub import Hub, headers
+from tests.hub import Hub, headers, status
 from tests.hub.plain import PlainHub, plain_hub
 from tests.hub_models import REPO, fails, succeeds
 
@@ -26,21 +27,14 @@ def plain(request: pytest.FixtureRequest, point_at) -> Iterator[PlainHub]:
 
 QUIRKS = [
     (),
-    ("spa",),
-    ("spa", "no preupload", "no validate-yaml", "no verify", "no tree"),
-    ("no tree",),
-    ("no preupload",),
-    ("no validate-yaml", "no verify"),
-    ("first commit", "lower case"),
-    ("forbids",),
-    ("silent",),
-    ("page after commit",),
-    ("redirects",),
-    ("asks for headers",),
+    ("spa", "no preupload", "no validate-yaml", "no verify", "no tree", "forbids", "silent", "redirects"),
 ]
+MORE = [("first commit", "lower case", "asks for headers"), ("page after commit",)]
 
 
-@pytest.mark.parametrize("plain", QUIRKS, indirect=True, ids=", ".join)
+@pytest.mark.parametrize(
+    "plain", [*QUIRKS, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE)], indirect=True, ids=", ".join
+)
 def test_a_push_makes_the_repository_and_the_next_one_changes_nothing(plain: PlainHub, folder, command, tmp_path):
     pushed = ("push", folder, REPO, "--register", tmp_path / "team.yaml")
     succeeds(command(*pushed))
@@ -58,6 +52,26 @@ def test_a_push_makes_the_repository_and_the_next_one_changes_nothing(plain: Pla
     succeeds(command(*pushed))
     assert len(there.commits) == made + 1
     assert zoo.Registry.from_file(tmp_path / "team.yaml")["digits"].hub.revision == there.head
+
+
+XET = {
+    "a web page": "<!doctype html>",
+    "null": "null",
+    "nothing in it": "{}",
+    "no address": json.dumps({"accessToken": "x", "exp": 2_000_000_000, "casUrl": None}),
+    "storage that cannot be reached": json.dumps(
+        {"accessToken": "x", "exp": 2_000_000_000, "casUrl": "http://127.0.0.1:9"}
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", XET.values(), ids=XET)
+def test_what_is_no_xet_is_not_taken_for_xet(hub: Hub, folder, command, answer):
+    hub.fail(status(200, body=answer), path="*/xet-write-token/*", times=None)
+    told = command("push", folder, REPO)
+    succeeds(told)
+    assert hub.requests("PUT", "/upload/*", "cdn")
+    assert ("http://127.0.0.1:9 cannot be reached" in told.stderr) == ("127.0.0.1:9" in answer)
 
 
 @pytest.mark.parametrize("plain", [("no tree", "no digests")], indirect=True)

@@ -23,7 +23,7 @@ from zoo_core._version import __version__
 from zoo_core.errors import HubError
 from zoo_core.hub.errors import LOGIN, TEMPORARY_STATUS, HubResource, clean
 from zoo_core.hub.redaction import redacted
-from zoo_core.hub.settings import endpoint, is_the_hub, offline, token
+from zoo_core.hub.settings import HUGGING_FACE, endpoint, is_the_hub, is_the_same, offline, token
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -118,6 +118,15 @@ def prepare_request() -> None:
         session.event_hooks["response"].append(_raise_at_once)
     if not sys.stderr.isatty() and not are_progress_bars_disabled():
         disable_progress_bars()
+
+
+def keeps_the_token() -> bool:
+    """Whether requests that huggingface_hub makes by itself take the token nowhere but to the Hub.
+
+    In the command's process they do, and where the Hub is huggingface.co, whose token it is. In a program of its own,
+    another Hub could name any address for a step of an upload, and would get the token there.
+    """
+    return _Process.owned or is_the_same(endpoint(), HUGGING_FACE)
 
 
 def _raise_at_once(answer: Response) -> None:

@@ -127,7 +127,7 @@ def _ask(repo: str, trial: bool) -> _Hub:
     except HubError as error:
         if not trial:
             raise
-        return _Hub(problem=str(error))
+        return _Hub(problem=str(error).removeprefix(f"hf://{repo}: "))
 
 
 def _their_architecture(repo: str, head: str, files: Mapping[str, StatedFile]) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from zoo_core.errors import SettingsError, printable
 
 SPEED_VARIABLE = "ZOO_HUB_MIN_SPEED"
+HUGGING_FACE = "https://huggingface.co"
 PORTS = {"http": 80, "https": 443}  # of the schemes that a Hub may have
 
 
@@ -21,8 +22,13 @@ def endpoint() -> str:
 
 def is_the_hub(url: str) -> bool:
     """Whether an address has the scheme, the host and the port of the Hub."""
+    return is_the_same(url, endpoint())
+
+
+def is_the_same(url: str, other: str) -> bool:
+    """Whether two addresses have the same scheme, host and port."""
     try:
-        return _origin(url) == _origin(endpoint())
+        return _origin(url) == _origin(other)
     except ValueError:  # what should be a port or an IPv6 address is none
         return False
 

@@ -13,13 +13,14 @@ import functools
 import importlib.util
 import io
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from zoo_core.errors import HubError, printable
+from zoo_core.errors import HubError, UnreachableError, printable
 from zoo_core.hub import client, rest
 from zoo_core.hub.downloading import Job
 from zoo_core.hub.errors import HubResource, UnexpectedAnswerError, clean, origin_of
@@ -30,6 +31,7 @@ from zoo_core.hub.settings import endpoint, is_the_hub, token
 from zoo_core.modelfolder import CARD
 from zoo_core.registries.address import COMMIT, DEFAULT_REVISION
 
+_log = logging.getLogger("zoo_core.hub")
 _LFS = {"Accept": "application/vnd.git-lfs+json", "Content-Type": "application/vnd.git-lfs+json"}
 _SAMPLE = 512  # bytes of a file by which the Hub tells text from other content
 _TEXT = (".json", ".md", ".yaml")  # what goes into the commit itself where the Hub does not say what should
@@ -180,10 +182,14 @@ def _beginning(content: Content) -> bytes:
 
 
 def _offers_xet(target: Target) -> bool:
-    """Whether the Hub takes uploads by Xet and huggingface_hub can send them so."""
+    """Whether the Hub takes uploads by Xet, huggingface_hub can send them so, and the storage can be reached.
+
+    hf_xet itself tries for minutes, without a word, to reach one that cannot.
+    """
     from huggingface_hub import constants
 
-    if constants.HF_HUB_DISABLE_XET or importlib.util.find_spec("hf_xet") is None:
+    usable = not constants.HF_HUB_DISABLE_XET and importlib.util.find_spec("hf_xet") is not None
+    if not usable or not client.keeps_the_token():
         return False
     try:
         granted = rest.call(target.resource, "GET", target.path("xet-write-token"), params=target.query).mapping()
@@ -191,7 +197,17 @@ def _offers_xet(target: Target) -> bool:
         if rest.has_no_route(error) or isinstance(error, UnexpectedAnswerError):
             return False
         raise
-    return {"accessToken", "casUrl", "exp"} <= granted.keys()
+    storage = granted.get("casUrl")
+    if not {"accessToken", "exp"} <= granted.keys() or not isinstance(storage, str) or "://" not in storage:
+        return False
+    try:
+        rest.call(target.resource, "GET", storage, attempts=2)
+    except UnreachableError as error:
+        _log.warning("%s; sending by LFS instead of Xet", error)
+        return False
+    except HubError:  # whatever it answers to such a request, it is there
+        pass
+    return True
 
 
 def _send_by_xet(target: Target, files: Mapping[str, Content]) -> None:
