@@ -449,7 +449,7 @@ def test_a_card_without_an_end_is_not_read_to_the_end(hub: Hub, folder, command)
     hub.api().create_repo(REPO)
     hub.plant(REPO, {"README.md": b"# Mine\n"})
     hub.fail(status(200, body="x" * 3_000_000), method="GET", path="*/README.md")
-    fails(command("push", folder, REPO), "answers with more than 2,097,152 bytes")
+    fails(command("push", folder, REPO), "sends more than 2,097,152 bytes")
     hub.plant(REPO, {"README.md": b"x" * 3_000_000})
     fails(command("push", folder, REPO), "has 3,000,000 bytes, more than 2,097,152; shorten it on the Hub first")
 
@@ -636,7 +636,7 @@ REFUSED = {
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
     "403 on sending": (status(403), SENDING, "the storage http://127.0.0.1"),
     "another size at the end": (lie(1), {"path": "*/paths-info/*", "times": None}, "the Hub holds another"),
-    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "does not answer as a Hub does"),
+    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "as a Hub does ("),
 }  # fmt: skip
 
 

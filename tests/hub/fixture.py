@@ -36,13 +36,15 @@ def hub(hub_process: Hub, hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     if not hub_process.running:
         hub_process.start()
     hub_process.reset()
-    importlib.import_module("huggingface_hub")  # before the environment is changed: it would keep it beyond this test
+    # Before the environment is changed: it would keep it beyond this test. A command that ran in this process has set up
+    # the session for itself.
+    importlib.import_module("huggingface_hub").close_session()
     for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING"))]:
         monkeypatch.delenv(name)
     for name, value in hub_process.environment(hub_home, ALICE).items():
         if name.startswith("HF_"):
             monkeypatch.setenv(name, value)
-    _point_client(hub_process.url, hub_home, monkeypatch)
+    point_client(hub_process.url, hub_home, monkeypatch)
     yield hub_process
     if hub_process.running:
         hub_process.heal()
@@ -57,7 +59,7 @@ def point_at(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         monkeypatch.setenv("HF_ENDPOINT", url)
         monkeypatch.setenv("HF_HOME", str(hub_home))
         monkeypatch.setenv("HF_TOKEN", ALICE)
-        _point_client(url, hub_home, monkeypatch)
+        point_client(url, hub_home, monkeypatch)
 
     return point
 
@@ -71,8 +73,8 @@ def without_xet(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
 
 
-def _point_client(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """huggingface_hub read the environment at its import."""
+def point_client(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub, which read the environment at its import, use this Hub and this HF_HOME."""
     from huggingface_hub import constants, hf_api
 
     paths = {"HF_HUB_CACHE": "hub", "HUGGINGFACE_HUB_CACHE": "hub", "HF_ASSETS_CACHE": "assets", "HF_XET_CACHE": "xet"}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import HubError, UnreachableError, ZooError, printable
+from zoo_core.hub.redaction import holds_secret, redacted, shown_endpoint
 from zoo_core.hub.settings import endpoint, token
 
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -44,7 +45,7 @@ class HubResource:
 
     def __str__(self) -> str:
         if not self.repo:
-            return endpoint()
+            return shown_endpoint()
         at = f"@{self.revision[:12] if len(self.revision) == 40 else self.revision}" if self.revision else ""
         return f"hf://{self.repo}{at}" + (f", {printable(self.file, 80)}" if self.file else "")
 
@@ -73,7 +74,7 @@ def explain(error: BaseException, resource: HubResource, folder: Path | None = N
     if name == "OfflineModeIsEnabled":
         return HubError(f"{resource}: HF_HUB_OFFLINE is set, so the network is not used")
     if name in _BAD_ADDRESS:
-        return HubError(f"{endpoint()} is not the address of a Hub ({clean(root)}); {_ADDRESS_HINT}")
+        return HubError(f"{shown_endpoint()} is not the address of a Hub ({clean(root)}); {_ADDRESS_HINT}")
     if is_transport(root):
         return unreachable(root, resource)
     if is_short_body(root):
@@ -217,7 +218,7 @@ def _why_refused(error: BaseException, status: int, resource: HubResource, reaso
     if status == 407:
         return f"{resource}: a proxy asks for a name and a password; state them in HTTPS_PROXY or HTTP_PROXY"
     if name == "GatedRepoError":
-        return f"{resource} is gated: request access at {endpoint()}/{resource.repo}" + (
+        return f"{resource} is gated: request access at {shown_endpoint()}/{resource.repo}" + (
             "" if token() else f", and {LOGIN}"
         )
     if name == "RevisionNotFoundError":
@@ -301,21 +302,15 @@ def disk_problem(error: OSError, folder: Path | None) -> ZooError:
 
 
 def clean(text: object) -> str:
-    """Return text from the Hub or from huggingface_hub as one line, without the token and without signed addresses."""
-    line = printable(text, 4000)
-    secret = token()
-    if secret:
-        line = line.replace(secret, "***")
-    line = re.sub(r"\bhf_[A-Za-z0-9_]{6,}", "***", line)
-    return printable(re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]+", r"\1", line), 300)
+    """Return text from the Hub or from huggingface_hub as one line, without what `redacted` cuts out."""
+    return printable(redacted(printable(text, 4000)), 300)
 
 
 def without_token(error: BaseException) -> BaseException | None:
-    """Return the error for `raise ... from`, or None where a Hub repeated the token: a traceback would show it."""
-    secret = token()
+    """Return the error for `raise ... from`, or None where a traceback of it would show a token or a password."""
     cause: BaseException | None = error
     while cause is not None:
-        if secret and secret in str(cause):
+        if holds_secret(str(cause)):
             return None
         cause = cause.__cause__ or cause.__context__
     return error
@@ -340,6 +335,10 @@ def is_transport(error: BaseException) -> bool:
     return any(base.__name__ == "TransportError" for base in type(error).__mro__)
 
 
+class WrongLengthError(OSError):
+    """The body of an answer has another number of bytes than the Hub announced."""
+
+
 def is_short_body(error: BaseException) -> bool:
-    """Whether huggingface_hub received another number of bytes than the Hub announced."""
-    return isinstance(error, OSError) and "Consistency check failed" in str(error)
+    """Whether a file arrived with another number of bytes than the Hub announced."""
+    return isinstance(error, WrongLengthError)

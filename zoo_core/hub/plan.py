@@ -16,8 +16,8 @@ from zoo_core import modelfolder
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, ZooError, printable
 from zoo_core.files.strict_yaml import parse_yaml
 from zoo_core.hub import cards, client
+from zoo_core.hub.cache import StatedFile
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.listing import RemoteFile
 from zoo_core.hub.repository import Content, is_there, their_file, what_the_hub_has
 from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
@@ -112,7 +112,7 @@ class _Hub:
     """What is known of the repository; `problem` says why nothing is."""
 
     head: str | None = None
-    files: Mapping[str, RemoteFile] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, StatedFile] = dataclasses.field(default_factory=dict)
     card: str | None = None
     architecture: str | None = None
     problem: str | None = None
@@ -130,7 +130,7 @@ def _ask(repo: str, trial: bool) -> _Hub:
         return _Hub(problem=str(error).removeprefix(f"hf://{repo}: "))
 
 
-def _their_architecture(repo: str, head: str, files: Mapping[str, RemoteFile]) -> str | None:
+def _their_architecture(repo: str, head: str, files: Mapping[str, StatedFile]) -> str | None:
     """Return the architecture of the model that is there, or None where there is no model of this zoo."""
     if CONFIG not in files:
         return None

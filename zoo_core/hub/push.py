@@ -13,9 +13,9 @@ from zoo_core.hub import client, rest, upload
 from zoo_core.hub.errors import HubResource, UnexpectedAnswerError
 from zoo_core.hub.listing import list_files
 from zoo_core.hub.plan import Plan, make_plan
+from zoo_core.hub.redaction import shown_endpoint
 from zoo_core.hub.repository import describe, is_there, what_the_hub_has
 from zoo_core.hub.retrying import attempt
-from zoo_core.hub.settings import endpoint
 from zoo_core.modelfolder import CARD
 from zoo_core.registries import HubLocation, ModelEntry, editing
 
@@ -104,7 +104,7 @@ def publish(
         _register(Path(register), entry)
     if tag is not None:
         _tag(made.repo, tag, commit)
-    return Published(entry, commit, made.changed, f"{endpoint()}/{made.repo}", opened)
+    return Published(entry, commit, made.changed, f"{shown_endpoint()}/{made.repo}", opened)
 
 
 # changing the Hub
@@ -137,7 +137,7 @@ def _create(repo: str, private: bool | None) -> str:
 def _refuse_public(repo: str, private: bool) -> None:
     """Refuse to put what should be private into a public repository. The opposite is left to the owner."""
     if not private:
-        page = f"{endpoint()}/{repo}/settings"
+        page = f"{shown_endpoint()}/{repo}/settings"
         raise HubError(f"hf://{repo} exists already and is public; make it private first, at {page}")
 
 
@@ -160,13 +160,13 @@ def _commit(made: Plan, target: upload.Target) -> tuple[str, str | None]:
         done = attempt(target.resource, send, attempts=1 if target.pull_request else None)
     except (UnreachableError, UnexpectedAnswerError) as error:
         if target.pull_request:
-            page = f"{endpoint()}/{made.repo}/discussions"
+            page = f"{shown_endpoint()}/{made.repo}/discussions"
             raise UnreachableError(f"{error}; {page} shows whether the pull request was opened") from error
         return _require_made(made, target, error), None
     if done.oid is not None:
         return done.oid, done.pull_request
     if target.pull_request:
-        page = f"{endpoint()}/{made.repo}/discussions"
+        page = f"{shown_endpoint()}/{made.repo}/discussions"
         raise HubError(f"{target.resource}: the Hub does not say what it made; see {page}")
     return _require_made(made, target, HubError(f"{target.resource}: the Hub does not say which commit it made")), None
 

@@ -6,15 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_core.errors import HubError, ModelFolderError, printable
+from zoo_core.errors import HubError, ModelFolderError
 from zoo_core.files.digests import file_sha256
 from zoo_core.hub import cache, rest
-from zoo_core.hub.errors import HubResource, not_a_hub
-from zoo_core.hub.listing import RemoteFile, list_files
+from zoo_core.hub.cache import StatedFile
+from zoo_core.hub.errors import HubResource
+from zoo_core.hub.listing import checked_commit, list_files, siblings
 from zoo_core.hub.settings import token
 from zoo_core.modelfolder import MODEL_FILES
 from zoo_core.registries import FileFacts
-from zoo_core.registries.address import COMMIT
 
 _MAX_TEXT = 2 * 2**20  # bytes of a README or a configuration
 _AT_ONCE = 16 * 2**20  # bytes; a file up to this size is read once, so that what was hashed is what is sent
@@ -51,7 +51,7 @@ class Content:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
-def what_the_hub_has(repo: str, *, attempts: int | None = None) -> tuple[str | None, dict[str, RemoteFile]]:
+def what_the_hub_has(repo: str, *, attempts: int | None = None) -> tuple[str | None, dict[str, StatedFile]]:
     """Return the head of main and its files that belong to a model, by name.
 
     The head is None without a repository, and empty in a repository without a commit; both have no files.
@@ -91,24 +91,21 @@ def describe(repo: str, *, attempts: int | None = None) -> Description:
     resource = HubResource(repo)
     answer = rest.call(resource, "GET", rest.api_path(repo), attempts=attempts)
     info = answer.mapping()
-    head = info.get("sha") or ""
-    if head and not (isinstance(head, str) and COMMIT.fullmatch(head)):
-        raise not_a_hub(answer.url, f"the commit {printable(head, 60)!r}", resource)
-    siblings = info.get("siblings") or ()
-    present = {item.get("rfilename") for item in siblings if isinstance(item, dict)}
+    head = checked_commit(resource, answer.url, info["sha"]) if info.get("sha") else ""
+    present = [item["path"] for item in siblings(info)]
     return Description(head, tuple(name for name in MODEL_FILES if name in present), bool(info.get("private")))
 
 
-def is_there(theirs: RemoteFile | None, content: Content) -> bool:
+def is_there(theirs: StatedFile | None, content: Content) -> bool:
     """Whether a file on the Hub has exactly this content."""
     if theirs is None or theirs.size != content.facts.size:
         return False
     if theirs.sha256 is not None:
         return theirs.sha256 == content.facts.sha256
-    return theirs.git_sha1 is not None and theirs.git_sha1 == cache.git_sha1(content.read())
+    return theirs.sha1 is not None and theirs.sha1 == cache.git_sha1(content.read())
 
 
-def their_file(repo: str, head: str, name: str, stated: RemoteFile) -> str:
+def their_file(repo: str, head: str, name: str, stated: StatedFile) -> str:
     """Return the text of a small file on the Hub at a commit, compared with the digest that the commit has of it.
 
     Raises:

@@ -3,7 +3,7 @@ is bounded.
 
 huggingface_hub has functions for most of these requests. Those for uploads and listings try again by themselves, wait
 for as long as a server asks for, and fail on servers that leave out a field which nobody needs. Here a request uses
-huggingface_hub's session, headers and errors, and nothing else of it.
+huggingface_hub's session and errors, and nothing else of it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zoo_core._version import __version__
 from zoo_core.errors import HubError
-from zoo_core.hub import client
+from zoo_core.hub import client, requesting
 from zoo_core.hub.errors import HubResource, UnexpectedAnswerError, not_a_hub, origin_of
 from zoo_core.hub.retrying import attempt
-from zoo_core.hub.settings import endpoint
-
-if TYPE_CHECKING:
-    from httpx2 import Response
+from zoo_core.hub.settings import endpoint, is_the_hub
 
 MAX_BYTES = 32 * 2**20  # of an answer; the file list of the largest repositories takes a tenth of it a page
 MAX_PAGES = 200
@@ -39,10 +35,12 @@ class Answer:
     """What a server answered with a status of 2xx or 3xx.
 
     Attributes:
+        resource: what the request concerned, for messages.
         url: the address that answered, after redirects.
         headers: by lower-case name.
     """
 
+    resource: HubResource
     url: str
     status: int
     headers: Mapping[str, str]
@@ -53,13 +51,13 @@ class Answer:
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError) as error:
-            raise not_a_hub(self.url, self.content[:1000].decode("utf-8", "replace")) from error
+            raise not_a_hub(self.url, self.content[:1000].decode("utf-8", "replace"), self.resource) from error
 
     def mapping(self) -> dict[str, Any]:
         """Return the content as a JSON object. Raises UnexpectedAnswerError where it is something else."""
         value = self.json()
         if not isinstance(value, dict):
-            raise not_a_hub(self.url, "JSON, but not an object")
+            raise not_a_hub(self.url, "JSON, but not an object", self.resource)
         return value
 
 
@@ -69,18 +67,20 @@ def call(
     path: str,
     *,
     attempts: int | None = None,
+    stop: threading.Event | None = None,
     **arguments: Any,
 ) -> Answer:
     """Return the answer to a request, and try again as `attempt` does.
 
     Args:
         path: below the Hub's address, quoted; or a whole address.
+        attempts, stop: those of `attempt`.
         arguments: those of `send`.
 
     Raises:
         HubError, UnreachableError: as `attempt`.
     """
-    return attempt(resource, lambda: send(resource, method, path, **arguments), attempts=attempts)
+    return attempt(resource, lambda: send(resource, method, path, **arguments), attempts=attempts, stop=stop)
 
 
 def send(
@@ -89,59 +89,29 @@ def send(
     path: str,
     *,
     timeout: float | None = None,
-    limit: int = MAX_BYTES,
-    headers: Mapping[str, str] | None = None,
-    signed: bool = False,
+    limit: int | None = None,
     **arguments: Any,
 ) -> Answer:
-    """Send a request once and return the answer, without a token where it goes to another origin than the Hub's.
+    """Send a request once and return the answer.
 
     Args:
         timeout: seconds without a byte; client.TIMEOUT by default.
-        limit: the largest number of bytes to receive.
-        signed: the address itself is the permission, and a token besides would be refused.
-        arguments: what the session's `stream` takes besides: params, json, content, follow_redirects.
+        limit: the largest number of bytes to receive; MAX_BYTES by default.
+        arguments: those of `requesting.answer`.
 
     Raises:
         HubError: where the answer is larger.
         Exception: what huggingface_hub and the session raise, for `attempt` to explain.
     """
-    from huggingface_hub import get_session
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
-
     timeout = client.TIMEOUT if timeout is None else timeout
     url = path if "://" in path else f"{endpoint()}{path}"
-    token = None if is_the_hub(url) and not signed else False
-    own = build_hf_headers(token=token, library_name="zoo-core", library_version=__version__)
     with (
         _announced(resource, timeout) if method != "PUT" else contextlib.nullcontext(),  # that has a progress bar
-        get_session().stream(method, url, headers=own | dict(headers or {}), timeout=timeout, **arguments) as response,
+        requesting.answer(resource, method, url, timeout=timeout, **arguments) as received,
     ):
-        return _received(resource, response, limit)
-
-
-def is_the_hub(url: str) -> bool:
-    """Whether an address is below the Hub's own."""
-    return origin_of(url) == origin_of(endpoint())
-
-
-def _received(resource: HubResource, response: Response, limit: int) -> Answer:
-    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
-
-    content = bytearray()
-    for piece in response.iter_bytes():
-        content += piece
-        if len(content) > limit:
-            raise HubError(f"{resource}: {origin_of(str(response.url))} answers with more than {limit:,} bytes")
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    if response.status_code >= 400:
-        # As one that is complete, which huggingface_hub can read for the reason.
-        plain = {key: value for key, value in headers.items() if key not in ("content-encoding", "transfer-encoding")}
-        whole = type(response)(
-            response.status_code, headers=plain, content=bytes(content[:10_000]), request=response.request
-        )
-        hf_raise_for_status(whole)
-    return Answer(str(response.url), response.status_code, headers, bytes(content))
+        content = requesting.read(resource, received, MAX_BYTES if limit is None else limit)
+        headers = {name.lower(): value for name, value in received.headers.items()}
+        return Answer(resource, str(received.url), received.status_code, headers, content)
 
 
 @contextlib.contextmanager
@@ -172,13 +142,15 @@ def pages(resource: HubResource, path: str, params: Mapping[str, Any]) -> Iterat
         answer = call(resource, "GET", following, **arguments)
         items = answer.json()
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise not_a_hub(answer.url, "JSON, but not a list of objects")
+            raise not_a_hub(answer.url, "JSON, but not a list of objects", resource)
         yield from items
         following, arguments = _next_page(answer), {}  # the address of the next page has all parameters
         if following is None:
             return
-        if following in seen or not is_the_hub(following):
-            raise HubError(f"{resource}: the Hub's list goes on at {origin_of(following)} without an end")
+        if not is_the_hub(following):
+            raise HubError(f"{resource}: the Hub's list goes on at {origin_of(following)}, which is not the Hub")
+        if following in seen:
+            raise HubError(f"{resource}: the Hub's list comes back to a page that was there before")
         seen.add(following)
     raise HubError(f"{resource}: the Hub's list has more than {MAX_PAGES} pages")
 
@@ -188,7 +160,8 @@ def _next_page(answer: Answer) -> str | None:
     for link in answer.headers.get("link", "").split(","):
         address, _, relation = link.partition(";")
         if "next" in relation and address.strip().startswith("<"):
-            return urllib.parse.urljoin(answer.url, address.strip().strip("<>"))
+            with contextlib.suppress(ValueError):  # what is no address is no page either
+                return urllib.parse.urljoin(answer.url, address.strip().strip("<>"))
     return None
 
 

@@ -2,8 +2,7 @@
 
 huggingface_hub retries some calls and not others, and reports failures through its log or as a page of text. Here
 every call goes through `attempt`: a failure that may pass is retried a bounded number of times, after a wait that is
-logged, and what remains is an error of one line. What huggingface_hub retries by itself counts too: in the process of
-the `zoo` command it retries no answer (see client), and elsewhere its requests are among the ATTEMPTS.
+logged, and what remains is an error of one line.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -65,8 +63,7 @@ def attempt(
 
     Args:
         resource: what the request concerns, for messages.
-        attempts: the largest number of requests, those included that huggingface_hub makes by itself; ATTEMPTS by
-            default.
+        attempts: the largest number of calls; ATTEMPTS by default.
         stop: ends the waiting when it is set.
         folder: where the request writes, for messages about the disk.
 
@@ -89,7 +86,7 @@ def attempt(
         except ZooError:
             raise
         except Exception as error:
-            made += _requests_behind(error)
+            made += 1
             waited += time.monotonic() - began if _is_silence(error) else 0.0
             wait = _wait_after(error, made)
             if wait is None or made >= attempts or waited + wait > LONGEST_WAITS:
@@ -130,17 +127,3 @@ def _wait_after(error: BaseException, made: int) -> float | None:
 def _is_silence(error: BaseException) -> bool:
     """Whether an attempt ended because nothing came for too long, so that its time was spent waiting."""
     return type(root_of(error)).__name__ in ("ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout")
-
-
-def _requests_behind(error: BaseException) -> int:
-    """Return how many requests huggingface_hub made by itself before it raised a failure: at least one.
-
-    It says so nowhere, but its functions are in the traceback: the one that resumes a download calls itself, and the
-    one that repeats a request counts in a variable.
-    """
-    frames = [frame for frame, _ in traceback.walk_tb(root_of(error).__traceback__)]
-    names = [frame.f_code.co_name for frame in frames]
-    repeated = sum(
-        int(frame.f_locals.get("nb_tries", 1)) - 1 for frame in frames if frame.f_code.co_name == "_http_backoff_base"
-    )
-    return max(1, names.count("http_get")) + repeated

@@ -22,11 +22,12 @@ from typing import Any, BinaryIO
 
 from zoo_core.errors import HubError, UnreachableError, printable
 from zoo_core.hub import client, rest
+from zoo_core.hub.downloading import Job
 from zoo_core.hub.errors import HubResource, UnexpectedAnswerError, clean, origin_of
-from zoo_core.hub.pull import Job, side_by_side
+from zoo_core.hub.pull import side_by_side
 from zoo_core.hub.repository import Content
 from zoo_core.hub.retrying import attempt
-from zoo_core.hub.settings import endpoint, token
+from zoo_core.hub.settings import endpoint, is_the_hub, token
 from zoo_core.modelfolder import CARD
 from zoo_core.registries.address import COMMIT, DEFAULT_REVISION
 
@@ -284,7 +285,7 @@ def _harmless(header: Mapping[str, str], address: str) -> dict[str, str]:
     """Return the headers that the Hub requests for an address, without our token where that is another origin."""
     secret = token()
     kept = {key: value for key, value in header.items() if key.isascii() and value.isprintable()}
-    if secret is None or rest.is_the_hub(address):
+    if secret is None or is_the_hub(address):
         return kept
     return {key: value for key, value in kept.items() if secret not in value}
 
@@ -320,7 +321,7 @@ def _put(
                 content=_pieces(file, size),
                 signed=True,
                 timeout=client.UPLOAD_TIMEOUT,
-                follow_redirects=False,  # the session could not send the content again
+                follow=False,  # the session could not send the content again
             )
         if answer.status < 300:
             return answer.headers.get("etag", "")
