@@ -24,7 +24,7 @@ from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, res
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
-from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
+from zoo_core.errors import HubError, ModelFolderError, OutputError, RegistryError, UnreachableError
 from zoo_core.hub import client
 from zoo_core.hub.errors import HubResource
 from zoo_core.hub.plan import make_plan
@@ -132,6 +132,40 @@ def test_what_is_there_already_is_not_sent_again(hub: Hub, folder, command):
     assert len(commits(hub)) == 3
     assert [r.path.split("/")[-2][:8] for r in hub.requests("PUT", "/upload/*")] != []
     assert len(hub.requests("PUT", "/upload/*")) == 1
+
+
+def test_a_push_over_a_model_of_another_architecture_says_so(hub: Hub, folder, command):
+    config = (folder / "config.json").read_text().replace('"vae"', '"dcgan"', 1)
+    hub.api().create_repo(REPO)
+    hub.plant(REPO, {"config.json": config.encode(), "discriminator.safetensors": b"x"})
+    for more in (["--dry-run"], []):
+        told = command("push", folder, REPO, *more)
+        succeeds(told)
+        assert f"hf://{REPO} holds a model of the architecture dcgan, which this one of vae replaces" in told.stderr
+        assert f"hf://{REPO} keeps discriminator.safetensors of the model before" in told.stderr
+
+
+@pytest.mark.parametrize("what", ["the tag", "the registry"])
+def test_what_fails_after_the_commit_names_it_and_the_same_push_mends_it(
+    hub: Hub, folder, command, tmp_path, monkeypatch, what
+):
+    pushed = ("push", folder, REPO, "--tag", "v1", "--register", tmp_path / "team.yaml")
+    if what == "the tag":
+        hub.fail(status(403), path="*/tag/*", method="POST")
+        fails(command(*pushed), "was made, and lacks only the tag")
+        assert "digits" in zoo.Registry.from_file(tmp_path / "team.yaml")
+    else:
+
+        def full(*_: object) -> None:
+            raise OutputError("team.yaml cannot be written: No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(editing, "write_entry", full)
+            fails(command(*pushed), "No space left", "was published as the commit", "the same push will register it")
+    succeeds(command(*pushed))
+    entry = zoo.Registry.from_file(tmp_path / "team.yaml")["digits"]
+    assert entry.hub.revision == hub.api().model_info(REPO, revision="v1").sha
+    assert len(commits(hub)) == 2
 
 
 def test_the_folder_is_never_written_to(hub: Hub, folder, command):
@@ -613,7 +647,7 @@ REFUSED = {
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
     "403 on sending": (status(403), SENDING, "the storage http://127.0.0.1"),
     "another size at the end": (lie(1), {"path": "*/paths-info/*", "times": None}, "the Hub holds another"),
-    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "does not answer as a Hub does"),
+    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "as a Hub does ("),
 }  # fmt: skip
 
 

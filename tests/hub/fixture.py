@@ -36,7 +36,9 @@ def hub(hub_process: Hub, hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     if not hub_process.running:
         hub_process.start()
     hub_process.reset()
-    importlib.import_module("huggingface_hub")  # before the environment is changed: it would keep it beyond this test
+    # Before the environment is changed: it would keep it beyond this test. A command that ran in this process has set up
+    # the session for itself.
+    importlib.import_module("huggingface_hub").close_session()
     for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING"))]:
         monkeypatch.delenv(name)
     for name, value in hub_process.environment(hub_home, ALICE).items():
