@@ -236,6 +236,8 @@ def test_no_samples_and_wrong_labels_are_refused():
         TrainingData.from_tensors(torch.empty(0, 2))
     with pytest.raises(DataError, match="3 labels for 2 samples"):
         TrainingData.from_tensors(torch.zeros(2, 2), torch.zeros(3))
+    with pytest.raises(DataError, match=r"the class 'cat' has U\+FEFF ZERO WIDTH NO-BREAK SPACE in its name"):
+        TrainingData.from_tensors(torch.zeros(2, 2), torch.arange(2), class_names=["cat\ufeff", "cat"])
 
 
 def test_the_fingerprint_tells_data_apart():

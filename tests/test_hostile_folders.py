@@ -102,6 +102,10 @@ CONFIGS = {
         lambda c: {"config": c["config"] | {"__class__": "os.system"}},
         "unknown field `__class__`",
     ),
+    "classes of which one has a hidden name": (
+        lambda c: {"class_names": ["cat", "c\u2060at"]},
+        "the class 'cat' has U+2060 WORD JOINER in its name, which shows nothing",
+    ),
     "a billion channels": (lambda c: {"config": c["config"] | {"channels": 10**9}}, "the configuration does not fit"),
     "settings 40 deep": (lambda c: {"config": {"a": json.loads("[" * 40 + "]" * 40)}}, "is nested too deeply"),
 }

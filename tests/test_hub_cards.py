@@ -94,3 +94,12 @@ def test_metadata_that_cannot_be_trusted_is_one_line(case: str):
     with pytest.raises(HubError, match="correct it first") as refused:
         cards.merge(text, FRESH)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "head", ["a: " + "9" * 5_000, "a: 2001-99-99"], ids=["a number too long", "a date that is none"]
+)
+def test_metadata_that_cannot_be_written_again_is_one_line(head: str):
+    with pytest.raises(HubError, match="correct it first") as refused:
+        cards.merge(f"---\n{head}\n---\n# Mine\n", FRESH)
+    assert "\n" not in str(refused.value)

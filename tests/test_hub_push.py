@@ -20,11 +20,12 @@ from huggingface_hub import ModelCard, hf_hub_download
 
 import zoo_core as zoo
 from tests.builtin import bundled_here
-from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, status
+from tests.hub import ALICE, Hub, cut, flip, hang, lie, lose, refuse, reset, resize, status
 from tests.hub.client import ROOT
 from tests.hub_models import REPO, environment, fails, put, read, start, succeeds
 from zoo_core.cli import main
-from zoo_core.errors import HubError, ModelFolderError, RegistryError, UnreachableError
+from zoo_core.errors import HubError, ModelFolderError, OutputError, RegistryError, UnreachableError
+from zoo_core.hub import client
 from zoo_core.hub.errors import HubResource
 from zoo_core.hub.plan import make_plan
 from zoo_core.hub.push import publish
@@ -133,6 +134,40 @@ def test_what_is_there_already_is_not_sent_again(hub: Hub, folder, command):
     assert len(hub.requests("PUT", "/upload/*")) == 1
 
 
+def test_a_push_over_a_model_of_another_architecture_says_so(hub: Hub, folder, command):
+    config = (folder / "config.json").read_text().replace('"vae"', '"dcgan"', 1)
+    hub.api().create_repo(REPO)
+    hub.plant(REPO, {"config.json": config.encode(), "discriminator.safetensors": b"x"})
+    for more in (["--dry-run"], []):
+        told = command("push", folder, REPO, *more)
+        succeeds(told)
+        assert f"hf://{REPO} holds a model of the architecture dcgan, which this one of vae replaces" in told.stderr
+        assert f"hf://{REPO} keeps discriminator.safetensors of the model before" in told.stderr
+
+
+@pytest.mark.parametrize("what", ["the tag", "the registry"])
+def test_what_fails_after_the_commit_names_it_and_the_same_push_mends_it(
+    hub: Hub, folder, command, tmp_path, monkeypatch, what
+):
+    pushed = ("push", folder, REPO, "--tag", "v1", "--register", tmp_path / "team.yaml")
+    if what == "the tag":
+        hub.fail(status(403), path="*/tag/*", method="POST")
+        fails(command(*pushed), "was made, and lacks only the tag")
+        assert "digits" in zoo.Registry.from_file(tmp_path / "team.yaml")
+    else:
+
+        def full(*_: object) -> None:
+            raise OutputError("team.yaml cannot be written: No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(editing, "write_entry", full)
+            fails(command(*pushed), "No space left", "was published as the commit", "the same push will register it")
+    succeeds(command(*pushed))
+    entry = zoo.Registry.from_file(tmp_path / "team.yaml")["digits"]
+    assert entry.hub.revision == hub.api().model_info(REPO, revision="v1").sha
+    assert len(commits(hub)) == 2
+
+
 def test_the_folder_is_never_written_to(hub: Hub, folder, command):
     (folder / "README.md").unlink()
     before = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
@@ -155,14 +190,68 @@ def test_what_is_no_part_of_a_model_is_left_out_and_named(hub: Hub, folder, comm
 def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(hub: Hub, folder, command):
     lines = succeeds(command("push", folder, REPO, "--dry-run"))
     assert lines[0] == f"hf://{REPO}, a new repository"
-    assert {line.split()[1] for line in lines[1:]} == NAMES
-    assert {line.split()[0] for line in lines[1:]} == {"send"}
+    assert {tuple(line.split()[:2]) for line in lines[1:7]} == {("send", name) for name in NAMES}
     assert changes_asked_for(hub) == []
     succeeds(command("push", folder, REPO))
     hub.forget()
     lines = succeeds(command("push", folder, REPO, "--dry-run"))
-    assert {line.split()[0] for line in lines[1:]} == {"there"}
+    assert {line.split()[0] for line in lines[1:7]} == {"there"}
     assert changes_asked_for(hub) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+        ({"HF_TOKEN": "hf_expired"}, "the token was refused"),
+        ({}, "there is no such repository, or it is private: log in"),
+    ],
+)
+def test_a_dry_run_needs_neither_network_nor_login(hub: Hub, folder, zoo, variables, reason):
+    env = environment(**variables)
+    if "HF_TOKEN" not in variables:
+        del env["HF_TOKEN"]
+    done = zoo("push", folder, REPO, "--dry-run", env=env)
+    lines = succeeds(done)
+    assert lines[0].startswith(f"hf://{REPO}, not compared with the Hub: ")
+    assert reason in lines[0]
+    facts = [line.split() for line in lines[1:7]]
+    assert {name for _, name, _, _ in facts} == NAMES
+    assert {fate for fate, *_ in facts} == {"unknown"}
+    assert all(len(digest) == 64 for *_, digest in facts)
+    assert "trying again" not in done.stderr
+    assert all(request.method == "GET" for request in hub.requests())
+
+
+def test_a_dry_run_shows_the_entry_and_the_card_that_a_push_then_publishes(hub: Hub, folder, command):
+    (trial,) = json.loads(command("push", folder, REPO, "--dry-run", "--json").stdout)
+    assert (trial["repo"], trial["head"], trial["not_compared"]) == (REPO, None, None)
+    shown = command("push", folder, REPO, "--dry-run").stdout
+    done = succeeds(command("push", folder, REPO, "--json"))
+    (entry,) = json.loads("\n".join(done))
+    assert {**trial["entry"], "hub": entry["hub"]} == entry
+    assert {file["name"]: file["sha256"] for file in trial["files"]} == {
+        name: facts["sha256"] for name, facts in entry["files"].items()
+    }
+    assert trial["card"] == their_readme(hub)
+    assert "\n# README.md\n---\n" in shown
+    assert "  plugin: zoo-vae\n" in shown  # with the indentation that YAML needs
+
+
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_a_dry_run_refuses_what_a_push_would_refuse(hub: Hub, folder, command, tmp_path, monkeypatch, offline):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", bool(offline))
+    (tmp_path / "team.yaml").write_text("models: [")
+    fails(command("push", folder, REPO, "--dry-run", "--register", tmp_path / "team.yaml"), "team.yaml")
+    fails(command("push", folder, "digits", "--dry-run"), "is not a repository: write user/repo")
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")  # no bundled model any more
+    (folder / "README.md").write_text("---\na: [\n---\n")
+    fails(command("push", folder, REPO, "--dry-run"), "README.md")
+    (folder / "model.safetensors").write_bytes(b"")
+    fails(command("push", folder, REPO, "--dry-run"), "model.safetensors")
 
 
 def test_a_pull_request_leaves_the_branch_as_it_is(hub: Hub, folder, command):
@@ -342,6 +431,40 @@ def test_what_a_person_wrote_on_the_hub_stays(hub: Hub, folder, command):
     assert changes_asked_for(hub) == []
 
 
+@pytest.mark.parametrize("lfs", [[], ["README.md"]])
+def test_a_card_that_was_changed_in_transit_is_not_published(hub: Hub, folder, command, lfs):
+    """A figure, for example: everything that comes from the Hub is compared with the digests of its commit."""
+    hub.api().create_repo(REPO)
+    hub.plant(REPO, {"README.md": b"# Mine\n\nFID 14.7\n"}, lfs=lfs)
+    for action in (flip(12), resize(5), resize(-3), status(200, body="# Mine\n\nFID 04.7\n")):
+        hub.forget()
+        hub.fail(action, method="GET", path="*/README.md" if not lfs else "/cdn/*")
+        fails(command("push", folder, REPO), "README.md: what was received is not the file of that commit")
+        assert changes_asked_for(hub) == []
+        hub.heal()
+    succeeds(command("push", folder, REPO))
+    assert "FID 14.7" in their_readme(hub)
+
+
+def test_a_program_sends_nothing_through_code_that_would_take_the_token_elsewhere(hub: Hub, folder, monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_XET", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr(client._Process, "owned", False)
+    zoo.push(folder, REPO)
+    assert not hub.requests("GET", "*/xet-write-token/*")
+    monkeypatch.setattr(client._Process, "owned", True)
+    assert client.keeps_the_token()
+
+
+def test_a_card_without_an_end_is_not_read_to_the_end(hub: Hub, folder, command):
+    hub.api().create_repo(REPO)
+    hub.plant(REPO, {"README.md": b"# Mine\n"})
+    hub.fail(status(200, body="x" * 3_000_000), method="GET", path="*/README.md")
+    fails(command("push", folder, REPO), "sends more than 2,097,152 bytes")
+    hub.plant(REPO, {"README.md": b"x" * 3_000_000})
+    fails(command("push", folder, REPO), "has 3,000,000 bytes, more than 2,097,152; shorten it on the Hub first")
+
+
 def test_a_card_that_is_all_a_persons_gets_its_metadata_alone(hub: Hub, folder, command):
     edit_readme(hub, "---\ntitle: x\n---\n# All mine\r\n\r\ntext  \n")
     succeeds(command("push", folder, REPO))
@@ -514,7 +637,7 @@ def test_every_failure_of_the_connection_is_tried_again(impatient, kind):
 
 
 REFUSED = {
-    "401": (status(401, message="Invalid credentials in Authorization header"), {"path": "*/preupload/*"}, "the token is not accepted"),
+    "401": (status(401, message="Invalid credentials in Authorization header"), {"path": "*/preupload/*"}, "the token was refused"),
     "403 on creating": (status(403), {"path": "/api/repos/create"}, "no permission to make it"),
     "403 on committing": (status(403), COMMIT, "no permission to write it"),
     "404 on committing": (status(404, error="RepoNotFound"), COMMIT, "there is no such repository"),
@@ -522,9 +645,9 @@ REFUSED = {
     "429 for an hour": (status(429, retry_after=3600), COMMIT, "asks to wait 3600 s"),
     "503 for ever": (status(503), COMMIT | {"times": None}, "the Hub answers 503"),
     "refusals for ever": (refuse(), COMMIT | {"times": None}, "cannot be reached"),
-    "403 on sending": (status(403), SENDING, "no permission"),
+    "403 on sending": (status(403), SENDING, "the storage http://127.0.0.1"),
     "another size at the end": (lie(1), {"path": "*/paths-info/*", "times": None}, "the Hub holds another"),
-    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "hf://alice/digits"),
+    "a bit that is flipped in an answer": (flip(0), {"path": "*/preupload/*"}, "as a Hub does ("),
 }  # fmt: skip
 
 
@@ -587,7 +710,7 @@ def test_without_a_token_nothing_is_asked_of_the_hub(hub: Hub, folder, zoo):
 
 def test_a_token_that_is_not_accepted_is_told_and_not_shown(hub: Hub, folder, zoo):
     done = zoo("push", folder, REPO, env=environment(HF_TOKEN="hf_expired_secret"))
-    fails(done, "the token is not accepted")
+    fails(done, "the token was refused")
     assert "secret" not in done.stderr
 
 

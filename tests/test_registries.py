@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import zoo_core
 from tests.builtin import every_bundled_model
-from zoo_core.errors import RegistryError, UnknownModelError
+from zoo_core.errors import RegistryError, UnknownModelError, visible
 from zoo_core.files.paths import stays_inside
 from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts
 from zoo_core.registries.editing import write_entry
@@ -285,6 +285,12 @@ FIELDS_REFUSED = [
     (["hub:", "  repo: a/b/c", f"  revision: {COMMIT}"], 6, "hub.repo", "regex"),
     (["hub:", "  repo: ä/b", f"  revision: {COMMIT}"], 6, "hub.repo", "regex"),
     (["hub: {repo: a/b}"], 5, "hub.revision", "missing required field"),
+    (
+        ["class_names: [cat, 'c\u00adat']"],
+        5,
+        "class_names.1",
+        "has U+00AD SOFT HYPHEN in its name, which shows nothing",
+    ),
 ]
 
 
@@ -340,7 +346,19 @@ def test_a_refused_value_is_shown_without_control_characters(tmp_path):
 
 
 ESCAPING = ["a\\b", "C:m", "C:/m", "/m", "//m", ".", "..", "../m", "a/../b", "a//b", "a/", "", "./m", "a/."]
-DISGUISED = ["m\x01", "m\n", "m\x7f", "m\u202egnp", "m\u200b", " m", "m "]
+DISGUISED = [
+    "m\x01",
+    "m\n",
+    "m\x7f",
+    "m\u202egnp",
+    "m\u200b",
+    "m\u2060",
+    "m\u00ad",
+    "m\u3164",
+    "m\U000e0041",
+    " m",
+    "m ",
+]
 
 
 @pytest.mark.parametrize("name", ESCAPING + DISGUISED)
@@ -395,7 +413,7 @@ entries = st.builds(
     tags=st.lists(words, max_size=4).map(tuple),
     sample_shape=st.lists(lengths, max_size=4).map(tuple),
     parameters=maybe(counts),
-    class_names=st.lists(words, max_size=4).map(tuple),
+    class_names=st.lists(words.map(visible), max_size=4).map(tuple),
     training=maybe(st.builds(TrainingFacts, steps=counts, seed=counts, batch_size=lengths, configuration=maybe(paths))),
     metrics=st.dictionaries(
         words,

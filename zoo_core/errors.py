@@ -30,19 +30,29 @@ prints that line and exits with 1.
 from __future__ import annotations
 
 import difflib
+import functools
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
-_UNSAFE = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233))
-_UNSAFE |= dict.fromkeys((*range(8203, 8208), *range(8234, 8239), *range(8294, 8298)))
+_MOST_MARKS = 5  # combining marks on one character; pointed and cantillated Hebrew has so many, floods have more
+_LONGEST = 100_000  # characters of a text that are looked at
+# Characters that show nothing and are in no category for that: Unicode's Default_Ignorable_Code_Point outside of Cf,
+# and blanks that are letters or symbols. Tags (U+E0000...) spell text that nobody sees, in flags of regions too.
+_BLANK = (
+    (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065), (0x2800, 0x2800),
+    (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xFFFC, 0xFFFC), (0x16FE4, 0x16FE4),
+    (0x1D159, 0x1D159), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+_JOINERS, _VARIATION, _KEYCAP = "\u200c\u200d", "\ufe0f", "\u20e3"
 
 
 def printable(text: object, limit: int = 300) -> str:
-    """Return text from outside (a registry, a config, a file name) as one line without control characters.
+    """Return text from outside (a registry, a config, a file name) as one line of characters that can be seen.
 
-    Line breaks become spaces; control, bidirectional and zero-width characters are dropped, so that
-    nothing that was downloaded can move a terminal's cursor or disguise a name.
+    Line breaks become spaces, and `visible` drops the rest, so that nothing that was downloaded can move a terminal's
+    cursor or disguise a name.
 
     Args:
         text: anything; it is converted to a string.
@@ -52,8 +62,79 @@ def printable(text: object, limit: int = 300) -> str:
         >>> printable("two\\nlines, \\x1b[31mred")
         'two lines, [31mred'
     """
-    line = " ".join(str(text).split()).translate(_UNSAFE)
+    line = " ".join(visible(" ".join(str(text)[:_LONGEST].split())).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Return text without the characters that show nothing or flood others.
+
+    Control and format characters are dropped, and what Unicode lets programs ignore: bidirectional and zero-width
+    characters, soft hyphens, tags, fillers. Joiners and the variation selector of emoji stay where writing needs them.
+    A character keeps five combining marks. What no version of Unicode that this Python knows has assigned, lone
+    surrogates and private characters become U+FFFD.
+
+    Example:
+        >>> visible("pa\\u00adid\\u2060\\ufeff")
+        'paid'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for position, char in enumerate(text):
+        kind = _kind(char)
+        if kind == "mark":
+            marks += 1
+            if marks > _MOST_MARKS or not kept:
+                continue
+        elif kind == "hidden":
+            if not _is_in_place(char, kept, text[position + 1 : position + 2]):
+                continue
+        else:
+            marks = 0
+        kept.append("\ufffd" if kind == "unknown" else char)
+    return "".join(kept)
+
+
+def unseen(text: str) -> str | None:
+    """Return the first character of a name that `visible` would change, as its code and name; None if there is none.
+
+    Example:
+        >>> unseen("c\\u00adat"), unseen("cat")
+        ('U+00AD SOFT HYPHEN', None)
+    """
+    seen = visible(text)
+    if seen == text:
+        return None
+    char = next((old for old, new in zip(text, seen, strict=False) if old != new), text[len(seen) : len(seen) + 1])
+    return f"U+{ord(char):04X} {unicodedata.name(char, '')}".rstrip()
+
+
+@functools.lru_cache(4096)
+def _kind(char: str) -> str:
+    category, code = unicodedata.category(char), ord(char)
+    if category in ("Cc", "Cf") or any(first <= code <= last for first, last in _BLANK):
+        return "hidden"
+    if category in ("Mn", "Me"):
+        return "mark"
+    return "unknown" if category in ("Cs", "Co", "Cn") else "seen"
+
+
+def _is_in_place(char: str, before: list[str], after: str) -> bool:
+    """Whether a joiner is between emoji or letters that need it, or a selector after what a picture is a variant of."""
+    last = before[-1] if before else ""
+    if not last:
+        return False
+    if char == _VARIATION:
+        return unicodedata.category(last) in ("So", "Sm") or (last in "0123456789#*" and after == _KEYCAP)
+    if char not in _JOINERS or not after:
+        return False
+    if all(unicodedata.bidirectional(each) == "AL" for each in (last, after)) or unicodedata.combining(last) == 9:
+        return True  # Arabic letters; a virama, in the scripts of India
+    emoji = ("So", "Sk")  # Sk: the tones of skin
+    joined = (len(before) > 1 and last == _VARIATION) or unicodedata.category(last) in emoji
+    return char == "\u200d" and joined and unicodedata.category(after) == "So"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:

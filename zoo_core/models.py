@@ -17,7 +17,7 @@ from zoo_core.registries.index import core_index
 if TYPE_CHECKING:
     import torch
 
-    from zoo_core.hub.pull import Job
+    from zoo_core.hub.downloading import Job
     from zoo_core.interfaces import Generator
 
 
@@ -126,7 +126,8 @@ def pull(name: str) -> Path:
 
 def pull_all(names: Sequence[str], job: Job | None = None) -> list[Path]:
     """Return the folders of several models, as `pull` does, with concurrent downloads. Raises the first failure."""
-    from zoo_core.hub.pull import Job, side_by_side
+    from zoo_core.hub.downloading import Job
+    from zoo_core.hub.pull import side_by_side
 
     for name in names:  # an unknown name is reported before anything is downloaded
         if not (_is_folder(name) or name.startswith(SCHEME)):

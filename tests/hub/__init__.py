@@ -21,6 +21,8 @@ In a test:
         assert len(hub.downloads()) == 3
         assert all(request.token is None for request in hub.requests(side="cdn"))
 
+A second Hub of another make, in a thread of the test, is `tests.hub.plain`.
+
 What can go wrong is in `tests.hub.actions`; all of it is named here too. The same over HTTP, below `/_hub/`, which is
 neither logged nor subject to faults:
 

@@ -92,6 +92,7 @@ def _extras() -> dict[str, str]:
 
 def _folders() -> dict[str, str]:
     from zoo_core.files.folders import configuration_folder
+    from zoo_core.hub.redaction import redacted
     from zoo_core.plugins.loading import DISABLE_VARIABLE
     from zoo_core.registries.sources import REGISTRY_VARIABLE
 
@@ -101,7 +102,7 @@ def _folders() -> dict[str, str]:
     folders = {"configuration": str(configuration_folder()), "HF_HOME": str(cache)}
     for variable in (REGISTRY_VARIABLE, DISABLE_VARIABLE, "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         if os.environ.get(variable):
-            folders[variable] = os.environ[variable]
+            folders[variable] = redacted(os.environ[variable])
     return folders
 
 

@@ -116,12 +116,14 @@ def _one_line(*, debug: bool) -> Iterator[None]:
 
 
 def _explanation(error: Exception) -> str:
+    from zoo_core.hub.redaction import redacted
+
     if isinstance(error, ZooError):
-        return printable(error, 2000)
+        return printable(redacted(str(error)), 2000)
     if isinstance(error, OSError) and error.strerror:
         place = f"{printable(error.filename)}: " if error.filename else ""
         return f"{place}{error.strerror}"
-    return f"{printable(f'{type(error).__name__}: {error}', 500)} (use zoo --debug COMMAND to see where)"
+    return f"{printable(redacted(f'{type(error).__name__}: {error}'), 500)} (use zoo --debug COMMAND to see where)"
 
 
 @functools.cache

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from zoo_core.errors import printable
 
 if TYPE_CHECKING:
-    from zoo_core.hub.pull import Job
+    from zoo_core.hub.downloading import Job
 
 
 @contextlib.contextmanager
 def hub_job() -> Iterator[Job]:
     """The job that all downloads of a command share: bars on stderr, and messages while waiting."""
-    from zoo_core.hub.pull import Job
+    from zoo_core.hub.downloading import Job
 
     if not sys.stderr.isatty():
         yield Job()

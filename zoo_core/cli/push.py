@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.option("--tag", help="Tag the commit with this name.")
 @click.option("--name", help="Name of the model in the registry.  [default: that of the repository]")
 @click.option("--register", type=click.Path(path_type=Path), help="Add the model to this registry.yaml.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be sent, and send nothing; needs neither network nor login."
+)
 @click.option("--all", "everything", is_flag=True, help="Publish every bundled model.")
 @click.option("--namespace", help="With --all: user or organization to publish under.")
 @options.json("the entries")
@@ -59,15 +61,20 @@ def command(
     if not dry_run:
         client.require_token(HubResource(pushes[0][1], act="write"))
     entries: list[ModelEntry] = []
+    trials: list[Plan] = []
     for place, target, entry_name, known in pushes:
-        plan = make_plan(place, target, name=entry_name, register=register, known=known)
+        plan = make_plan(place, target, name=entry_name, register=register, known=known, trial=dry_run)
+        for note in plan.notes:
+            click.echo(f"zoo: {note}", err=True)
         if dry_run:
-            _show(plan)
+            trials.append(plan)
             continue
         done = publish(plan, private=private or None, register=register, pull_request=pull_request, tag=tag)
         _report(plan, done)
         entries.append(done.entry)
-    if as_json:
+    if dry_run:
+        _show(trials, as_json)
+    elif as_json:
         echo_json([entry.to_dict() for entry in entries])
     else:
         click.echo("".join(as_yaml(entry) for entry in entries), nl=False)
@@ -101,17 +108,64 @@ def _pushes(
     ]
 
 
-def _show(plan: Plan) -> None:
-    """A table of what would be sent."""
-    state = "a new repository" if plan.head is None else f"on {plan.head[:12]}"
-    click.echo(f"hf://{plan.repo}, {state}")
-    echo_columns(
-        [
-            ("send" if file in plan.changed else "there", file, f"{content.facts.size:,}", content.facts.sha256)
-            for file, content in plan.files.items()
-        ]
-    )
-    _say_left_out(plan)
+def _show(plans: list[Plan], as_json: bool) -> None:
+    """What would be published: files, entry and card."""
+    from zoo_core.registries.editing import as_yaml
+
+    for plan in plans:
+        _say_left_out(plan)
+    if as_json:
+        echo_json([_as_fields(plan) for plan in plans])
+        return
+    for plan in plans:
+        click.echo(f"hf://{plan.repo}, {_state(plan)}")
+        echo_columns(
+            [
+                (_fate(plan, file), file, f"{content.facts.size:,}", content.facts.sha256)
+                for file, content in plan.files.items()
+            ]
+        )
+        click.echo(f"\n# the entry, to which the push adds the commit\n{as_yaml(plan.entry)}", nl=False)
+        click.echo("\n# README.md")
+        for line in _card(plan).splitlines():
+            text = line.lstrip(" ")
+            click.echo(" " * (len(line) - len(text)) + printable(text, 10_000))
+
+
+def _as_fields(plan: Plan) -> dict[str, Any]:
+    files = [
+        {"name": file, "size": content.facts.size, "sha256": content.facts.sha256, "state": _fate(plan, file)}
+        for file, content in plan.files.items()
+    ]
+    return {
+        "repo": plan.repo,
+        "head": plan.head,
+        "not_compared": plan.not_compared,
+        "files": files,
+        "left_out": list(plan.left_out),
+        "entry": plan.entry.to_dict(),
+        "card": _card(plan),
+    }
+
+
+def _state(plan: Plan) -> str:
+    if plan.not_compared is not None:
+        return f"not compared with the Hub: {plan.not_compared}"
+    if plan.head is None:
+        return "a new repository"
+    return f"on {plan.head[:12]}" if plan.head else "a repository without a commit"
+
+
+def _fate(plan: Plan, file: str) -> str:
+    if plan.not_compared is not None:
+        return "unknown"
+    return "send" if file in plan.changed else "there"
+
+
+def _card(plan: Plan) -> str:
+    from zoo_core.modelfolder import CARD
+
+    return plan.files[CARD].read().decode()
 
 
 def _report(plan: Plan, done: Published) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo_core.data.decoding import PictureDecoder
 from zoo_core.data.fingerprint import Fingerprint
-from zoo_core.errors import DataError
+from zoo_core.errors import DataError, printable, unseen
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,13 @@ class TrainingData:
     decoder: PictureDecoder | None = None
     larger_than_memory: bool = False
 
+    def __post_init__(self) -> None:
+        for name in self.class_names:
+            if (char := unseen(name)) is not None:
+                raise DataError(
+                    f"the class {printable(name, 80)!r} has {char} in its name, which shows nothing; rename it"
+                )
+
     @classmethod
     def from_tensors(
         cls,
@@ -63,7 +70,8 @@ class TrainingData:
             name, notes, class_names: as the attributes.
 
         Raises:
-            DataError: if there are no samples, another number of labels, or a label below 0.
+            DataError: if there are no samples, another number of labels, a label below 0, or a class whose name has
+                characters that cannot be seen.
 
         Example:
             >>> TrainingData.from_tensors(torch.randn(100, 2), name="points").sample_shape

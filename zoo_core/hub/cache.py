@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
+import os
+import secrets
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,11 +26,31 @@ from zoo_core.hub import verified_digests
 from zoo_core.hub.errors import disk_problem
 from zoo_core.hub.settings import cache_folder, state_folder
 from zoo_core.registries import FileFacts
-from zoo_core.registries.address import COMMIT
+from zoo_core.registries.address import COMMIT, SHA256
 
 REMOVED = "it was removed from the cache, pull again to download it again"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_SMALL = 64 * 2**20  # bytes; what is not under LFS is smaller
+
+
+class StatedFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is stated of a file: its size, and its sha256 or the sha1 that git gives it.
+
+    Attributes:
+        by: who states it, for messages.
+
+    Example:
+        >>> StatedFile(0, sha1="e69de29bb2d1d6434b8b29ae775ad8c2e48c5391").by
+        'the registry'
+    """
+
+    size: int
+    sha256: str | None = None
+    sha1: str | None = None
+    by: str = "the registry"
+
+    @classmethod
+    def of(cls, facts: FileFacts) -> StatedFile:
+        """Return what a registry states of a file."""
+        return cls(facts.size, sha256=facts.sha256)
 
 
 def repository_folder(repo: str) -> Path:
@@ -66,11 +87,11 @@ def locked_repository(repo: str) -> Iterator[None]:
         yield
 
 
-def holds(folder: Path, name: str, facts: FileFacts | None, *, trust_records: bool = True) -> bool:
+def holds(folder: Path, name: str, stated: StatedFile | None, *, trust_records: bool = True) -> bool:
     """Whether a snapshot has a file and the file is intact. A damaged file is removed.
 
     Args:
-        facts: what the registry states of the file; None compares it with the digest that its blob is named by.
+        stated: what is stated of the file; None compares it with the digest that its blob is named by.
         trust_records: do not read again a file that was verified before and has not changed since.
 
     Raises:
@@ -91,11 +112,9 @@ def holds(folder: Path, name: str, facts: FileFacts | None, *, trust_records: bo
             raise ModelFolderError(path, "is a link that leaves the cache; remove it")
         if not real.is_file():
             raise ModelFolderError(path, "is not a regular file; remove it")
-        expected = facts or _facts_by_name(real)
+        expected = stated or stated_by_name(real)
         if expected is not None:
-            _compare(
-                path, real, expected, "the registry" if facts else "its name in the cache", trust_records=trust_records
-            )
+            _compare_or_remove(path, real, expected, trust_records=trust_records)
     except (FileNotFoundError, NotADirectoryError):  # another process removed it as damaged, or there is no cache
         return False
     except OSError as error:
@@ -103,33 +122,57 @@ def holds(folder: Path, name: str, facts: FileFacts | None, *, trust_records: bo
     return True
 
 
-def is_verifiable(folder: Path, name: str) -> bool:
-    """Whether the blob of a file is named by a digest, so that it can be verified without a registry."""
-    return _facts_by_name((folder / name).resolve()) is not None
+def stated_by_name(path: Path) -> StatedFile | None:
+    """Return what the name of a file's blob states of its content: its sha256, git's sha1, or nothing.
+
+    Raises:
+        OSError: where there is no such file.
+    """
+    real, by = path.resolve(strict=True), "its name in the cache"
+    if SHA256.fullmatch(real.name):
+        return StatedFile(real.stat().st_size, sha256=real.name, by=by)
+    if COMMIT.fullmatch(real.name) and real.parent.name == "blobs":
+        return StatedFile(real.stat().st_size, sha1=real.name, by=by)
+    return None
 
 
-def _facts_by_name(real: Path) -> FileFacts | str | None:
-    """Return what the name of a blob states of its content: size and sha256, git's sha1, or nothing."""
-    if _SHA256.fullmatch(real.name):
-        return FileFacts(sha256=real.name, size=real.stat().st_size)
-    return real.name if COMMIT.fullmatch(real.name) and real.parent.name == "blobs" else None
+def _compare_or_remove(path: Path, real: Path, expected: StatedFile, *, trust_records: bool) -> None:
+    def sha256() -> str:
+        return verified_digests.sha256_of(real, verified_folder()) if trust_records else file_sha256(real)
 
-
-def _compare(path: Path, real: Path, expected: FileFacts | str, by: str, *, trust_records: bool) -> None:
-    size = real.stat().st_size
-    if isinstance(expected, str):
-        sha1 = git_sha1(real.read_bytes()) if size <= _SMALL else "not computed, since it is too large"
-        if sha1 != expected:
-            _remove(path, real)
-            raise ModelFolderError(path, f"git's sha1 is {sha1}, but the Hub states {expected}; {REMOVED}")
-        return
-    if size != expected.size:
+    try:
+        compare(path, expected, real.stat().st_size, sha256=sha256, sha1=lambda: git_sha1_of(real))
+    except ModelFolderError:
         _remove(path, real)
-        raise ModelFolderError(path, f"has {size:,} bytes, but {by} states {expected.size:,}; {REMOVED}")
-    sha256 = verified_digests.sha256_of(real, verified_folder()) if trust_records else file_sha256(real)
-    if sha256 != expected.sha256:
-        _remove(path, real)
-        raise DigestError(path, expected.sha256, sha256, by=by, note=REMOVED)
+        raise
+
+
+def compare(
+    place: Path | str,
+    stated: StatedFile,
+    size: int,
+    *,
+    sha256: Callable[[], str],
+    sha1: Callable[[], str],
+    note: str = REMOVED,
+) -> None:
+    """Compare a file with what is stated of it.
+
+    Args:
+        place: the file, for messages.
+        size: its size in bytes.
+        sha256, sha1: compute its digests.
+        note: what becomes of a file that differs.
+
+    Raises:
+        ModelFolderError, DigestError: where it differs.
+    """
+    if size != stated.size:
+        raise ModelFolderError(place, f"has {size:,} bytes, but {stated.by} states {stated.size:,}; {note}")
+    if stated.sha256 is not None and (found := sha256()) != stated.sha256:
+        raise DigestError(place, stated.sha256, found, by=stated.by, note=note)
+    if stated.sha1 is not None and (found := sha1()) != stated.sha1:
+        raise ModelFolderError(place, f"git's sha1 is {found}, but {stated.by} states {stated.sha1}; {note}")
 
 
 def _remove(path: Path, real: Path) -> None:
@@ -148,6 +191,66 @@ def git_sha1(content: bytes) -> str:
         'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
     """
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def git_sha1_of(path: Path) -> str:
+    """Return the name that git gives to a file, which is read in pieces. Raises OSError."""
+    with path.open("rb") as file:
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+# what was downloaded
+
+
+def adopt(partial: Path, repo: str, commit: str, name: str, digest: str) -> None:
+    """Give a file that was downloaded and verified its name among the blobs, and link it into a snapshot.
+
+    Args:
+        digest: the name of the blob.
+
+    Raises:
+        OSError: where the cache cannot be written.
+    """
+    blob = repository_folder(repo) / "blobs" / digest
+    partial.replace(blob)
+    _link(blob, snapshot_folder(repo, commit) / name)
+
+
+def link_blob(repo: str, commit: str, name: str, digest: str, stated: StatedFile | None) -> bool:
+    """Link a blob that another commit brought into a snapshot. Return whether there was one, and intact.
+
+    Raises:
+        OSError: where the cache cannot be written.
+    """
+    blob = repository_folder(repo) / "blobs" / digest
+    try:
+        expected = stated or stated_by_name(blob)
+        if expected is None or not blob.is_file():
+            return False
+        _compare_or_remove(blob, blob, expected, trust_records=True)
+    except (OSError, ModelFolderError):
+        return False
+    _link(blob, snapshot_folder(repo, commit) / name)
+    return True
+
+
+def _link(blob: Path, place: Path) -> None:
+    """Make `place` a relative link to a blob; where there are no links, as on Windows, move the blob there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.symlink_to(os.path.relpath(blob, place.parent))
+    except (NotImplementedError, OSError):
+        blob.replace(place)
+        return
+    try:
+        temporary.replace(place)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 # what branches and tags stood for, and what was pulled
@@ -170,20 +273,20 @@ def write_reference(repo: str, revision: str, commit: str) -> None:
         write_bytes(path, commit.encode())
 
 
-def read_listing(repo: str, commit: str) -> list[str] | None:
-    """Return the names of a commit's files that were pulled, or None unless the pull was completed."""
+def read_listing(repo: str, commit: str) -> dict[str, StatedFile | None] | None:
+    """Return what the Hub stated of the files that were pulled of a commit, or None unless the pull was completed."""
     try:
-        return msgspec.json.decode(_listing(repo, commit).read_bytes(), type=list[str])
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(_listing(repo, commit).read_bytes(), type=dict[str, StatedFile | None])
+    except (OSError, msgspec.MsgspecError):  # earlier versions recorded the names alone
         return None
 
 
-def write_listing(repo: str, commit: str, names: list[str]) -> None:
+def write_listing(repo: str, commit: str, files: Mapping[str, StatedFile | None]) -> None:
     """Record that these files of a commit were all pulled. Where this cannot be written, the Hub is asked again."""
     path = _listing(repo, commit)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, msgspec.json.encode(names))
+        write_bytes(path, msgspec.json.encode(dict(files)))
 
 
 def forget_listing(repo: str, commit: str) -> None:

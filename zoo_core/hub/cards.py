@@ -99,7 +99,7 @@ def _merged(head: str, new_head: str) -> str:
     _, problem = _read_strictly(head)
     try:
         old, new = editor.load(head) or {} if problem is None else {}, editor.load(new_head)
-    except YAMLError as error:
+    except (YAMLError, ValueError, OverflowError) as error:  # the latter two of numbers and dates that are none
         problem = f"it is not YAML: {printable(error, 120)}"
     if problem is not None:
         raise HubError(f"the README has metadata that cannot be read: {problem}; correct it first")

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from zoo_core.errors import DigestError, ModelFolderError, ZooError, printable
 from zoo_core.hub import cache, verified_digests
+from zoo_core.hub.cache import StatedFile
 from zoo_core.hub.errors import disk_problem
 from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, read_config
-from zoo_core.registries import FileFacts, ModelEntry
+from zoo_core.registries import ModelEntry
 from zoo_core.registries.address import COMMIT, SCHEME, parse_address
 
 _SHORTEST = 7  # digits of a commit hash that may stand for all of it
@@ -201,19 +202,17 @@ class CacheReport:
 
 def verify_model(model: CachedModel, entries: Iterable[ModelEntry]) -> CacheReport:
     """Read every file of a model and compare it with its digest. What is damaged is removed from the cache."""
-    stated: dict[str, FileFacts] = {}
+    stated = {name: each for name, each in (cache.read_listing(model.repo, model.commit) or {}).items() if each}
     for entry in entries:
         if entry.hub is not None and (entry.hub.repo, entry.hub.revision) == (model.repo, model.commit):
-            stated |= entry.files
-    names = [
-        name for name in {*MODEL_FILES, *stated} if (model.folder / name).exists() or _dangles(model.folder / name)
-    ]
+            stated |= {name: StatedFile.of(facts) for name, facts in entry.files.items()}
+    names = [name for name in MODEL_FILES if (model.folder / name).exists() or _dangles(model.folder / name)]
     problems, unverifiable = [], []
     for name in sorted(names, key=lambda name: (name != CONFIG, name)):
         path = model.folder / name
         if not path.exists():
             problems.append(f"{printable(path)}: is a link to a file that is gone; pull the model again")
-        elif name not in stated and not cache.is_verifiable(model.folder, name):
+        elif name not in stated and cache.stated_by_name(path) is None:
             unverifiable.append(name)
         else:
             problem = _problem_of(model.folder, name, stated.get(name))
@@ -221,9 +220,9 @@ def verify_model(model: CachedModel, entries: Iterable[ModelEntry]) -> CacheRepo
     return CacheReport(model, len(names), tuple(problems), tuple(unverifiable))
 
 
-def _problem_of(folder: Path, name: str, facts: FileFacts | None) -> str | None:
+def _problem_of(folder: Path, name: str, stated: StatedFile | None) -> str | None:
     try:
-        cache.holds(folder, name, facts, trust_records=False)
+        cache.holds(folder, name, stated, trust_records=False)
     except (DigestError, ModelFolderError) as error:
         return str(error)
     return None

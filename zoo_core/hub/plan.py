@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from zoo_core import modelfolder
-from zoo_core.errors import ModelFolderError, RegistryError, ZooError, printable
+from zoo_core.errors import HubError, ModelFolderError, RegistryError, ZooError, printable
 from zoo_core.files.strict_yaml import parse_yaml
 from zoo_core.hub import cards, client
+from zoo_core.hub.cache import StatedFile
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.repository import Content, is_there, their_card, what_the_hub_has
+from zoo_core.hub.repository import Content, is_there, their_file, what_the_hub_has
 from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
 from zoo_core.modelfolder.run_record import read_run_record
@@ -38,8 +41,12 @@ class Plan:
         files: all files of the model, by name.
         changed: the names of those that the Hub does not have with the same content.
         left_out: the names of what is in the folder and not part of a model.
-        head: the commit that the new one will follow; None where there is no repository yet.
+        head: the commit that the new one will follow; None where there is no repository yet, and empty where it has no
+            commit.
         entry: the registry entry, without its place on the Hub.
+        notes: what the user should know before it is carried out.
+        not_compared: why the Hub was not asked what it has, in which case the card is the folder's alone; None where
+            it was.
     """
 
     repo: str
@@ -48,6 +55,8 @@ class Plan:
     left_out: tuple[str, ...]
     head: str | None
     entry: ModelEntry
+    notes: tuple[str, ...] = ()
+    not_compared: str | None = None
 
 
 def make_plan(
@@ -57,6 +66,7 @@ def make_plan(
     name: str | None = None,
     register: str | Path | None = None,
     known: ModelEntry | None = None,
+    trial: bool = False,
 ) -> Plan:
     """Check a folder and compare it with what the Hub has, without changing anything.
 
@@ -66,13 +76,15 @@ def make_plan(
         name: the model's name in the registry; by default the name of the repository.
         register: a registry.yaml that the model will be entered in.
         known: an entry with facts about this model: licence, data set, metrics and so on.
+        trial: make a plan also where the Hub cannot be asked or does not answer this user; it cannot be carried out.
 
     Raises:
         As `push`.
     """
     folder = Path(folder).expanduser()
     check_repository(repo)
-    client.require_online(HubResource(repo))
+    if not trial:
+        client.require_online(HubResource(repo))
     if register is not None:
         editing.check_writable(Path(register))
     modelfolder.inspect(folder)
@@ -82,16 +94,66 @@ def make_plan(
     run = read_run_record(folder)
     entry = _entry(folder, generator, _registry_name(repo, name), present, known, run)
     settings = _settings(folder, entry, present, run)
-    head, theirs = what_the_hub_has(repo)
-    card = _card(
-        folder, generator, repo, entry, present, known, settings, their_card(repo, head) if CARD in theirs else None
-    )
+    hub = _ask(repo, trial)
+    card = _card(folder, generator, repo, entry, present, known, settings, hub.card)
     contents = present | {CARD: Content.of(card.encode())}
     files = {file: contents[file] for file in MODEL_FILES if file in contents}
-    changed = tuple(file for file, content in files.items() if not is_there(theirs.get(file), content))
+    changed = tuple(file for file, content in files.items() if not is_there(hub.files.get(file), content))
     left_out = tuple(sorted(path.name for path in folder.iterdir() if path.name not in MODEL_FILES))
     entry = replace(entry, files={file: content.facts for file, content in files.items()})
-    return Plan(repo, files, changed, left_out, head, entry)
+    return Plan(repo, files, changed, left_out, hub.head, entry, _notes(repo, entry, hub, changed), hub.problem)
+
+
+# what the Hub has
+
+
+@dataclass(frozen=True)
+class _Hub:
+    """What is known of the repository; `problem` says why nothing is."""
+
+    head: str | None = None
+    files: Mapping[str, StatedFile] = dataclasses.field(default_factory=dict)
+    card: str | None = None
+    architecture: str | None = None
+    problem: str | None = None
+
+
+def _ask(repo: str, trial: bool) -> _Hub:
+    """Request what the Hub has; a trial requests it once only, and does without where that fails."""
+    try:
+        head, files = what_the_hub_has(repo, attempts=1 if trial else None)
+        card = their_file(repo, head, CARD, files[CARD]) if head and CARD in files else None
+        return _Hub(head, files, card, _their_architecture(repo, head, files) if head else None)
+    except HubError as error:
+        if not trial:
+            raise
+        return _Hub(problem=str(error).removeprefix(f"hf://{repo}: "))
+
+
+def _their_architecture(repo: str, head: str, files: Mapping[str, StatedFile]) -> str | None:
+    """Return the architecture of the model that is there, or None where there is no model of this zoo."""
+    if CONFIG not in files:
+        return None
+    try:
+        config = json.loads(their_file(repo, head, CONFIG, files[CONFIG]))
+        return str(config["architecture"])
+    except (HubError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _notes(repo: str, entry: ModelEntry, hub: _Hub, changed: Sequence[str]) -> tuple[str, ...]:
+    notes = []
+    if hub.architecture is not None and hub.architecture != entry.architecture:
+        theirs = printable(hub.architecture, 60)
+        notes.append(
+            f"hf://{repo} holds a model of the architecture {theirs}, which this one of {entry.architecture} replaces"
+        )
+    stale = [name for name in hub.files if name not in entry.files]
+    if stale and WEIGHTS in changed:
+        notes.append(
+            f"hf://{repo} keeps {', '.join(stale)} of the model before; delete on the Hub what is not of this one"
+        )
+    return tuple(notes)
 
 
 # the files

@@ -7,56 +7,34 @@ folder in the cache that huggingface_hub and other tools share.
 from __future__ import annotations
 
 import logging
-import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
+from zoo_core.errors import HubError, ModelFolderError, UnreachableError, ZooError, printable
 from zoo_core.hub import cache, client
-from zoo_core.hub.errors import HubResource, clean
-from zoo_core.hub.retrying import StoppedError, attempt
-from zoo_core.hub.settings import cache_folder, endpoint, offline
+from zoo_core.hub.cache import StatedFile
+from zoo_core.hub.downloading import Job, download
+from zoo_core.hub.errors import HubResource
+from zoo_core.hub.listing import request_listing
+from zoo_core.hub.retrying import StoppedError
+from zoo_core.hub.settings import offline
 from zoo_core.modelfolder import CONFIG, MODEL_FILES, WEIGHTS, read_config
-from zoo_core.registries import FileFacts, ModelEntry
+from zoo_core.registries import ModelEntry
 from zoo_core.registries.address import HubAddress
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfFileMetadata
 
 _Result = TypeVar("_Result")
 
 WORKERS = 6  # files that are downloaded side by side
-_ETAG = re.compile(r"(?!\.)[A-Za-z0-9._+=-]{1,200}")
 _warned: set[str] = set()  # addresses for which this process has logged what their verification is worth
 _log = logging.getLogger("zoo_core.hub")
 
 
-class DownloadProgress(Protocol):
-    """What is informed of how far downloads are."""
-
-    def begin(self, name: str, size: int | None) -> Callable[[int], None]:
-        """Announce a file of `size` bytes. Return a function to call with the number of bytes that have arrived."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What several downloads share.
-
-    Attributes:
-        progress: informed of every byte; None draws huggingface_hub's own bars.
-        stop: set it to end all of them soon.
-    """
-
-    progress: DownloadProgress | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-
-
 def fetch_entry(entry: ModelEntry, job: Job | None = None) -> Path:
     """Fetch the files that a registry entry lists, from the Hub where one is not in the cache.
+
+    A file that the format does not name is left out, which is logged: nothing else has a place in a model's folder.
 
     Returns:
         The folder in the cache that has all of them, verified.
@@ -69,15 +47,20 @@ def fetch_entry(entry: ModelEntry, job: Job | None = None) -> Path:
     assert entry.hub is not None
     if CONFIG not in entry.files or WEIGHTS not in entry.files:
         raise HubError(f"{entry.name}: the registry states no sha256 of {CONFIG} and {WEIGHTS}, so it is not pulled")
-    return fetch(entry.hub.repo, entry.hub.revision, entry.files, job or Job())
+    others = [printable(name, 60) for name in entry.files if name not in MODEL_FILES]
+    if others:
+        listed = ", ".join(others[:5]) + (" and more" if len(others) > 5 else "")
+        _log.warning("%s: not fetched, for they are no files of a model: %s", entry.name, listed)
+    files = {name: StatedFile.of(facts) for name, facts in entry.files.items() if name in MODEL_FILES}
+    return fetch(entry.hub.repo, entry.hub.revision, files, job or Job())
 
 
-def fetch(repo: str, commit: str, files: Mapping[str, FileFacts | None], job: Job) -> Path:
+def fetch(repo: str, commit: str, files: Mapping[str, StatedFile | None], job: Job) -> Path:
     """Fetch these files of a commit and return their folder in the cache.
 
     Args:
         commit: the full hash.
-        files: by name, with what the registry states; None where only the Hub vouches for a file.
+        files: by name, with what the registry or the Hub's listing states; None where neither does.
 
     Raises:
         As `fetch_entry`.
@@ -90,12 +73,15 @@ def fetch(repo: str, commit: str, files: Mapping[str, FileFacts | None], job: Jo
         with cache.locked_repository(repo):
             missing = _missing(folder, files)
             cache.note_pull(repo)
-            side_by_side(lambda name: _download(repo, commit, name, files[name], job), missing, job)
+            side_by_side(lambda name: download(HubResource(repo, commit, name), files[name], job), missing, job)
+            if removed := _missing(folder, files):
+                gone = ", ".join(removed)
+                raise HubError(f"{resource}: {gone} was downloaded, and then removed by another program; pull it again")
     return folder
 
 
-def _missing(folder: Path, files: Mapping[str, FileFacts | None]) -> list[str]:
-    return [name for name, facts in files.items() if not cache.holds(folder, name, facts)]
+def _missing(folder: Path, files: Mapping[str, StatedFile | None]) -> list[str]:
+    return [name for name, stated in files.items() if not cache.holds(folder, name, stated)]
 
 
 def side_by_side(
@@ -133,95 +119,6 @@ def _first_failure(futures: Sequence[Future[Any]], job: Job) -> BaseException | 
     return first
 
 
-def _download(repo: str, commit: str, name: str, facts: FileFacts | None, job: Job) -> None:
-    resource = HubResource(repo, commit, name)
-
-    def request() -> None:
-        from huggingface_hub import hf_hub_download
-
-        announced = _announcement(resource, facts)
-        hf_hub_download(
-            repo,
-            name,
-            revision=commit,
-            endpoint=endpoint(),
-            cache_dir=cache_folder(),
-            library_name="zoo-core",
-            tqdm_class=_progress_bar(f"{repo}/{name}", announced.size, job),
-        )
-
-    attempt(resource, request, stop=job.stop, folder=cache_folder())
-    # The file is read once more to be hashed. Hashing it while it arrives, from huggingface_hub's temporary file, was
-    # measured: 215 MB from a Hub on the same machine took 0.60 s instead of 0.62 s (medians of 20 pulls each).
-    if not cache.holds(cache.snapshot_folder(repo, commit), name, facts):
-        raise HubError(f"{resource}: it was downloaded, and then removed by another program; pull it again")
-
-
-def _announcement(resource: HubResource, facts: FileFacts | None) -> HfFileMetadata:
-    """Return what the Hub states of a file; refuse before the download a file that is not the requested one."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    assert resource.file is not None
-    url = hf_hub_url(resource.repo, resource.file, revision=resource.revision, endpoint=endpoint())
-    announced = get_hf_file_metadata(url, timeout=client.TIMEOUT, endpoint=endpoint(), library_name="zoo-core")
-    # huggingface_hub makes a path of the ETag, and of the commit that the Hub names, whichever was requested.
-    if announced.etag is not None and not _ETAG.fullmatch(announced.etag):
-        raise HubError(f"{resource}: the Hub gives the ETag {clean(announced.etag)!r}, which cannot be a file name")
-    if announced.commit_hash is not None and announced.commit_hash != resource.revision:
-        raise HubError(f"{resource}: the Hub serves the commit {clean(announced.commit_hash)} instead")
-    if facts is None:
-        return announced
-    if announced.size is not None and announced.size != facts.size:
-        problem = f"the Hub has {announced.size:,} bytes, but the registry states {facts.size:,}"
-        raise ModelFolderError(str(resource), problem)
-    if announced.etag and len(announced.etag) == 64 and announced.etag != facts.sha256:
-        raise DigestError(str(resource), facts.sha256, clean(announced.etag), note="the Hub has another file")
-    return announced
-
-
-def _progress_bar(name: str, size: int | None, job: Job) -> type:
-    """Return the class that huggingface_hub takes for its progress bar.
-
-    It is huggingface_hub's own, or one that informs `job.progress`. Both end a download that should stop.
-    """
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
-
-    class Bar(tqdm):
-        def update(self, n: float | None = 1) -> Any:
-            _check_stopped(job)
-            return super().update(n)
-
-    class Counter:
-        def __init__(self, *_: Any, initial: float = 0, **__: Any) -> None:
-            assert job.progress is not None
-            self.inform, self.arrived = job.progress.begin(name, size), 0
-            self.update(initial)
-
-        def __enter__(self) -> Any:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def update(self, n: float | None = 1) -> None:
-            _check_stopped(job)
-            self.arrived += int(n or 0)  # negative where the Hub sends a file from its beginning again
-            self.inform(self.arrived)
-
-        def close(self, *_: Any) -> None:
-            pass
-
-        # What downloads by Xet call besides.
-        refresh = set_description = set_postfix_str = set_transfer_postfix_str = update_transfer = close
-
-    return Bar if job.progress is None else Counter
-
-
-def _check_stopped(job: Job) -> None:
-    if job.stop.is_set():
-        raise StoppedError
-
-
 # without a registry entry
 
 
@@ -241,65 +138,58 @@ def fetch_address(address: HubAddress, job: Job | None = None) -> Path:
     job = job or Job()
     known = address.commit or cache.read_reference(address.repo, address.reference)
     if known is not None and (offline() or address.commit):
-        names = _complete_model(address.repo, known, even_if_unlisted=offline())
-        if names:
-            return _warn_once(address, fetch(address.repo, known, dict.fromkeys(names), job), names)
+        files = _complete_model(address.repo, known, even_if_unlisted=offline())
+        if files:
+            return _warn_once(address, fetch(address.repo, known, files, job), files)
     client.require_online(address, "it is not completely in the cache")
     try:
-        commit, names = _request_listing(
+        commit, files = _request_model(
             address, job, attempts=1 if known and _complete_model(address.repo, known) else None
         )
     except UnreachableError as error:
-        names = _complete_model(address.repo, known) if known else None
-        if known is None or not names:
+        in_cache = _complete_model(address.repo, known) if known else None
+        if known is None or not in_cache:
             raise
         _log.warning("%s; using the commit %s, which was pulled before", error, known[:12])
-        return _warn_once(address, fetch(address.repo, known, dict.fromkeys(names), job), names)
-    folder = fetch(address.repo, commit, {CONFIG: None}, job)
+        return _warn_once(address, fetch(address.repo, known, in_cache, job), in_cache)
+    folder = fetch(address.repo, commit, {CONFIG: files[CONFIG]}, job)
     read_config(folder)  # a repository of another library is refused before its weights are downloaded
-    fetch(address.repo, commit, dict.fromkeys(names), job)
-    cache.write_listing(address.repo, commit, names)
+    fetch(address.repo, commit, files, job)
+    cache.write_listing(address.repo, commit, files)
     if not address.commit:
         try:
             cache.write_reference(address.repo, address.reference, commit)
         except (OSError, ZooError):
             _log.warning("the cache cannot be written, so %s will not be available offline", address)
-    return _warn_once(address, folder, names)
+    return _warn_once(address, folder, files)
 
 
-def _complete_model(repo: str, commit: str, *, even_if_unlisted: bool = True) -> list[str] | None:
+def _complete_model(repo: str, commit: str, *, even_if_unlisted: bool = True) -> Mapping[str, StatedFile | None] | None:
     """Return the files of a commit that are in the cache where they are a complete model, else None."""
     folder = cache.snapshot_folder(repo, commit)
-    names = cache.read_listing(repo, commit)
-    if names is None and even_if_unlisted:  # perhaps another tool of the Hub fetched them
-        names = [name for name in MODEL_FILES if (folder / name).exists()]
-    complete = names and {CONFIG, WEIGHTS} <= set(names) and all((folder / name).exists() for name in names)
-    return names if complete else None
+    files = cache.read_listing(repo, commit)
+    if files is None and even_if_unlisted:  # perhaps another tool of the Hub fetched them
+        present = [name for name in MODEL_FILES if (folder / name).exists()]
+        files = {name: cache.stated_by_name(folder / name) for name in present}
+    complete = files and {CONFIG, WEIGHTS} <= set(files) and all((folder / name).exists() for name in files)
+    return files if complete else None
 
 
-def _request_listing(address: HubAddress, job: Job, attempts: int | None) -> tuple[str, list[str]]:
-    """Return the commit that an address stands for, and the names of its files that the format knows."""
+def _request_model(address: HubAddress, job: Job, attempts: int | None) -> tuple[str, Mapping[str, StatedFile | None]]:
+    """Return the commit that an address stands for, and its files that the format names."""
     resource = HubResource(address.repo, address.reference)
-    info = attempt(
-        resource,
-        lambda: client.api().model_info(address.repo, revision=address.reference, timeout=client.TIMEOUT),
-        attempts=attempts,
-        stop=job.stop,
-    )
-    listed = {sibling.rfilename for sibling in info.siblings or ()}
-    missing = [name for name in (CONFIG, WEIGHTS) if name not in listed]
-    if missing or not info.sha:
+    listing = request_listing(resource, MODEL_FILES, attempts=attempts, stop=job.stop)
+    missing = [name for name in (CONFIG, WEIGHTS) if name not in listing.files]
+    if missing:
         raise ModelFolderError(str(address), f"is not a model of this zoo: it has no {' and no '.join(missing)}")
-    if address.commit and info.sha != address.commit:
-        raise HubError(f"{address}: the Hub serves the commit {clean(info.sha)} instead")
-    return info.sha, [name for name in MODEL_FILES if name in listed]
+    return listing.commit, {name: listing.files[name] for name in MODEL_FILES if name in listing.files}
 
 
-def _warn_once(address: HubAddress, folder: Path, names: list[str]) -> Path:
+def _warn_once(address: HubAddress, folder: Path, files: Mapping[str, StatedFile | None]) -> Path:
     """Return the folder; log, once in a process, what its verification is worth."""
     if str(address) not in _warned:
         _warned.add(str(address))
-        unverified = [name for name in names if not cache.is_verifiable(folder, name)]
+        unverified = [name for name in files if files[name] is None]
         exception = f", except for {', '.join(unverified)}, of which it states none" if unverified else ""
         _log.warning(
             "%s: no registry vouches for it; its files were compared with the digests that the Hub itself states%s",

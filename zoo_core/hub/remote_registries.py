@@ -5,13 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from zoo_core.errors import OutputError, RegistryError
+from zoo_core.errors import ModelFolderError, OutputError, RegistryError
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.strict_yaml import MAX_BYTES
-from zoo_core.hub import cache, client
+from zoo_core.hub.downloading import read_file
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.retrying import attempt
-from zoo_core.hub.settings import endpoint
+from zoo_core.hub.listing import request_listing
 from zoo_core.registries import Registry
 from zoo_core.registries.address import parse_address
 
@@ -36,21 +35,14 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     """
     address = parse_address(place)
     resource = HubResource(address.repo, address.reference)
-    info = attempt(
-        resource,
-        lambda: client.api().model_info(
-            address.repo, revision=address.reference, timeout=client.TIMEOUT, files_metadata=True
-        ),
-    )
-    listed = next((sibling for sibling in info.siblings or () if sibling.rfilename == FILE), None)
-    if listed is not None and (listed.size or 0) > MAX_BYTES:  # before it fills the disk
+    listing = request_listing(resource, [FILE])
+    listed = listing.files.get(FILE)
+    if listed is not None and listed.size > MAX_BYTES:  # before it fills the memory
         raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=f"{address}/{FILE}")
-    content = _content(address.repo, str(info.sha))
-    stated = listed.blob_id if listed is not None else None
-    if stated is not None and len(stated) == 40 and stated != cache.git_sha1(content):
-        raise RegistryError(
-            f"git's sha1 is {cache.git_sha1(content)}, but the Hub states {stated}", file=f"{address}/{FILE}"
-        )
+    try:
+        content = read_file(HubResource(address.repo, listing.commit, FILE), listed, MAX_BYTES)
+    except ModelFolderError as error:
+        raise RegistryError(error.problem, file=f"{address}/{FILE}") from error
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / FILE
         trial.write_bytes(content)
@@ -63,16 +55,4 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     except OSError as error:
         raise OutputError.unwritable(copy.parent, error) from error
     write_bytes(copy, content)
-    return models, str(info.sha)
-
-
-def _content(repo: str, commit: str) -> bytes:
-    """Return the content of the file. The shared cache is not used: the repository would look like a model there."""
-    from huggingface_hub import hf_hub_download
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = attempt(
-            HubResource(repo, commit, FILE),
-            lambda: hf_hub_download(repo, FILE, revision=commit, endpoint=endpoint(), cache_dir=folder),
-        )
-        return Path(path).read_bytes()
+    return models, listing.commit

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zoo_core.errors import HubError, ModelFolderError
 from zoo_core.files.digests import file_sha256
-from zoo_core.hub import cache, client
+from zoo_core.hub import cache, rest
+from zoo_core.hub.cache import StatedFile
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.retrying import attempt
-from zoo_core.hub.settings import endpoint
-from zoo_core.modelfolder import CARD, MODEL_FILES
+from zoo_core.hub.listing import checked_commit, list_files, siblings
+from zoo_core.hub.settings import token
+from zoo_core.modelfolder import MODEL_FILES
 from zoo_core.registries import FileFacts
 
+_MAX_TEXT = 2 * 2**20  # bytes of a README or a configuration
 _AT_ONCE = 16 * 2**20  # bytes; a file up to this size is read once, so that what was hashed is what is sent
 
 
@@ -51,52 +51,78 @@ class Content:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
-def what_the_hub_has(repo: str) -> tuple[str | None, dict[str, Any]]:
-    """Return the head of main and its files that belong to a model, by name; None and no files without a repository.
+def what_the_hub_has(repo: str, *, attempts: int | None = None) -> tuple[str | None, dict[str, StatedFile]]:
+    """Return the head of main and its files that belong to a model, by name.
+
+    The head is None without a repository, and empty in a repository without a commit; both have no files.
 
     Raises:
         HubError: where the Hub refuses.
         UnreachableError: where it does not answer.
     """
-    from huggingface_hub import RepoFile
-
-    api, resource = client.api(), HubResource(repo)
     try:
-        info = attempt(resource, lambda: api.model_info(repo, timeout=client.TIMEOUT))
+        info = describe(repo, attempts=attempts)
     except HubError as error:
-        # 401 may also mean that the token is not accepted.
-        if error.missing and error.status == 404:
+        # Servers that hide what is there from strangers answer 403 for what is not there too: making it will show.
+        if error.status == 404 or (error.status == 403 and token() is not None):
             return None, {}
         raise
-    if info.sha is None:
-        return None, {}
-    present = {sibling.rfilename for sibling in info.siblings or ()} & set(MODEL_FILES)
-    if not present:
-        return info.sha, {}
-    names = sorted(present)
-    listed = attempt(resource, lambda: api.get_paths_info(repo, names, revision=info.sha))
-    return info.sha, {item.path: item for item in listed if isinstance(item, RepoFile)}
+    if not info.head or not info.names:
+        return info.head, {}
+    return info.head, list_files(repo, info.head, info.names)
 
 
-def is_there(theirs: Any, content: Content) -> bool:
+@dataclass(frozen=True)
+class Description:
+    """What the Hub says of a repository.
+
+    Attributes:
+        head: the commit of its main branch; empty where there is none yet.
+        names: those of its files that belong to a model.
+    """
+
+    head: str
+    names: tuple[str, ...]
+    private: bool
+
+
+def describe(repo: str, *, attempts: int | None = None) -> Description:
+    """Request what the Hub says of a repository. Raises HubError, UnreachableError."""
+    resource = HubResource(repo)
+    answer = rest.call(resource, "GET", rest.api_path(repo), attempts=attempts)
+    info = answer.mapping()
+    head = checked_commit(resource, answer.url, info["sha"]) if info.get("sha") else ""
+    present = [item["path"] for item in siblings(info)]
+    return Description(head, tuple(name for name in MODEL_FILES if name in present), bool(info.get("private")))
+
+
+def is_there(theirs: StatedFile | None, content: Content) -> bool:
     """Whether a file on the Hub has exactly this content."""
     if theirs is None or theirs.size != content.facts.size:
         return False
-    if theirs.lfs is not None:
-        return bool(theirs.lfs.sha256 == content.facts.sha256)
-    return bool(theirs.blob_id == cache.git_sha1(content.read()))
+    if theirs.sha256 is not None:
+        return theirs.sha256 == content.facts.sha256
+    return theirs.sha1 is not None and theirs.sha1 == cache.git_sha1(content.read())
 
 
-def their_card(repo: str, head: str | None) -> str:
-    """Return the README on the Hub at a commit."""
-    from huggingface_hub import hf_hub_download
+def their_file(repo: str, head: str, name: str, stated: StatedFile) -> str:
+    """Return the text of a small file on the Hub at a commit, compared with the digest that the commit has of it.
 
-    with tempfile.TemporaryDirectory() as folder:  # not the cache: the repository would look like a pulled model there
-        path = attempt(
-            HubResource(repo, head, CARD),
-            lambda: hf_hub_download(repo, CARD, revision=head, endpoint=endpoint(), cache_dir=folder),
+    Raises:
+        HubError: where another content comes, one that is not text, or one that is too large.
+        UnreachableError: where the Hub does not answer.
+    """
+    resource = HubResource(repo, head, name)
+    if stated.size > _MAX_TEXT:
+        raise HubError(f"{resource}: has {stated.size:,} bytes, more than {_MAX_TEXT:,}; shorten it on the Hub first")
+    path = f"/{repo}/resolve/{head}/{name}"
+    content = Content.of(rest.call(resource, "GET", path, limit=_MAX_TEXT).content)
+    if not is_there(stated, content):
+        raise HubError(
+            f"{resource}: what was received is not the file of that commit: {content.facts.size:,} bytes with the "
+            f"sha256 {content.facts.sha256}; nothing was published, push again"
         )
-        try:
-            return Path(path).read_bytes().decode("utf-8")  # with the line ends that its author chose
-        except UnicodeDecodeError as error:
-            raise HubError(f"hf://{repo}: its {CARD} is not UTF-8; correct it on the Hub first") from error
+    try:
+        return content.read().decode("utf-8")  # with the line ends that its author chose
+    except UnicodeDecodeError as error:
+        raise HubError(f"hf://{repo}: its {name} is not UTF-8; correct it on the Hub first") from error

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_core.hub import client
+from zoo_core.hub import rest
 from zoo_core.hub.errors import HubResource
-from zoo_core.hub.retrying import attempt
 from zoo_core.modelfolder.card import LIBRARY, LICENSE, REQUIREMENTS
 
 
@@ -36,35 +35,30 @@ def search(text: str, *, limit: int = 20) -> Iterator[SearchResult]:
         HubError: where the Hub refuses.
         UnreachableError: where it does not answer.
     """
-    the_hub = HubResource()
-    models = attempt(
-        the_hub,
-        lambda: iter(client.api().list_models(filter=LIBRARY, search=text or None, cardData=True, full=True)),
-    )
-
-    def following() -> Any:
-        return next(models, None)
-
-    for _ in itertools.repeat(None, limit):
-        # A generator that failed has ended, so a page that failed cannot be requested again.
-        model = attempt(the_hub, following, attempts=1)
-        if model is None:
-            return
-        yield _result(model)
+    params = {"filter": LIBRARY, "full": "true", "cardData": "true"} | ({"search": text} if text else {})
+    models = (_result(model) for model in rest.pages(HubResource(), "/api/models", params))
+    yield from itertools.islice((model for model in models if model is not None), limit)
 
 
-def _result(model: Any) -> SearchResult:
-    card = model.card_data.to_dict() if model.card_data is not None else {}
-    stated = card.get(REQUIREMENTS)
-    requirements = stated if isinstance(stated, dict) else {}
+def _result(model: dict[str, Any]) -> SearchResult | None:
+    """Return what an item of the list says; None where it names no repository. A card may say anything."""
+    repo, downloads = _text(model.get("id")) or _text(model.get("modelId")), model.get("downloads")
+    if repo is None:
+        return None
+    card = _mapping(model.get("cardData"))
+    requirements = _mapping(card.get(REQUIREMENTS))
     return SearchResult(
-        repo=str(model.id),
+        repo=repo,
         architecture=_text(requirements.get("architecture")),
         plugin=_text(requirements.get("plugin")),
-        downloads=int(model.downloads or 0),
+        downloads=downloads if isinstance(downloads, int) else 0,
         license=_text(card.get(LICENSE)),
-        gated=bool(model.gated),
+        gated=bool(model.get("gated")),
     )
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import urllib.parse
 from pathlib import Path
+
+from zoo_core.errors import SettingsError, printable
+
+SPEED_VARIABLE = "ZOO_HUB_MIN_SPEED"
+HUGGING_FACE = "https://huggingface.co"
+PORTS = {"http": 80, "https": 443}  # of the schemes that a Hub may have
 
 
 def endpoint() -> str:
@@ -10,6 +18,24 @@ def endpoint() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
+
+
+def is_the_hub(url: str) -> bool:
+    """Whether an address has the scheme, the host and the port of the Hub."""
+    return is_the_same(url, endpoint())
+
+
+def is_the_same(url: str, other: str) -> bool:
+    """Whether two addresses have the same scheme, host and port."""
+    try:
+        return _origin(url) == _origin(other)
+    except ValueError:  # what should be a port or an IPv6 address is none
+        return False
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme.lower())
 
 
 def cache_folder() -> Path:
@@ -38,3 +64,22 @@ def token() -> str | None:
     from huggingface_hub import get_token
 
     return get_token()
+
+
+def download_timeout() -> float:
+    """Return the seconds without a byte after which a download is tried again: HF_HUB_DOWNLOAD_TIMEOUT."""
+    from huggingface_hub import constants
+
+    return float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+
+
+def slowest() -> int:
+    """Return the bytes a second below which an answer is given up: ZOO_HUB_MIN_SPEED, 1000 by default, 0 for none.
+
+    Raises:
+        SettingsError: where the variable is no number.
+    """
+    given = os.environ.get(SPEED_VARIABLE, "").strip() or "1000"
+    if not given.isdecimal() or len(given) > 12:
+        raise SettingsError(f"{SPEED_VARIABLE}: {printable(given, 40)!r} is not a number of bytes a second")
+    return int(given)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zoo_core.errors import ModelFolderError, ZooError, printable
+from zoo_core.errors import ModelFolderError, ZooError, printable, unseen
 from zoo_core.modelfolder.layout import CONFIG
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
-    """Raise ModelFolderError where config.json names another number of classes than the model has."""
+    """Raise ModelFolderError where config.json names another number of classes than the model has, or hides a name."""
+    for name in names:
+        if (char := unseen(name)) is not None:
+            raise ModelFolderError(
+                folder / CONFIG, f"the class {printable(name, 80)!r} has {char} in its name, which shows nothing"
+            )
     if names and len(names) != num_classes:
         actual = "none" if num_classes is None else num_classes
         raise ModelFolderError(folder / CONFIG, f"names {len(names)} classes, but the model has {actual}")

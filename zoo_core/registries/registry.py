@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from zoo_core.errors import UnknownModelError
+from zoo_core.errors import UnknownModelError, printable, unseen
 from zoo_core.files.paths import stays_inside
 from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces.names import canonical_name
@@ -159,6 +159,10 @@ def _check_paths(document: Document, keys: tuple[str, ...], entry: ModelEntry) -
             raise document.error("the file name leaves the model's folder", (*keys, "files", file))
     if entry.bundled is not None and not stays_inside(entry.bundled):
         raise document.error("the path leaves the registry's own folder", (*keys, "bundled"))
+    for position, name in enumerate(entry.class_names):
+        if (char := unseen(name)) is not None:
+            problem = f"the class {printable(name, 80)!r} has {char} in its name, which shows nothing"
+            raise document.error(problem, (*keys, "class_names", position))
     configuration = entry.training.configuration if entry.training else None
     if configuration is not None and not stays_inside(configuration):
         raise document.error("the file name leaves the model's folder", (*keys, "training", "configuration"))
