@@ -35,7 +35,8 @@ from tests.hub_models import (
     use,
 )
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
-from zoo_core.hub import client, verified_digests
+from zoo_core.files import verified_digests
+from zoo_core.hub import client
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = pytest.mark.plugins("zoo-vae")

@@ -10,7 +10,6 @@ plan                what a push would do
 repository          what the Hub has of a model already
 cards               the README of a repository: the generated part and a person's own
 cache               the files in the Hub's cache, and checking them
-verified_digests    digests of files that were read before, so that a second check is cheap
 housekeeping        the cache's models: list, remove, prune, verify
 remote_registries   registries on the Hub, copied when the user says so
 search              models on the Hub
@@ -32,5 +31,4 @@ __all__ = [
     "retrying",
     "search",
     "settings",
-    "verified_digests",
 ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from zoo_core.errors import RegistryError, printable
 from zoo_core.interfaces.names import canonical_name
+from zoo_core.registries.compiled import CompiledShelf
 from zoo_core.registries.entries import FIELDS, ModelEntry
-from zoo_core.registries.registry import Registry
+from zoo_core.registries.query import Query
+from zoo_core.registries.registry import Registry, read_shelf
+from zoo_core.registries.shelves import MemoryShelf, Shelf
 
 
 def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_files: Iterable[Path]) -> Registry:
@@ -33,20 +36,60 @@ def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_file
         RegistryError: if a file of the user is wrong. A wrong file of a plugin is one of the `problems` instead.
     """
     problems = list(core.problems)
-    offers = _plugin_offers(core, plugin_files, problems)
     entries = dict(core.items())
-    for offer in _settle_between_plugins(core, offers, problems):
+    for offer in _settle_between_plugins(core, _plugin_offers(core, plugin_files, problems), problems):
         entries[offer.name] = _merge(core[offer.name], offer) if offer.name in core else offer
-    taken = {name for entry in entries.values() for name in _names(entry)}
+    shelves: list[Shelf] = [MemoryShelf(entries.values())]
     for file in dict.fromkeys(user_files):
-        for entry in Registry.from_file(file).values():
-            if entry.name in taken:
-                problems.append(f"{printable(file)}: {entry.name} is left out: an earlier registry has that name")
-                continue
-            kept = _without_aliases(entry, taken, problems)
-            entries[kept.name] = kept
-            taken.update(_names(kept))
-    return Registry(entries.values(), problems)
+        shelf = read_shelf(file)
+        if isinstance(shelf, CompiledShelf):
+            shelves.append(_without_taken(shelf, shelves, file, problems))
+        else:
+            shelves.append(MemoryShelf(_not_taken(shelf, shelves, file, problems)))
+    return Registry.from_shelves(shelves, problems)
+
+
+def _not_taken(shelf: Shelf, earlier: Sequence[Shelf], file: Path, problems: list[str]) -> Iterator[ModelEntry]:
+    """Yield the entries of a file of the user whose name no earlier registry has, without the aliases that one has."""
+    for entry in shelf.select(Query()):
+        if _has(earlier, entry.name):
+            problems.append(_left_out(file, entry.name))
+        else:
+            yield _without_aliases(entry, {alias for alias in entry.aliases if _has(earlier, alias)}, problems)
+
+
+def _without_taken(
+    shelf: CompiledShelf, earlier: Sequence[Shelf], file: Path, problems: list[str]
+) -> CompiledShelf:
+    """Return the shelf of a large file of the user without the names that an earlier registry has."""
+    taken: set[str] = set()
+    for other in earlier:
+        taken.update(shelf.shared_with(other) if isinstance(other, CompiledShelf) else filter(shelf.has, _claimed(other)))
+    models = {name: shelf.model_of(name) for name in sorted(taken)}
+    hidden = {name for name, model in models.items() if model == name}
+    lost: dict[str, set[str]] = {}
+    for alias, model in models.items():
+        if model is not None and model not in hidden:
+            lost.setdefault(model, set()).add(alias)
+    for name in sorted(hidden | set(lost)):
+        problems.append(_left_out(file, name) if name in hidden else _lost_aliases(name, sorted(lost[name])))
+    return shelf.without(hidden, lost)
+
+
+def _has(shelves: Iterable[Shelf], name: str) -> bool:
+    return any(shelf.has(name) for shelf in shelves)
+
+
+def _claimed(shelf: Shelf) -> list[str]:
+    return [name for entry in shelf.select(Query()) for name in (entry.name, *entry.aliases)]
+
+
+def _left_out(file: Path, name: str) -> str:
+    return f"{printable(file)}: {name} is left out: an earlier registry has that name"
+
+
+def _lost_aliases(name: str, aliases: Iterable[str]) -> str:
+    return f"{name} loses the alias {', '.join(aliases)}: another model has that name"
 
 
 def _plugin_offers(
@@ -119,7 +162,7 @@ def _without_aliases(entry: ModelEntry, taken: set[str], problems: list[str]) ->
     lost = [alias for alias in entry.aliases if alias in taken]
     if not lost:
         return entry
-    problems.append(f"{entry.name} loses the alias {', '.join(lost)}: another model has that name")
+    problems.append(_lost_aliases(entry.name, lost))
     return msgspec.structs.replace(entry, aliases=tuple(alias for alias in entry.aliases if alias not in taken))
 
 
