@@ -16,6 +16,8 @@ from zoo_core.registries.query import Query
 from zoo_core.registries.registry import Registry, read_shelf
 from zoo_core.registries.shelves import MemoryShelf, Shelf
 
+_NAMED_AT_MOST = 100  # names of a large registry that earlier ones have: a line for each of more would bury the rest
+
 
 def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_files: Iterable[Path]) -> Registry:
     """Merge registries into one.
@@ -71,8 +73,11 @@ def _without_taken(
     for alias, model in models.items():
         if model is not None and model not in hidden:
             lost.setdefault(model, set()).add(alias)
-    for name in sorted(hidden | set(lost)):
-        problems.append(_left_out(file, name) if name in hidden else _lost_aliases(name, sorted(lost[name])))
+    if len(hidden) + len(lost) > _NAMED_AT_MOST:
+        problems.append(_left_out(file, f"{len(hidden):,} models and aliases of {len(lost):,} more", "those names"))
+    else:
+        problems += [_left_out(file, name) for name in sorted(hidden)]
+        problems += [_lost_aliases(name, sorted(aliases)) for name, aliases in sorted(lost.items())]
     return shelf.without(hidden, lost)
 
 
@@ -84,8 +89,9 @@ def _claimed(shelf: Shelf) -> list[str]:
     return [name for entry in shelf.select(Query()) for name in (entry.name, *entry.aliases)]
 
 
-def _left_out(file: Path, name: str) -> str:
-    return f"{printable(file)}: {name} is left out: an earlier registry has that name"
+def _left_out(file: Path, what: str, names: str = "that name") -> str:
+    are = "is" if names == "that name" else "are"
+    return f"{printable(file)}: {what} {are} left out: an earlier registry has {names}"
 
 
 def _lost_aliases(name: str, aliases: Iterable[str]) -> str:
