@@ -100,7 +100,8 @@ class JSONStream:
                 content = cursor.value()
                 parts[name] = None
                 document = JSONDocument(self._path, content, self._text, began, value_start, (key, name))
-                yield Part(str(name), document, began, cursor.at, 0)
+                column = began - self._text.rfind("\n", 0, began) - 1
+                yield Part(str(name), document, began, cursor.at, column, in_block=False)
 
 
 def _line(text: str, position: int) -> int:

@@ -8,6 +8,7 @@ parts, one child of a mapping at a time, in the memory of its bytes and of one p
 
 from __future__ import annotations
 
+import codecs
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -100,9 +101,10 @@ class Part:
     Attributes:
         key: its key.
         document: its content.
-        start: position of the key in the file, in characters.
-        end: position after the value; after a block, that of whatever follows.
+        start: position of the key in the file, in characters, without counting a byte order mark.
+        end: position after the last character of the value.
         column: characters before the key in its line.
+        in_block: whether the mapping around it is written as a block, one key below another, without braces.
     """
 
     key: str
@@ -110,6 +112,7 @@ class Part:
     start: int
     end: int
     column: int
+    in_block: bool
 
 
 def read_yaml(path: str | Path) -> Document:
@@ -226,7 +229,7 @@ class Stream:
 
 def _events(content: bytes, path: Path) -> Iterator[yaml.Event]:
     try:
-        yield from yaml.parse(content, Loader=_Loader)
+        yield from yaml.parse(content.removeprefix(codecs.BOM_UTF8), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # The end of what is not closed is missed after the last line. There is no field: the parser reads ahead of it.
@@ -256,6 +259,8 @@ class _Builder:
         self._open: list[Any] = []  # the mappings and lists around the current event
         self._keys: list[str | int | None] = []  # for each of them, the key or index whose value is next
         self._key_mark: Any = None  # where the key of the current part is
+        self._end = 0  # position after the last scalar or bracket; a block itself ends where something else begins
+        self._in_block = False  # whether the mapping that is streamed is a block
         self._taking: dict[type[yaml.Event], Callable[[Any], None]] = {
             yaml.ScalarEvent: self._take_scalar,
             yaml.MappingStartEvent: self._take_collection,
@@ -286,13 +291,14 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             raise self._refusal_of_properties(event)
         value: str | None = event.value
+        self._end = event.end_mark.index  # type: ignore[union-attr]  # both parsers give every event its marks
         if self._keys and self._keys[-1] is None:
             self._take_key(event)
             return
         if value in _NULLS and event.implicit[0]:
             value = None
         self._put(value, event)
-        self._advance(event)
+        self._advance()
 
     def _take_key(self, event: yaml.ScalarEvent) -> None:
         key, mapping = event.value, self._open[-1]
@@ -317,11 +323,15 @@ class _Builder:
         self._put(value, event)
         self._open.append(value)
         self._keys.append(None if mapping else 0)
+        if self._in_streamed():
+            self._in_block = not event.flow_style
 
-    def _take_end(self, event: yaml.CollectionEndEvent) -> None:
+    def _take_end(self, event: Any) -> None:
         self._open.pop()
         self._keys.pop()
-        self._advance(event)
+        if event.end_mark.index > event.start_mark.index:
+            self._end = event.end_mark.index
+        self._advance()
 
     def _put(self, value: Any, event: yaml.NodeEvent) -> None:
         self._values += 1
@@ -339,7 +349,7 @@ class _Builder:
             self._lines_of(parent)[len(parent)] = _line(event)
             parent.append(value)
 
-    def _advance(self, event: yaml.Event) -> None:
+    def _advance(self) -> None:
         """After a complete value, go to the next key of the mapping around it, or to the next index of the list."""
         if not self._open:
             return
@@ -348,14 +358,14 @@ class _Builder:
             self._keys[-1] = len(parent)
             return
         if len(self._open) == 2 and self._in_streamed():
-            self._finish_part(parent, event)
+            self._finish_part(parent)
         self._keys[-1] = None
 
-    def _finish_part(self, models: dict[str, Any], event: Any) -> None:
+    def _finish_part(self, models: dict[str, Any]) -> None:
         key, mark = str(self._keys[-1]), self._key_mark
         content, models[key] = models[key], None
         part = Document(self.file, content, self._lines, mark.line + 1, (str(self.streamed), key))
-        self.finished.append(Part(key, part, mark.index, event.end_mark.index, mark.column))
+        self.finished.append(Part(key, part, mark.index, self._end, mark.column, self._in_block))
 
     def _in_streamed(self) -> bool:
         return len(self._open) == 2 and self.streamed is not None and self._keys[0] == self.streamed

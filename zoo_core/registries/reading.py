@@ -24,19 +24,21 @@ _same_folder = functools.lru_cache(maxsize=1024)(stays_inside)  # a thousand mod
 
 @dataclass(frozen=True, slots=True)
 class ReadEntry:
-    """An entry, and where it is in its file: from the key to the end of the value, in characters.
+    """An entry, and where it is in its file, in characters, without counting a byte order mark.
 
     Attributes:
         entry: the entry, without `source`.
         start: position of the key.
-        end: position after the value; after a block of YAML, that of whatever follows.
+        end: position after the last character of the value.
         column: characters before the key in its line.
+        in_block: whether the models are written one below another, without braces around them.
     """
 
     entry: ModelEntry
     start: int
     end: int
     column: int
+    in_block: bool
 
 
 @dataclass
@@ -89,7 +91,7 @@ def read_entries(content: bytes, path: Path) -> Iterator[ReadEntry]:
                 pass
             _check_root(stream.document)
             raise
-        yield ReadEntry(entry, part.start, part.end, part.column)
+        yield ReadEntry(entry, part.start, part.end, part.column, part.in_block)
     _check_root(stream.document)
 
 
