@@ -38,7 +38,6 @@ def command(name: str | None, everything: bool, measure: bool, sources: tuple[st
     if measure != bool(sources):
         raise click.UsageError("--metrics and --data need each other")
     from zoo_core.catalog import registry
-
     from zoo_core.registries.query import Query
 
     report_problems(*registry().problems)

@@ -1,4 +1,4 @@
-"""A JSON file that is read in parts, as `strict_yaml.Stream` reads a YAML file: one member of an object after another."""
+"""A JSON file that is read in parts, as `strict_yaml.Stream` reads a YAML file: an object, member after member."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ cards               the README of a repository: the generated part and a person'
 cache               the files in the Hub's cache, and checking them
 housekeeping        the cache's models: list, remove, prune, verify
 remote_registries   registries on the Hub, copied when the user says so
+registry_history    the commit that a registry was copied from, and whether another follows it
 search              models on the Hub
 
 Importing any of these imports neither huggingface_hub nor torch.
@@ -26,6 +27,7 @@ __all__ = [
     "plan",
     "pull",
     "push",
+    "registry_history",
     "remote_registries",
     "repository",
     "retrying",

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import OutputError, RegistryError
 from zoo_core.files.atomic import write_bytes
-from zoo_core.files.strict_yaml import MAX_BYTES
+from zoo_core.files.locks import locked_for_editing
+from zoo_core.files.strict_yaml import MAX_BYTES, read_text
 from zoo_core.hub import cache, client
 from zoo_core.hub.errors import HubResource
+from zoo_core.hub.registry_history import check_follows, record_commit, recorded_commit
 from zoo_core.hub.retrying import attempt
 from zoo_core.hub.settings import endpoint
-from zoo_core.registries import Registry
-from zoo_core.registries.address import parse_address
+from zoo_core.registries.address import HubAddress, parse_address
+from zoo_core.registries.differences import Differences, differences
+from zoo_core.registries.entries import ModelEntry
+from zoo_core.registries.reading import check, read_entries
 
 FILE = "registry.yaml"
 
 
-def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
-    """Copy the registry.yaml of a repository. An older copy is replaced only by a valid registry.
+@dataclass(frozen=True)
+class Updated:
+    """A registry that was copied.
+
+    Attributes:
+        models: number of its models.
+        commit: what it was copied from.
+        differences: what differs from the copy before; None if there was none that can be read.
+    """
+
+    models: int
+    commit: str
+    differences: Differences | None
+
+
+def update_copy(place: str, copy: Path, *, allow_older: bool = False) -> Updated:
+    """Copy the registry.yaml of a repository. An earlier copy is replaced only by a valid registry of a later commit.
 
     Args:
         place: hf://user/repo[@revision].
         copy: the file to write.
-
-    Returns:
-        The registry, and the commit that it was copied from.
+        allow_older: take a commit that does not follow the one that was copied last, too.
 
     Raises:
-        RegistryError: where the file on the Hub is not a valid registry.
+        RegistryError: where the file on the Hub is not a valid registry, or the commit does not follow the last one.
         HubError: where the Hub refuses.
         UnreachableError: where it does not answer.
         OutputError: where the copy cannot be written.
@@ -45,25 +64,46 @@ def update_copy(place: str, copy: Path) -> tuple[Registry, str]:
     listed = next((sibling for sibling in info.siblings or () if sibling.rfilename == FILE), None)
     if listed is not None and (listed.size or 0) > MAX_BYTES:  # before it fills the disk
         raise RegistryError(f"is larger than {MAX_BYTES // 2**20} MB", file=f"{address}/{FILE}")
-    content = _content(address.repo, str(info.sha))
+    commit = str(info.sha)
+    content = _content(address.repo, commit)
     stated = listed.blob_id if listed is not None else None
     if stated is not None and len(stated) == 40 and stated != cache.git_sha1(content):
         raise RegistryError(
             f"git's sha1 is {cache.git_sha1(content)}, but the Hub states {stated}", file=f"{address}/{FILE}"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / FILE
-        trial.write_bytes(content)
-        try:
-            models = Registry.from_file(trial)
-        except RegistryError as error:
-            raise RegistryError(error.problem, file=f"{address}/{FILE}", line=error.line, field=error.field) from error
+    try:
+        models = check(content, Path(FILE))
+    except RegistryError as error:
+        raise RegistryError(error.problem, file=f"{address}/{FILE}", line=error.line, field=error.field) from error
+    with locked_for_editing(copy):
+        return Updated(models, commit, _replace(address, copy, content, commit, allow_older=allow_older))
+
+
+def _replace(address: HubAddress, copy: Path, content: bytes, commit: str, *, allow_older: bool) -> Differences | None:
+    """Write a valid registry over the copy, and return what differs."""
+    before = _entries_of(copy)
+    last = recorded_commit(copy)
+    if before is not None and last is not None and not allow_older and address.commit is None:
+        check_follows(address, last, commit)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError.unwritable(copy.parent, error) from error
     write_bytes(copy, content)
-    return models, str(info.sha)
+    record_commit(copy, commit)
+    return differences(before, _entries(content)) if before is not None else None
+
+
+def _entries_of(copy: Path) -> list[ModelEntry] | None:
+    """Return the entries of a copy; None if there is none, or it cannot be read."""
+    try:
+        return list(_entries(read_text(copy)))
+    except RegistryError:
+        return None
+
+
+def _entries(content: bytes) -> Iterator[ModelEntry]:
+    return (read.entry for read in read_entries(content, Path(FILE)))
 
 
 def _content(repo: str, commit: str) -> bytes:

@@ -260,7 +260,7 @@ class CompiledShelf:
         return conditions, values
 
     def _add_texts(self, texts: Iterable[str], conditions: list[str], values: list[Any]) -> None:
-        """Add the condition that the searched text holds all of these: by groups of three characters where it can be."""
+        """Add the condition that the searched text holds all of these, by groups of three characters where possible."""
         known = [_text(text) for text in texts if "\0" not in text]  # which SQLite may take for the end of a text
         long = [text for text in known if len(text) >= 3 and self.index.has_words]
         if long:

@@ -18,8 +18,8 @@ import os
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +41,6 @@ from zoo_core.registries.reading import ReadEntry, read_entries
 if TYPE_CHECKING:
     import sqlite3
 
-Advance = Callable[[int], None]
-Progress = Callable[[Path, int], AbstractContextManager[Advance]]
-
 FORMAT = 1  # of the tables below
 _ABANDONED = 3600.0  # seconds after which an unfinished index counts as abandoned
 _BATCH = 500
@@ -63,20 +60,11 @@ CREATE INDEX models_by_license ON models (license);
 CREATE INDEX bundled_models ON models (bundled) WHERE bundled;
 CREATE TABLE backwards (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-_FULL_TEXT = "CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, tokenize='trigram case_sensitive 1')"
+_FULL_TEXT = (
+    "CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, tokenize='trigram case_sensitive 1')"
+)
 
 _log = logging.getLogger("zoo_core")
-_progress: list[Progress] = []
-
-
-def show_progress_with(progress: Progress) -> None:
-    """Show the progress of compiling: for a command, which has the terminal to itself.
-
-    Args:
-        progress: called with the registry file and its size in bytes; its context is entered while the file is
-            compiled, and what that gives is called with the position that was reached.
-    """
-    _progress[:] = [progress]
 
 
 @contextmanager
@@ -216,15 +204,13 @@ def _fill(connection: sqlite3.Connection, path: Path, content: bytes, digest: st
     connection.execute("PRAGMA synchronous = OFF")
     connection.executescript(_TABLES)
     searchable = _make_full_text(connection)
-    with (_progress[0](path, len(content)) if _progress else nullcontext(lambda position: None)) as advance:
-        count = 0
-        for batch in _batches(read_entries(content, path)):
-            _insert(connection, count, [read.entry for read in batch], searchable)
-            count += len(batch)
-            advance(batch[-1].end)
-        connection.executescript(_INDEXES)
-        backwards = ((name[::-1],) for (name,) in connection.execute("SELECT name FROM names").fetchall())
-        connection.executemany("INSERT INTO backwards VALUES (?)", sorted(backwards))
+    count = 0
+    for batch in _batches(read_entries(content, path)):
+        _insert(connection, count, [read.entry for read in batch], searchable)
+        count += len(batch)
+    connection.executescript(_INDEXES)
+    backwards = ((name[::-1],) for (name,) in connection.execute("SELECT name FROM names").fetchall())
+    connection.executemany("INSERT INTO backwards VALUES (?)", sorted(backwards))
     facts = {"made by": _maker(), "sha256": digest, "models": str(count)}
     connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
     connection.commit()

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zoo_core.errors import RegistryError, printable
 from zoo_core.interfaces.names import canonical_name
-from zoo_core.registries.compiled import CompiledShelf
 from zoo_core.registries.entries import FIELDS, ModelEntry
 from zoo_core.registries.query import Query
 from zoo_core.registries.registry import Registry, read_shelf
 from zoo_core.registries.shelves import MemoryShelf, Shelf
+
+if TYPE_CHECKING:
+    from zoo_core.registries.compiled import CompiledShelf
 
 _NAMED_AT_MOST = 100  # names of a large registry that earlier ones have: a line for each of more would bury the rest
 
@@ -41,17 +44,17 @@ def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_file
     entries = dict(core.items())
     for offer in _settle_between_plugins(core, _plugin_offers(core, plugin_files, problems), problems):
         entries[offer.name] = _merge(core[offer.name], offer) if offer.name in core else offer
-    shelves: list[Shelf] = [MemoryShelf(entries.values())]
+    shelves: list[MemoryShelf | CompiledShelf] = [MemoryShelf(entries.values())]
     for file in dict.fromkeys(user_files):
         shelf = read_shelf(file)
-        if isinstance(shelf, CompiledShelf):
-            shelves.append(_without_taken(shelf, shelves, file, problems))
-        else:
+        if isinstance(shelf, MemoryShelf):
             shelves.append(MemoryShelf(_not_taken(shelf, shelves, file, problems)))
+        else:
+            shelves.append(_without_taken(shelf, shelves, file, problems))
     return Registry.from_shelves(shelves, problems)
 
 
-def _not_taken(shelf: Shelf, earlier: Sequence[Shelf], file: Path, problems: list[str]) -> Iterator[ModelEntry]:
+def _not_taken(shelf: MemoryShelf, earlier: Sequence[Shelf], file: Path, problems: list[str]) -> Iterator[ModelEntry]:
     """Yield the entries of a file of the user whose name no earlier registry has, without the aliases that one has."""
     for entry in shelf.select(Query()):
         if _has(earlier, entry.name):
@@ -61,12 +64,12 @@ def _not_taken(shelf: Shelf, earlier: Sequence[Shelf], file: Path, problems: lis
 
 
 def _without_taken(
-    shelf: CompiledShelf, earlier: Sequence[Shelf], file: Path, problems: list[str]
+    shelf: CompiledShelf, earlier: Sequence[MemoryShelf | CompiledShelf], file: Path, problems: list[str]
 ) -> CompiledShelf:
     """Return the shelf of a large file of the user without the names that an earlier registry has."""
     taken: set[str] = set()
     for other in earlier:
-        taken.update(shelf.shared_with(other) if isinstance(other, CompiledShelf) else filter(shelf.has, _claimed(other)))
+        taken.update(filter(shelf.has, other.claimed()) if isinstance(other, MemoryShelf) else shelf.shared_with(other))
     models = {name: shelf.model_of(name) for name in sorted(taken)}
     hidden = {name for name, model in models.items() if model == name}
     lost: dict[str, set[str]] = {}
@@ -83,10 +86,6 @@ def _without_taken(
 
 def _has(shelves: Iterable[Shelf], name: str) -> bool:
     return any(shelf.has(name) for shelf in shelves)
-
-
-def _claimed(shelf: Shelf) -> list[str]:
-    return [name for entry in shelf.select(Query()) for name in (entry.name, *entry.aliases)]
 
 
 def _left_out(file: Path, what: str, names: str = "that name") -> str:

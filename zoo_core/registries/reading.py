@@ -1,4 +1,4 @@
-"""Reading a registry file: its entries one after another, each checked, in the memory of the file's bytes and of its names.
+"""Reading a registry file: its entries one after another, each checked, in the memory of its bytes and its names.
 
 A YAML file and a JSON file are read by the same rules. In JSON a number is a number; in YAML, whose own rules for that
 are not followed, a string of digits is one where the field takes numbers.
@@ -7,17 +7,25 @@ are not followed, a string of digits is one where the field takes numbers.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo_core.errors import RegistryError
-from zoo_core.files.json_stream import JSONStream
 from zoo_core.files.paths import stays_inside
 from zoo_core.files.strict_yaml import Document, Part, Stream, check_text
 from zoo_core.registries.entries import FIELDS, MODEL_NAME, ModelEntry
 
+if TYPE_CHECKING:
+    from zoo_core.files.json_stream import JSONStream
+
+Progress = Callable[[Path, int], AbstractContextManager[Callable[[int], None]]]
+
+SHOWN_FROM = 2**20  # bytes: reading a megabyte takes a fifth of a second
 MAX_MODELS = 1_000_000  # their names are kept in memory while a file is checked
+_progress: list[Progress] = []
 _NOT_IN_FILE = [name for name, rule in FIELDS.items() if not rule.in_file]
 _same_folder = functools.lru_cache(maxsize=1024)(stays_inside)  # a thousand models have files of the same names
 
@@ -49,6 +57,19 @@ class _Names:
     aliases: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
+def show_progress_with(progress: Progress) -> None:
+    """Show the progress of reading large registries: for a command, which has the terminal to itself.
+
+    Args:
+        progress: called with the registry file and its size in bytes; its context is entered while the file is read,
+            and what that gives is called with the position that was reached, in characters.
+
+    Example:
+        >>> show_progress_with(lambda path, size: contextlib.nullcontext(print))  # doctest: +SKIP
+    """
+    _progress[:] = [progress]
+
+
 def is_json(path: Path) -> bool:
     """Return whether a registry file is read as JSON: by the end of its name.
 
@@ -74,6 +95,17 @@ def read_entries(content: bytes, path: Path) -> Iterator[ReadEntry]:
         >>> [read.entry.name for read in found]
         ['ring']
     """
+    if _progress and len(content) >= SHOWN_FROM:
+        with _progress[0](path, len(content)) as advance:
+            for count, read in enumerate(_entries(content, path)):
+                if count % 100 == 0:
+                    advance(read.end)
+                yield read
+    else:
+        yield from _entries(content, path)
+
+
+def _entries(content: bytes, path: Path) -> Iterator[ReadEntry]:
     check_text(content, path)
     names = _Names()
     stream = _stream(content, path)
@@ -109,7 +141,11 @@ def check(content: bytes, path: Path) -> int:
 
 
 def _stream(content: bytes, path: Path) -> Stream | JSONStream:
-    return JSONStream(content, path, "models") if is_json(path) else Stream(content, path, "models")
+    if not is_json(path):
+        return Stream(content, path, "models")
+    from zoo_core.files.json_stream import JSONStream  # few people have such a registry
+
+    return JSONStream(content, path, "models")
 
 
 def _check_root(document: Document) -> None:

@@ -7,17 +7,19 @@ import heapq
 import stat
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from zoo_core.errors import UnknownModelError
 from zoo_core.files.strict_yaml import MAX_BYTES, read_text
-from zoo_core.registries.compiled import CompiledShelf, Index
 from zoo_core.registries.entries import ModelEntry
 from zoo_core.registries.query import Query
 from zoo_core.registries.reading import read_entries
 from zoo_core.registries.shelves import MemoryShelf, Shelf
+
+if TYPE_CHECKING:
+    from zoo_core.registries.compiled import CompiledShelf
 
 INDEXED_FROM = 128 * 1024  # bytes, some 250 models: a smaller file is read as quickly as its index
 
@@ -182,7 +184,7 @@ class _NamedModels(ItemsView[str, ModelEntry]):
         return ((entry.name, entry) for entry in self._mapping.select(Query()))
 
 
-def read_shelf(path: Path) -> Shelf:
+def read_shelf(path: Path) -> MemoryShelf | CompiledShelf:
     """Return the entries of a registry file: in memory, or by the index of a large file.
 
     Raises:
@@ -190,6 +192,8 @@ def read_shelf(path: Path) -> Shelf:
         OutputError: if an index is needed and can be written nowhere.
     """
     if _needs_index(path):
+        from zoo_core.registries.compiled import CompiledShelf, Index  # most people have no such registry
+
         return CompiledShelf(Index(path))
     source = path.absolute()
     entries = [read.entry for read in read_entries(read_text(path), path)]

@@ -2,7 +2,7 @@
 
 registries.txt          what `zoo registry add` added: one path or hf://user/repo[@revision] per line, and `#` remarks
 registry.yaml           the user's own registry, which is read without being added
-from-hub/*.yaml         the copies of registries on the Hub that `zoo registry update` makes
+from-hub/*.yaml         the copies of registries on the Hub that `zoo registry update` makes, each with its commit
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def remove(place: str, configuration: Path) -> None:
             raise ZooError(f"{printable(place)} was not added: zoo registry list shows what was")
         _write(configuration, [line for line in _lines(configuration) if line.strip() != place])
     if place.startswith(SCHEME):
-        file_of(place, configuration).unlink(missing_ok=True)
+        copy = file_of(place, configuration)
+        for file in (copy, copy.with_suffix(".json")):  # the second one records the commit
+            file.unlink(missing_ok=True)
 
 
 def _lines(configuration: Path) -> list[str]:
