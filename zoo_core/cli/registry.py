@@ -101,6 +101,32 @@ def list_(as_json: bool) -> None:
         echo_columns(rows)
 
 
+@command.command("schema")
+@click.option(
+    "--training",
+    is_flag=False,
+    flag_value="",
+    metavar="[ARCHITECTURE]",
+    help="Print the schema of training files: for all architectures, or with the settings of this one.",
+)
+def schema(training: str | None) -> None:
+    """Print the JSON Schema of registry files, by which an editor checks them and completes their fields."""
+    from zoo_core.registries.schema import registry_schema, training_schema
+
+    if training is None:
+        echo_json(registry_schema())
+    elif not training:
+        echo_json(training_schema())
+    else:
+        from zoo_core.plugins import manager
+
+        architecture = manager().architecture(training)
+        trainer = architecture.trainer_class()
+        if trainer is None:
+            raise ZooError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
+        echo_json(training_schema(trainer.Settings, architecture.config_class()))
+
+
 @command.command("update")
 @click.option(
     "--allow-older", is_flag=True, help="Take a commit that does not follow the one that was copied last, too."

@@ -202,7 +202,7 @@ class Stream:
         key: the key in the root.
 
     Example:
-        >>> stream = Stream(b"version: 1\nmodels: {a: [1], b: [2]}", Path("registry.yaml"), "models")
+        >>> stream = Stream(b"{version: 1, models: {a: [1], b: [2]}}", Path("registry.yaml"), "models")
         >>> [(part.key, part.document.content) for part in stream]
         [('a', ['1']), ('b', ['2'])]
         >>> stream.document.content

@@ -89,7 +89,12 @@ class Registry(Mapping[str, ModelEntry]):
         return entry
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the model of that name or alias, or the default if there is none."""
+        """Return the model of that name or alias, or the default if there is none.
+
+        Example:
+            >>> print(models.get("square"))
+            None
+        """
         entry = self._get(name)
         return default if entry is None else entry
 
@@ -111,11 +116,21 @@ class Registry(Mapping[str, ModelEntry]):
         return f"<Registry of {len(self)} models>"
 
     def values(self) -> ValuesView[ModelEntry]:
-        """Return a view of the models, which are read one after another."""
+        """Return a view of the models, which are read one after another.
+
+        Example:
+            >>> [entry.architecture for entry in models.values()]
+            ['vae', 'ring']
+        """
         return _Models(self)
 
     def items(self) -> ItemsView[str, ModelEntry]:
-        """Return a view of the names and models, which are read one after another."""
+        """Return a view of the names and models, which are read one after another.
+
+        Example:
+            >>> {name: entry.architecture for name, entry in models.items()}
+            {'digits': 'vae', 'ring': 'ring'}
+        """
         return _NamedModels(self)
 
     def beginning_with(self, prefix: str, limit: int = 1000) -> list[str]:
@@ -131,7 +146,12 @@ class Registry(Mapping[str, ModelEntry]):
         return sorted({name for shelf in self._shelves for name in shelf.beginning_with(prefix, limit)})
 
     def select(self, query: Query) -> Iterator[ModelEntry]:
-        """Yield the models that a query asks for, in alphabetical order, as they are read."""
+        """Yield the models that a query asks for, in alphabetical order, as they are read.
+
+        Example:
+            >>> next(models.select(Query(tag="points"))).name
+            'ring'
+        """
         return heapq.merge(*(shelf.select(query) for shelf in self._shelves), key=lambda entry: entry.name)
 
     def find(
