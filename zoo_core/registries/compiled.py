@@ -1,7 +1,8 @@
 """CompiledShelf: the entries of a large registry file, looked up in its index one by one, in little memory.
 
 The index is never trusted more than the file: one that is damaged, or of another content or version, is compiled again,
-and every entry is decoded as strictly as from the file.
+and every entry is decoded as strictly as from the file. A model that is looked up by name, to be loaded or pulled, is
+compared with what the file itself says of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 
 from zoo_core.errors import RegistryError
 from zoo_core.interfaces.names import canonical_name
-from zoo_core.registries import compiling
+from zoo_core.registries import compiling, reading
 from zoo_core.registries.entries import ModelEntry
 from zoo_core.registries.query import Query
 from zoo_core.registries.shelves import ends_of
@@ -52,6 +53,7 @@ class Index:
         self.path = path
         self._guard = threading.RLock()
         self._open()
+        self.path = path.absolute()
 
     def ask(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
         """Return the rows of an answer. Raises as `answer`."""
@@ -71,12 +73,28 @@ class Index:
             try:
                 return question(self._connections[-1])
             except (sqlite3.DatabaseError, ValueError):
-                digest = self._digest
-                self._discard()
-                self._open()
-                if self._digest != digest:
-                    raise RegistryError("was changed while it was read; try again", file=self.path) from None
+                self._replace()
                 return question(self._connections[-1])
+
+    def confirm(self, entry: ModelEntry, start: int, size: int, column: int | None) -> None:
+        """Check that the registry file, at a place, says the same of a model as the index.
+
+        Where the file was changed since, the index stays what the file was.
+
+        Raises:
+            ValueError: if it does not; `answer` has the index compiled again then.
+        """
+        if reading.read_again(self.path, start, size, column) != entry and compiling.has_digest(
+            self.path, self._digest
+        ):
+            raise ValueError("the index does not say what the file says")
+
+    def _replace(self) -> None:
+        digest = self._digest
+        self._discard()
+        self._open()
+        if self._digest != digest:
+            raise RegistryError("was changed while it was read; try again", file=self.path)
 
     @property
     def address(self) -> str:
@@ -152,8 +170,17 @@ class CompiledShelf:
         )
 
     def get(self, name: str) -> ModelEntry | None:
-        rows = self._decoded("SELECT entry FROM models JOIN names ON model = id WHERE names.name = ?", (name,))
-        return next((entry for entry in rows if name in (entry.name, *entry.aliases)), None)
+        statement = "SELECT entry, start, size, column FROM models JOIN names ON model = id WHERE names.name = ?"
+
+        def entries(connection: sqlite3.Connection) -> list[ModelEntry]:
+            found = []
+            for stored, *place in connection.execute(statement, (_text(name),)):
+                found.append(compiling.decode_entry(stored))
+                self.index.confirm(found[-1], *place)
+            return found
+
+        found = self._left(self.index.answer(entries))
+        return next((entry for entry in found if name in (entry.name, *entry.aliases)), None)
 
     def has(self, name: str) -> bool:
         return self.model_of(name) is not None
@@ -221,15 +248,19 @@ class CompiledShelf:
         return [name for name in self.index.answer(names) if other.has(name)]
 
     def _decoded(self, statement: str, values: Iterable[Any]) -> list[ModelEntry]:
-        """Return the entries that a statement gives, without what is left out."""
+        """Return the entries that a statement gives, without what is left out, each with its source."""
 
         def entries(connection: sqlite3.Connection) -> list[ModelEntry]:
             rows = connection.execute(statement, tuple(values)).fetchall()
             return [compiling.decode_entry(stored) for (stored,) in rows]
 
-        found = [entry for entry in self.index.answer(entries) if entry.name not in self._hidden]
+        return self._left(self.index.answer(entries))
+
+    def _left(self, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
+        """Return the entries without what is left out, each with its source."""
+        found = [entry for entry in entries if entry.name not in self._hidden]
         for entry in found:
-            msgspec.structs.force_setattr(entry, "source", self.index.path.absolute())
+            msgspec.structs.force_setattr(entry, "source", self.index.path)
         return [self._without_lost(entry) for entry in found] if self._lost else found
 
     def _without_lost(self, entry: ModelEntry) -> ModelEntry:

@@ -6,11 +6,14 @@ under a temporary name and renamed, never changed afterwards, and deleted when n
 more. If the cache cannot be written, or others could write into it, the index lives among the temporary files until the
 process ends.
 
+An index also says where in the file each entry is: a model that is looked up by name is read there again.
+
 The functions import sqlite3 themselves: most people have no registry that needs it.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import logging
@@ -30,6 +33,7 @@ from zoo_core._version import __version__
 from zoo_core.errors import OutputError, RegistryError, printable
 from zoo_core.files import verified_digests
 from zoo_core.files.atomic import temporary_sibling
+from zoo_core.files.digests import file_sha256
 from zoo_core.files.folders import CACHE_VARIABLE, cache_folder
 from zoo_core.files.locks import locked
 from zoo_core.files.strict_yaml import read_text
@@ -47,7 +51,7 @@ _BATCH = 500
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT, architecture TEXT, plugin TEXT, dataset TEXT, license TEXT,
-    bundled INTEGER, text TEXT, entry BLOB);
+    bundled INTEGER, text TEXT, start INTEGER, size INTEGER, column INTEGER, entry BLOB);
 CREATE TABLE names (name TEXT PRIMARY KEY, model INTEGER) WITHOUT ROWID;
 CREATE TABLE tags (tag TEXT, model INTEGER, PRIMARY KEY (tag, model)) WITHOUT ROWID;
 """
@@ -115,6 +119,13 @@ def facts_of(connection: sqlite3.Connection, digest: str) -> IndexFacts:
         raise ValueError("the index is not of this file and version")
     has_words = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'words'").fetchone()[0]
     return IndexFacts(int(facts["models"]), bool(has_words))
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Return whether the content of a file has that sha256; false if it cannot be read."""
+    with contextlib.suppress(OSError):
+        return file_sha256(path) == digest
+    return False
 
 
 def decode_entry(stored: bytes) -> ModelEntry:
@@ -205,8 +216,9 @@ def _fill(connection: sqlite3.Connection, path: Path, content: bytes, digest: st
     connection.executescript(_TABLES)
     searchable = _make_full_text(connection)
     count = 0
+    positions = _BytePositions(content)
     for batch in _batches(read_entries(content, path)):
-        _insert(connection, count, [read.entry for read in batch], searchable)
+        _insert(connection, count, batch, positions, searchable)
         count += len(batch)
     connection.executescript(_INDEXES)
     backwards = ((name[::-1],) for (name,) in connection.execute("SELECT name FROM names").fetchall())
@@ -238,12 +250,34 @@ def _batches(entries: Iterator[ReadEntry]) -> Iterator[list[ReadEntry]]:
         yield batch
 
 
-def _insert(connection: sqlite3.Connection, before: int, entries: list[ModelEntry], searchable: bool) -> None:
+class _BytePositions:
+    """Where in the bytes of a file its characters are, asked for in the order of the file."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._ascii = content, content.isascii()
+        self._character, self._byte = 0, len(content) - len(content.removeprefix(codecs.BOM_UTF8))
+
+    def of(self, character: int) -> int:
+        """Return the position in bytes of a character, which is not before the one asked for last."""
+        count = character - self._character
+        if self._ascii:
+            return character
+        ahead = self._content[self._byte : self._byte + 4 * count].decode("utf-8", "ignore")[:count]
+        self._character, self._byte = character, self._byte + len(ahead.encode())
+        return self._byte
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    before: int,
+    batch: list[ReadEntry],
+    positions: _BytePositions,
+    searchable: bool,
+) -> None:
     """Insert entries, numbered from `before`."""
-    numbered = list(enumerate(entries, before))
-    connection.executemany(
-        "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [_row(number, entry) for number, entry in numbered]
-    )
+    numbered = [(number, read.entry) for number, read in enumerate(batch, before)]
+    rows = [_row(number, read, positions) for number, read in enumerate(batch, before)]
+    connection.executemany(f"INSERT INTO models VALUES ({', '.join('?' * len(rows[0]))})", rows)
     names = [(name, number) for number, entry in numbered for name in (entry.name, *entry.aliases)]
     connection.executemany("INSERT INTO names VALUES (?, ?)", names)
     tags = {(tag, number) for number, entry in numbered for tag in entry.tags}
@@ -253,14 +287,17 @@ def _insert(connection: sqlite3.Connection, before: int, entries: list[ModelEntr
         connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts)
 
 
-def _row(number: int, entry: ModelEntry) -> tuple[Any, ...]:
+def _row(number: int, read: ReadEntry, positions: _BytePositions) -> tuple[Any, ...]:
+    entry = read.entry
     architecture = canonical_name(entry.architecture)
     plugin = canonical_name(entry.plugin or "")
     stored = msgspec.json.encode(entry)
     checked = zlib.crc32(stored).to_bytes(4, "big") + stored
     bundled = entry.bundled is not None
-    text = searched_text(entry)
-    return number, entry.name, architecture, plugin, entry.dataset, entry.license, bundled, text, checked
+    fields = architecture, plugin, entry.dataset, entry.license, bundled, searched_text(entry)
+    start = positions.of(read.start)
+    place = start, positions.of(read.end) - start, read.column if read.in_block else None
+    return number, entry.name, *fields, *place, checked
 
 
 def _sweep(folder: Path, current: Path) -> None:

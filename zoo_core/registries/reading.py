@@ -127,6 +127,31 @@ def _entries(content: bytes, path: Path) -> Iterator[ReadEntry]:
     _check_root(stream.document)
 
 
+def read_again(path: Path, start: int, size: int, column: int | None) -> ModelEntry | None:
+    """Read one entry of a registry file whose place is known; None if there is no entry.
+
+    Args:
+        path: the file.
+        start: position of its key, in bytes.
+        size: bytes to the end of its value.
+        column: characters before the key in its line; None if the models are in braces.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            text = file.read(size)
+        if is_json(path):
+            whole = b'{"version": 1, "models": {' + text + b"}}"
+        elif column is None:
+            whole = b"version: 1\nmodels: {" + text + b"}"
+        else:
+            whole = b"version: 1\nmodels:\n" + b" " * column + text + b"\n"
+        (read,) = read_entries(whole, path)
+    except (OSError, ValueError, RegistryError):
+        return None
+    return read.entry
+
+
 def check(content: bytes, path: Path) -> int:
     """Check that the content of `path` is a valid registry, and return the number of its models.
 
