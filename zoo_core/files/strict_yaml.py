@@ -27,7 +27,7 @@ MAX_DEPTH = 32
 MAX_VALUES = 250_000  # `[a,a,…` has a value in every two bytes: 64 MB of it would take gigabytes of memory
 MAX_STREAMED_VALUES = 8_000_000  # of a file that is read in parts, each of which may have MAX_VALUES
 
-_NULLS = ("", "~", "null", "Null", "NULL")
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Type = TypeVar("_Type")
@@ -228,8 +228,10 @@ class Stream:
 
 
 def _events(content: bytes, path: Path) -> Iterator[yaml.Event]:
+    loader: Any = _Loader(content.removeprefix(codecs.BOM_UTF8))
     try:
-        yield from yaml.parse(content.removeprefix(codecs.BOM_UTF8), Loader=_Loader)
+        while (event := loader.get_event()) is not None:
+            yield event
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # The end of what is not closed is missed after the last line. There is no field: the parser reads ahead of it.
@@ -237,6 +239,32 @@ def _events(content: bytes, path: Path) -> Iterator[yaml.Event]:
         raise RegistryError(printable(error.problem), file=path, line=line) from error
     except yaml.YAMLError as error:
         raise RegistryError(f"is not YAML: {printable(error, 120)}", file=path) from error
+    finally:
+        loader.dispose()
+
+
+class _Open:
+    """A mapping or a list that is being read.
+
+    Attributes:
+        value: what was read of it.
+        lines: the line of each of its keys or items.
+        key: the key of a mapping whose value is next; None if a key is next.
+    """
+
+    __slots__ = ("key", "lines", "mapping", "value")
+
+    def __init__(self, value: Any, lines: dict[str | int, int]) -> None:
+        self.value, self.lines = value, lines
+        self.key: str | None = None
+        self.mapping = type(value) is dict
+
+    def put(self, value: Any, line: int) -> None:
+        if self.mapping:
+            self.value[self.key] = value
+        else:
+            self.lines[len(self.value)] = line
+            self.value.append(value)
 
 
 class _Builder:
@@ -251,20 +279,20 @@ class _Builder:
     def __init__(self, file: Path, streamed: str | None = None) -> None:
         self.file, self.streamed = file, streamed
         self.finished: list[Part] = []
-        self._root: Any = None
-        self._root_line = 1
-        self._lines: Lines = {}
-        self._kept = self._lines  # the lines of what is kept; those of a part are its own
-        self._documents = self._values = self._total = 0
-        self._open: list[Any] = []  # the mappings and lists around the current event
-        self._keys: list[str | int | None] = []  # for each of them, the key or index whose value is next
+        self._top = _Open([], {})  # around the root
+        self._within: list[_Open] = [self._top]  # what is being read, from outside to inside
+        self._kept: Lines = {}
+        self._lines = self._kept  # the lines of a part are its own
+        self._documents = self._values = 0
+        self._limit, self._unit = MAX_VALUES, MAX_VALUES  # the values that there may be, in all and in one part
+        self._parts: _Open | None = None  # the mapping that is streamed
+        self._in_block = False  # whether it is a block
         self._key_mark: Any = None  # where the key of the current part is
         self._end = 0  # position after the last scalar or bracket; a block itself ends where something else begins
-        self._in_block = False  # whether the mapping that is streamed is a block
         self._taking: dict[type[yaml.Event], Callable[[Any], None]] = {
             yaml.ScalarEvent: self._take_scalar,
-            yaml.MappingStartEvent: self._take_collection,
-            yaml.SequenceStartEvent: self._take_collection,
+            yaml.MappingStartEvent: self._take_start,
+            yaml.SequenceStartEvent: self._take_start,
             yaml.MappingEndEvent: self._take_end,
             yaml.SequenceEndEvent: self._take_end,
             yaml.DocumentStartEvent: self._take_document,
@@ -272,7 +300,8 @@ class _Builder:
         }
 
     def document(self) -> Document:
-        return Document(self.file, self._root, self._kept, self._root_line)
+        root = next(iter(self._top.value), None)
+        return Document(self.file, root, self._kept, self._top.lines.get(0, 1))
 
     def take(self, event: yaml.Event) -> None:
         taking = self._taking.get(type(event))
@@ -287,95 +316,73 @@ class _Builder:
     def _take_alias(self, event: yaml.AliasEvent) -> None:
         raise self._refusal("aliases are not allowed", event)
 
-    def _take_scalar(self, event: yaml.ScalarEvent) -> None:
+    def _take_scalar(self, event: Any) -> None:
         if event.anchor is not None or event.tag is not None:
             raise self._refusal_of_properties(event)
-        value: str | None = event.value
-        self._end = event.end_mark.index  # type: ignore[union-attr]  # both parsers give every event its marks
-        if self._keys and self._keys[-1] is None:
-            self._take_key(event)
+        self._end = event.end_mark.index
+        around = self._within[-1]
+        if around.mapping and around.key is None:
+            self._take_key(around, event)
             return
+        value = event.value
         if value in _NULLS and event.implicit[0]:
             value = None
-        self._put(value, event)
-        self._advance()
+        self._count(event)
+        around.put(value, event.start_mark.line + 1)
+        around.key = None
+        if around is self._parts:
+            self._finish_part()
 
-    def _take_key(self, event: yaml.ScalarEvent) -> None:
-        key, mapping = event.value, self._open[-1]
-        self._keys[-1] = key
-        if key in mapping:
+    def _take_key(self, around: _Open, event: Any) -> None:
+        around.key = key = event.value
+        if key in around.value:
             raise self._refusal(f"the key {printable(key, 80)!r} is repeated", event)
-        if self._in_streamed():
+        if around is self._parts:
             self._key_mark, self._lines = event.start_mark, {}
-            self._total += self._values
-            self._values = 0
-        self._lines_of(mapping)[key] = _line(event)
+            self._limit = min(self._values + self._unit, MAX_STREAMED_VALUES)
+        else:
+            around.lines[key] = event.start_mark.line + 1
 
-    def _take_collection(self, event: yaml.CollectionStartEvent) -> None:
+    def _take_start(self, event: Any) -> None:
         if event.anchor is not None or event.tag is not None:
             raise self._refusal_of_properties(event)
-        if self._keys and self._keys[-1] is None:
+        around = self._within[-1]
+        if around.mapping and around.key is None:
             raise self._refusal("a key must be a plain word", event)
-        if len(self._open) == MAX_DEPTH:
+        if len(self._within) > MAX_DEPTH:
             raise self._refusal(f"is nested more than {MAX_DEPTH} deep", event)
-        mapping = type(event) is yaml.MappingStartEvent
-        value: Any = {} if mapping else []
-        self._put(value, event)
-        self._open.append(value)
-        self._keys.append(None if mapping else 0)
-        if self._in_streamed():
-            self._in_block = not event.flow_style
+        self._count(event)
+        value: Any = {} if type(event) is yaml.MappingStartEvent else []
+        around.put(value, event.start_mark.line + 1)
+        lines = self._lines[id(value)] = {}
+        inner = _Open(value, lines)
+        if len(self._within) == 2 and self.streamed is not None and inner.mapping and around.key == self.streamed:
+            self._parts, self._in_block = inner, not event.flow_style
+        self._within.append(inner)
 
     def _take_end(self, event: Any) -> None:
-        self._open.pop()
-        self._keys.pop()
+        if self._within.pop() is self._parts:
+            self._parts, self._lines = None, self._kept
         if event.end_mark.index > event.start_mark.index:
             self._end = event.end_mark.index
-        self._advance()
+        around = self._within[-1]
+        around.key = None
+        if around is self._parts:
+            self._finish_part()
 
-    def _put(self, value: Any, event: yaml.NodeEvent) -> None:
+    def _count(self, event: yaml.Event) -> None:
         self._values += 1
-        if self._values > MAX_VALUES:
-            raise self._refusal(f"holds more than {MAX_VALUES:,} values", event)
-        if self._total + self._values > MAX_STREAMED_VALUES:
-            raise self._refusal(f"holds more than {MAX_STREAMED_VALUES:,} values", event)
-        if not self._open:
-            self._root, self._root_line = value, _line(event)
-            return
-        parent = self._open[-1]
-        if type(parent) is dict:
-            parent[self._keys[-1]] = value
-        else:
-            self._lines_of(parent)[len(parent)] = _line(event)
-            parent.append(value)
+        if self._values > self._limit:
+            most = MAX_STREAMED_VALUES if self._limit == MAX_STREAMED_VALUES else self._unit
+            raise self._refusal(f"holds more than {most:,} values", event)
 
-    def _advance(self) -> None:
-        """After a complete value, go to the next key of the mapping around it, or to the next index of the list."""
-        if not self._open:
-            return
-        parent = self._open[-1]
-        if type(parent) is not dict:
-            self._keys[-1] = len(parent)
-            return
-        if len(self._open) == 2 and self._in_streamed():
-            self._finish_part(parent)
-        self._keys[-1] = None
-
-    def _finish_part(self, models: dict[str, Any]) -> None:
-        key, mark = str(self._keys[-1]), self._key_mark
-        content, models[key] = models[key], None
+    def _finish_part(self) -> None:
+        assert self._parts is not None
+        key = next(reversed(self._parts.value))
+        mark, content = self._key_mark, self._parts.value[key]
+        self._parts.value[key] = None
         part = Document(self.file, content, self._lines, mark.line + 1, (str(self.streamed), key))
         self.finished.append(Part(key, part, mark.index, self._end, mark.column, self._in_block))
-
-    def _in_streamed(self) -> bool:
-        return len(self._open) == 2 and self.streamed is not None and self._keys[0] == self.streamed
-
-    def _lines_of(self, container: Any) -> dict[str | int, int]:
-        lines = self._kept if len(self._open) < 2 else self._lines
-        found = lines.get(id(container))
-        if found is None:
-            found = lines[id(container)] = {}
-        return found
 
     def _refusal_of_properties(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> RegistryError:
         if event.anchor is not None:
@@ -383,7 +390,11 @@ class _Builder:
         return self._refusal(f"tags are not allowed: {printable(event.tag, 60)}", event)
 
     def _refusal(self, problem: str, event: yaml.Event) -> RegistryError:
-        field = ".".join(str(key) for key in self._keys if key is not None) or None
+        *outer, inner = self._within
+        keys = [each.key if each.mapping else len(each.value) - 1 for each in outer[1:]]
+        if inner is not self._top:
+            keys.append(inner.key if inner.mapping else len(inner.value))
+        field = ".".join(str(key) for key in keys if key is not None) or None
         return RegistryError(problem, file=self.file, line=_line(event), field=field)
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # of the tables below
 _ABANDONED = 3600.0  # seconds after which an unfinished index counts as abandoned
 _BATCH = 500
+_CACHE = 16 * 1024  # KB of pages in memory while an index is written
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT, architecture TEXT, plugin TEXT, dataset TEXT, license TEXT,
@@ -55,6 +56,7 @@ CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT, architecture TEXT, plugi
 CREATE TABLE names (name TEXT PRIMARY KEY, model INTEGER) WITHOUT ROWID;
 CREATE TABLE tags (tag TEXT, model INTEGER, PRIMARY KEY (tag, model)) WITHOUT ROWID;
 """
+_TEXT_COLUMN = 7
 _INDEXES = """
 CREATE UNIQUE INDEX models_by_name ON models (name);
 CREATE INDEX models_by_architecture ON models (architecture);
@@ -213,6 +215,7 @@ def _compile(path: Path, folder: Path) -> Path:
 def _fill(connection: sqlite3.Connection, path: Path, content: bytes, digest: str) -> None:
     connection.execute("PRAGMA journal_mode = OFF")  # a file that is not finished is thrown away
     connection.execute("PRAGMA synchronous = OFF")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE}")
     connection.executescript(_TABLES)
     searchable = _make_full_text(connection)
     count = 0
@@ -283,7 +286,7 @@ def _insert(
     tags = {(tag, number) for number, entry in numbered for tag in entry.tags}
     connection.executemany("INSERT INTO tags VALUES (?, ?)", tags)
     if searchable:
-        texts = [(number, searched_text(entry)) for number, entry in numbered]
+        texts = [(row[0], row[_TEXT_COLUMN]) for row in rows]
         connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts)
 
 
