@@ -107,7 +107,7 @@ def _replaced(text: str, path: Path, place: ReadEntry, entry: ModelEntry) -> str
     if is_json(path):
         piece = _edited_json(f'{{"models": {{{text[place.start : place.end]}}}}}', entry)
         fields = json.loads(piece)["models"][entry.name]
-        written = f"{json.dumps(entry.name)}: {_indented_json(fields, place.column)}"
+        written = f"{json.dumps(entry.name)}: {_as_json(fields, _margin(text, place))}"
     else:
         if not place.in_block:
             return None
@@ -126,8 +126,9 @@ def _appended(text: str, path: Path, present: Sequence[ReadEntry], entry: ModelE
     if last is None:
         return None
     if is_json(path):
-        margin = "\n" + " " * last.column if text[: last.start].rpartition("\n")[2].isspace() else " "
-        written = f",{margin}{json.dumps(entry.name)}: {_indented_json(as_fields(entry), last.column)}"
+        margin = _margin(text, last)
+        gap = " " if margin is None else "\n" + margin
+        written = f",{gap}{json.dumps(entry.name)}: {_as_json(as_fields(entry), margin)}"
         return text[: last.end] + _with_newlines_of(text, written) + text[last.end :]
     if not last.in_block:
         return None
@@ -181,8 +182,17 @@ def _edited_json(text: str, entry: ModelEntry) -> str:
     return json.dumps(content | {"models": models}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _indented_json(fields: dict[str, Any], column: int) -> str:
-    return json.dumps(fields, indent=2, ensure_ascii=False).replace("\n", "\n" + " " * column)
+def _margin(text: str, place: ReadEntry) -> str | None:
+    """Return the white space before an entry; None if something else is before it in its line."""
+    before = text[: place.start].rpartition("\n")[2]
+    return None if before.strip() else before
+
+
+def _as_json(fields: dict[str, Any], margin: str | None) -> str:
+    """Return the fields of an entry as JSON: in lines with that margin, or in one line."""
+    if margin is None:
+        return json.dumps(fields, ensure_ascii=False)
+    return json.dumps(fields, indent=2, ensure_ascii=False).replace("\n", "\n" + margin)
 
 
 def _edited_yaml(text: str, entry: ModelEntry) -> str:

@@ -184,7 +184,7 @@ def _check_root(document: Document) -> None:
     version, expected = content.get("version"), 1 if document.typed else "1"
     if version != expected or type(version) is not type(expected):
         raise document.error("must be 1, the version of the format", ("version",))
-    if not isinstance(content.get("models") or {}, dict):
+    if not isinstance(content.get("models"), dict | None):
         raise document.error("must be a mapping of names to models", ("models",))
 
 
