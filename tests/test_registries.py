@@ -979,10 +979,12 @@ def test_an_entry_keeps_its_own_comments(tmp_path):
     file = write(tmp_path / "registry.yaml", LAYOUTS["registry.yaml"].replace("DIGEST", DIGEST))
     write_entry(file, ModelEntry(name="first", architecture="z", parameters=3))
     assert file.read_text().startswith(
-        "# of the team\nversion: 1\nmodels:\n    # first\n    first: # one\n      architecture: z # its own\n"
-        "      summary: |\n        Lines\n        # of text\n      parameters: 3\n"
+        "# of the team\nversion: 1\nmodels:\n    # first\n    first: # one\n        architecture: z # its own\n"
+        "        summary: |\n            Lines\n            # of text\n        parameters: 3\n\n    # second\n"
     )
-    assert "\n    # second\n" in file.read_text()
+    write_entry(file, ModelEntry(name="new", architecture="z"))
+    end = "        # nothing more\n    new:\n        architecture: z\n# the end\n"
+    assert file.read_text().endswith(end)
 
 
 def test_processes_that_register_at_once_lose_nothing(tmp_path):

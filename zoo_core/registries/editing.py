@@ -12,6 +12,7 @@ import json
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _NEW = b"version: 1\nmodels:\n"
 _NEW_JSON = b'{"version": 1, "models": {}}'
 # Text that other YAML readers take for a number, such as a digest of digits only, or with a single e among them.
 _NUMBER_LIKE = re.compile(r"[-+.\d_]*(?:[eE][-+]?\d+)?")
+_KEEPS_LINES = re.compile(r"[|>]\d?\+")
 # Words that other YAML readers take for a null or a boolean.
 _WORDS = {"null", "~", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
@@ -112,8 +114,10 @@ def _replaced(text: str, path: Path, place: ReadEntry, entry: ModelEntry) -> str
         if not place.in_block:
             return None
         margin = " " * place.column
+        if not _KEEPS_LINES.search(text, place.start, place.end):  # blank lines after a block belong to what follows
+            place = replace(place, end=place.start + len(text[place.start : place.end].rstrip()))
         old = textwrap.dedent(margin + text[place.start : place.end])
-        document = _edited_yaml(f"models:\n{textwrap.indent(old, '  ')}\n", entry)
+        document = _edited_yaml(f"models:\n{textwrap.indent(old, '  ')}\n", entry, _indentation(old))
         written = _block(document, margin).removeprefix(margin)
         if text[place.end - 1 : place.end] != "\n":
             written = written.removesuffix("\n")
@@ -133,9 +137,17 @@ def _appended(text: str, path: Path, present: Sequence[ReadEntry], entry: ModelE
     if not last.in_block:
         return None
     line_end = text.find("\n", last.end - 1) + 1 or len(text)
+    line_end = re.compile(rf"( {{{last.column + 1},}}#.*\n)*").match(text, line_end).end()  # type: ignore[union-attr]
     before = text[:line_end] if text[:line_end].endswith("\n") else text[:line_end] + "\n"
-    written = _block(_edited_yaml("models:\n", entry), " " * last.column)
+    own = textwrap.dedent(" " * last.column + text[last.start : last.end])
+    written = _block(_edited_yaml("models:\n", entry, _indentation(own)), " " * last.column)
     return before + _with_newlines_of(text, written) + text[line_end:]
+
+
+def _indentation(block: str) -> int:
+    """Return by how much the fields of an entry are indented."""
+    first = re.search(r"^( +)[^\s#]", block, re.MULTILINE)
+    return len(first[1]) if first else 2
 
 
 def _block(document: str, margin: str) -> str:
@@ -192,10 +204,11 @@ def _as_json(fields: dict[str, Any], margin: str | None) -> str:
     """Return the fields of an entry as JSON: in lines with that margin, or in one line."""
     if margin is None:
         return json.dumps(fields, ensure_ascii=False)
-    return json.dumps(fields, indent=2, ensure_ascii=False).replace("\n", "\n" + margin)
+    indentation = max(1, len(margin) // 2)  # of two levels, the models and their names
+    return json.dumps(fields, indent=indentation, ensure_ascii=False).replace("\n", "\n" + margin)
 
 
-def _edited_yaml(text: str, entry: ModelEntry) -> str:
+def _edited_yaml(text: str, entry: ModelEntry, indentation: int = 2) -> str:
     """Return the text of a YAML registry with the entry in it."""
     from ruamel.yaml import YAML
     from ruamel.yaml.resolver import VersionedResolver
@@ -210,7 +223,7 @@ def _edited_yaml(text: str, entry: ModelEntry) -> str:
     editor = YAML()
     editor.Resolver = Resolver
     editor.preserve_quotes, editor.width = True, 4096
-    editor.indent(mapping=2, sequence=4, offset=2)
+    editor.indent(mapping=indentation, sequence=indentation + 2, offset=indentation)
     content = editor.load(text)
     if content.get("models") is None:
         content["models"] = {}
