@@ -166,7 +166,7 @@ def as_fields(entry: ModelEntry) -> dict[str, Any]:
         >>> as_fields(ModelEntry(name="ring", architecture="ring", sample_shape=(2,)))
         {'architecture': 'ring', 'sample_shape': (2,)}
     """
-    values = msgspec.to_builtins(entry)
+    values = msgspec.to_builtins(msgspec.structs.replace(entry, source=None))
     return {field: value for field, value in values.items() if FIELDS[field].in_file}
 
 

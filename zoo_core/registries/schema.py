@@ -37,9 +37,8 @@ def registry_schema() -> dict[str, Any]:
             del entry["properties"][name]
     entry["required"].remove("name")
     entry["properties"]["files"]["propertyNames"] = {"pattern": _INSIDE}
-    inside = {"anyOf": [{"type": "string", "pattern": _INSIDE}, {"type": "null"}]}
-    entry["properties"]["bundled"] |= inside
-    definitions["TrainingFacts"]["properties"]["configuration"] |= inside
+    for place in (entry["properties"]["bundled"], definitions["TrainingFacts"]["properties"]["configuration"]):
+        place |= {"type": ["string", "null"], "pattern": _INSIDE}
     definitions["ModelEntry"] = entry
     models = {
         "type": ["object", "null"],
@@ -216,4 +215,12 @@ def _for_editors(schema: Any) -> Any:
             found["pattern"] = pattern
     elif found.get("type") == "string":
         found |= _TEXT
-    return found
+    return _nullable(found)
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema without a choice between a plain type and null: editors place a mistake better then."""
+    match schema:
+        case {"anyOf": [{"type": kind, **more}, {"type": "null"}], **others}:
+            return {"type": [*(kind if isinstance(kind, list) else [kind]), "null"], **more, **others}
+    return schema
