@@ -220,7 +220,9 @@ def _for_editors(schema: Any) -> Any:
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema without a choice between a plain type and null: editors place a mistake better then."""
-    match schema:
-        case {"anyOf": [{"type": kind, **more}, {"type": "null"}], **others}:
-            return {"type": [*(kind if isinstance(kind, list) else [kind]), "null"], **more, **others}
-    return schema
+    choices = schema.get("anyOf", [])
+    if len(choices) != 2 or choices[1] != {"type": "null"} or "type" not in choices[0]:
+        return schema
+    kinds = choices[0]["type"]
+    others = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**choices[0], "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"], **others}
