@@ -832,6 +832,13 @@ def test_the_documented_example_is_a_registry_that_shows_every_field(tmp_path):
 # JSON
 
 
+def test_the_configuration_folder_may_have_a_json_registry_beside_the_yaml_one(home):
+    for name in ("registry.json", "registry.yaml"):
+        configuration_folder().mkdir(exist_ok=True)
+        (configuration_folder() / name).write_text("{}")
+    assert [file.name for file in user_files()] == ["registry.yaml", "registry.json"]
+
+
 JSON_FULL = {
     "version": 1,
     "models": {

@@ -111,9 +111,9 @@ def _entries(content: bytes, path: Path) -> Iterator[ReadEntry]:
     stream = _stream(content, path)
     parts = iter(stream)
     for part in parts:
+        if len(names.models) == MAX_MODELS:
+            raise part.document.error(f"the registry has more than {MAX_MODELS:,} models")
         try:
-            if len(names.models) == MAX_MODELS:
-                raise part.document.error(f"the registry has more than {MAX_MODELS:,} models")
             entry = _entry(part)
             taken = _claim(entry, names)
             if taken is not None:
