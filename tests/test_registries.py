@@ -21,11 +21,13 @@ import zoo_core
 from tests.builtin import every_bundled_model
 from zoo_core.errors import RegistryError, UnknownModelError
 from zoo_core.files.paths import stays_inside
+from zoo_core.files.strict_json import MAX_VALUE
 from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts, sources
 from zoo_core.registries.editing import write_entry
 from zoo_core.registries.entries import FIELDS
 from zoo_core.registries.index import configuration_folder, core_index, user_files
 from zoo_core.registries.merging import assemble
+from zoo_core.registries.reading import read_entries
 
 ROOT = Path(__file__).parent.parent
 DIGEST = "0123456789abcdef" * 4
@@ -884,6 +886,9 @@ JSON_REFUSED = [
     ('{"version": 1,\n"models": {"a": {"architecture": "x"}', 2, None, "',' delimiter"),
     ('{"version": 1, "models": {"a": {"architecture": "x"\n', 2, None, "is not JSON"),
     ('{"version": 1}\n{}', 2, None, "Extra data"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x", "tags": ["a"' + ', "a"' * 20_000 + " oops]}}}", 2, None, "',' delimiter"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x", "summary": "' + "a" * (MAX_VALUE + 1) + '"}}}', 2, None, "a value of more than 4 MB"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x", "tags": [' + "1," * MAX_VALUE, 2, None, "a value of more than 4 MB"),
     ('{"version": 1, "models": {"a": ' + "[" * 100 + "]" * 100 + "}}", 1, None, "nested too deeply"),
     ('{"version": 1, "models": {"a": ' + "[" * 100_000, 1, None, "nested too deeply"),
     ('{"version": 1, "models": {"a": {"architecture": "x", "summary": "\\ud800"}}}', 1, None, "surrogates"),
@@ -906,6 +911,21 @@ def test_what_is_wrong_with_the_file_is_reported_before_what_is_wrong_with_an_en
     assert (error.field, error.line) == ("version", 2)
     error = refusal(tmp_path, "version: 1\nmodels:\n  a: {architecture: 'X Y'}\n  b: *c")
     assert "aliases are not allowed" in error.problem
+
+
+@pytest.mark.parametrize("size", [10, 2**16 - 120, 2**16 - 40, 2**16, 2**17])
+def test_a_large_model_in_json_is_read_whole(size, tmp_path):
+    for filling in (
+        {"summary": "é" * size},
+        {"tags": ["a"] * (size // 5)},
+        {"sample_shape": [123456789] * (size // 11)},
+    ):
+        models = {"a": {"architecture": "x", **filling}, "b": {"architecture": "y"}}
+        file = write(tmp_path / "registry.json", json.dumps({"version": 1, "models": models}, ensure_ascii=False))
+        (a, b) = (read.entry for read in read_entries(file.read_bytes(), file))
+        ((field, expected),) = filling.items()
+        assert (getattr(a, field) if field == "summary" else list(getattr(a, field))) == expected
+        assert b.architecture == "y"
 
 
 # Writing only what changes

@@ -278,11 +278,11 @@ def test_a_large_file_has_more_values_than_a_small_document_may(tmp_path, cache,
 
 
 def test_a_registry_has_a_bounded_number_of_models(monkeypatch):
-    monkeypatch.setattr(reading, "MAX_MODELS", 40)
+    monkeypatch.setattr(reading, "MAX_NAMES", 80)
     assert reading.check(TEXTS["block.yaml"].encode(), Path("registry.yaml")) == 40
     for name in ("block.yaml", "compact.json"):
-        monkeypatch.setattr(reading, "MAX_MODELS", 39)
-        with pytest.raises(RegistryError, match=r"models\..*: the registry has more than 39 models"):
+        monkeypatch.setattr(reading, "MAX_NAMES", 78)
+        with pytest.raises(RegistryError, match=r"models\..*: the registry has more than 78 names and aliases"):
             reading.check(TEXTS[name].encode(), Path(name))
 
 

@@ -95,13 +95,14 @@ class JSONStream:
                 continue
             parts: dict[str | int, None] = {}
             self._root[key] = parts
+            line_start = seen = 0
             for name, began in cursor.members():
+                line_start, seen = self._text.rfind("\n", seen, began) + 1 or line_start, began
                 value_start = cursor.at
                 content = cursor.value()
                 parts[name] = None
                 document = JSONDocument(self._path, content, self._text, began, value_start, (key, name))
-                column = began - self._text.rfind("\n", 0, began) - 1
-                yield Part(str(name), document, began, cursor.at, column, in_block=False)
+                yield Part(str(name), document, began, cursor.at, began - line_start, in_block=False)
 
 
 def _line(text: str, position: int) -> int:

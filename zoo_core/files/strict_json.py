@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 from zoo_core.errors import printable
 
 MAX_DEPTH = 32
+MAX_VALUE = 4 * 2**20  # characters of a value that a Cursor decodes at once; 4 MB of `[1,1,…` take 100 MB of memory
+_WINDOWS = (2**16, MAX_VALUE)  # characters that are looked at: few values need the second
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -104,17 +106,33 @@ class Cursor:
         """
         began = self.at
         try:
-            value, self.at = _DECODER.raw_decode(self._text, began)
+            value, length = self._decoded()
             _check_depth_and_text(value)
         except JSONProblemError as error:
             raise JSONProblemError(str(error), began) from error
         except json.JSONDecodeError as error:
-            raise JSONProblemError(f"is not JSON: {error.msg}", error.pos) from error
+            raise JSONProblemError(f"is not JSON: {error.msg}", began + error.pos) from error
         except RecursionError as error:
             raise JSONProblemError("is nested too deeply", began) from error
         except ValueError as error:  # a number too long for int()
             raise JSONProblemError(f"is not JSON: {error}", began) from error
+        self.at += length
         return value
+
+    def _decoded(self) -> tuple[Any, int]:
+        """Return the value here and its length, from a window of the text that holds all of it."""
+        for size in _WINDOWS:
+            window = self._text[self.at : self.at + size]
+            try:
+                value, length = _DECODER.raw_decode(window)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated string") or error.pos > size - 16
+                if len(window) < size or not cut:
+                    raise
+            else:
+                if length < size or len(window) < size:
+                    return value, length
+        raise JSONProblemError(f"has a value of more than {MAX_VALUE // 2**20} MB")
 
     def end(self) -> None:
         """Check that only white space follows. Raises JSONProblemError."""

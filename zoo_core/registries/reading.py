@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Progress = Callable[[Path, int], AbstractContextManager[Callable[[int], None]]]
 
 SHOWN_FROM = 2**20  # bytes: reading a megabyte takes a fifth of a second
-MAX_MODELS = 1_000_000  # their names are kept in memory while a file is checked
+MAX_NAMES = 500_000  # of models, with their aliases: they are kept in memory while a file is checked
 _progress: list[Progress] = []
 _NOT_IN_FILE = [name for name, rule in FIELDS.items() if not rule.in_file]
 _same_folder = functools.lru_cache(maxsize=1024)(stays_inside)  # a thousand models have files of the same names
@@ -111,8 +111,8 @@ def _entries(content: bytes, path: Path) -> Iterator[ReadEntry]:
     stream = _stream(content, path)
     parts = iter(stream)
     for part in parts:
-        if len(names.models) == MAX_MODELS:
-            raise part.document.error(f"the registry has more than {MAX_MODELS:,} models")
+        if len(names.models) + len(names.aliases) >= MAX_NAMES:
+            raise part.document.error(f"the registry has more than {MAX_NAMES:,} names and aliases")
         try:
             entry = _entry(part)
             taken = _claim(entry, names)
