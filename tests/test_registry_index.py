@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import stat
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -256,6 +257,12 @@ def test_a_file_is_compiled_once_for_each_content(file, cache, monkeypatch):
     assert len(compiled_files) == 2
     (after,) = indexes(cache)  # the one that nothing needs is gone
     assert after != before
+
+
+def test_without_sqlite_every_file_is_read_into_memory(file, cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    assert Registry.from_file(file)["alias.5"] == in_memory(file)["alias.5"]
+    assert not cache.exists()
 
 
 def test_a_small_file_gets_no_index(tmp_path, cache, monkeypatch):

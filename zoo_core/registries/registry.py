@@ -223,9 +223,19 @@ def read_shelf(path: Path) -> MemoryShelf | CompiledShelf:
 
 
 def _needs_index(path: Path) -> bool:
-    """Return whether a file is large enough for an index; one that cannot be read is not."""
+    """Return whether a file is large enough for an index; one that cannot be read is not, nor is any without SQLite."""
     try:
         facts = path.stat()
     except (OSError, ValueError):
         return False
-    return stat.S_ISREG(facts.st_mode) and INDEXED_FROM <= facts.st_size <= MAX_BYTES
+    large = stat.S_ISREG(facts.st_mode) and INDEXED_FROM <= facts.st_size <= MAX_BYTES
+    return large and _has_sqlite()
+
+
+def _has_sqlite() -> bool:
+    """Return whether this Python was built with SQLite."""
+    try:
+        import sqlite3  # noqa: F401
+    except ImportError:
+        return False
+    return True
