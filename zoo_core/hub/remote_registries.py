@@ -17,7 +17,7 @@ from zoo_core.hub.registry_history import check_follows, record_commit, recorded
 from zoo_core.hub.retrying import attempt
 from zoo_core.hub.settings import endpoint
 from zoo_core.registries.address import HubAddress, parse_address
-from zoo_core.registries.differences import Differences, differences
+from zoo_core.registries.differences import Differences, differences, digests_of
 from zoo_core.registries.entries import ModelEntry
 from zoo_core.registries.reading import check, read_entries
 
@@ -81,7 +81,7 @@ def update_copy(place: str, copy: Path, *, allow_older: bool = False) -> Updated
 
 def _replace(address: HubAddress, copy: Path, content: bytes, commit: str, *, allow_older: bool) -> Differences | None:
     """Write a valid registry over the copy, and return what differs."""
-    before = _entries_of(copy)
+    before = _digests_in(copy)
     last = recorded_commit(copy)
     if before is not None and last is not None and not allow_older and address.commit is None:
         check_follows(address, last, commit)
@@ -94,10 +94,10 @@ def _replace(address: HubAddress, copy: Path, content: bytes, commit: str, *, al
     return differences(before, _entries(content)) if before is not None else None
 
 
-def _entries_of(copy: Path) -> list[ModelEntry] | None:
-    """Return the entries of a copy; None if there is none, or it cannot be read."""
+def _digests_in(copy: Path) -> dict[str, bytes] | None:
+    """Return the digests of the models in a copy; None if there is none, or it cannot be read."""
     try:
-        return list(_entries(read_text(copy)))
+        return digests_of(_entries(read_text(copy)))
     except RegistryError:
         return None
 

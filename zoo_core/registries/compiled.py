@@ -99,7 +99,7 @@ class Index:
     @property
     def address(self) -> str:
         """The index as SQLite opens it: for reading, and without locks, for no index is ever changed."""
-        return f"{self._file.absolute().as_uri()}?mode=ro&immutable=1"
+        return f"{self._file.as_uri()}?mode=ro&immutable=1"
 
     def _open(self) -> None:
         """Open the index; one that is not what it should be is compiled again, once."""
@@ -109,7 +109,7 @@ class Index:
             opening = contextlib.ExitStack()
             self._connections: list[sqlite3.Connection] = []
             weakref.finalize(self, _close, self._connections, opening)
-            self._file = opening.enter_context(compiling.index_of(self.path))
+            self._file = opening.enter_context(compiling.index_of(self.path)).absolute()
             self._digest = self._file.stem
             with contextlib.suppress(sqlite3.DatabaseError, ValueError):
                 self._connect()

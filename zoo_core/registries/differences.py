@@ -42,16 +42,25 @@ class Differences:
     changed: list[ChangedFile] = field(default_factory=list)
 
 
-def differences(before: Iterable[ModelEntry], after: Iterable[ModelEntry]) -> Differences:
-    """Compare two versions of a registry. Only the names and digests of one of them are kept in memory.
+def digests_of(entries: Iterable[ModelEntry]) -> dict[str, bytes]:
+    """Return, by the names of models, what `differences` has to know of an earlier version."""
+    return {entry.name: _encoded(entry.files) for entry in entries}
+
+
+def differences(before: Mapping[str, bytes], after: Iterable[ModelEntry]) -> Differences:
+    """Compare two versions of a registry.
+
+    Args:
+        before: `digests_of` the earlier version.
+        after: the entries of the later version.
 
     Example:
         >>> facts = FileFacts(sha256="0" * 64, size=1)
         >>> ring = ModelEntry(name="ring", architecture="ring", files={"config.json": facts})
-        >>> differences([ring], [msgspec.structs.replace(ring, files={})]).changed[0].file
+        >>> differences(digests_of([ring]), [msgspec.structs.replace(ring, files={})]).changed[0].file
         'config.json'
     """
-    known = {entry.name: _encoded(entry.files) for entry in before}
+    known = dict(before)
     found = Differences()
     for entry in after:
         stated = known.pop(entry.name, None)
