@@ -831,6 +831,13 @@ def test_the_documented_example_is_a_registry_that_shows_every_field(tmp_path):
             assert field == "name" or f"`{field}`" in text
 
 
+def test_a_registry_in_the_home_folder_is_read_by_its_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path / "mine.yaml", FULL)
+    assert len(Registry.from_file("~/mine.yaml")) == 2
+
+
 # JSON
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from zoo_core.errors import UnknownModelError
+from zoo_core.files.paths import user_path
 from zoo_core.files.strict_yaml import MAX_BYTES, read_text
 from zoo_core.registries.entries import ModelEntry
 from zoo_core.registries.query import Query
@@ -66,10 +67,14 @@ class Registry(Mapping[str, ModelEntry]):
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """Read a registry.yaml.
+        """Read a registry file: YAML, or JSON if its name ends in `.json`.
+
+        A large one is compiled into an index in the user's cache, from which its models are read when they are needed.
 
         Raises:
             RegistryError: if it cannot be read or is not a valid registry; names file, line and field.
+            OutputError: if an index is needed and can be written nowhere.
+            ZooError: for what is no path.
 
         Example:
             >>> import tempfile
@@ -79,7 +84,7 @@ class Registry(Mapping[str, ModelEntry]):
             ...     list(Registry.from_file(file))
             ['ring']
         """
-        return cls.from_shelves([read_shelf(Path(path))])
+        return cls.from_shelves([read_shelf(user_path(path))])
 
     def __getitem__(self, name: str) -> ModelEntry:
         entry = self._get(name)
