@@ -35,8 +35,9 @@ from tests.hub_models import (
     use,
 )
 from zoo_core.errors import DigestError, HubError, ModelFolderError, UnreachableError, ZooError
+from zoo_core.files import verified_digests
 from zoo_core.hub import cache as hub_cache
-from zoo_core.hub import client, retrying, verified_digests
+from zoo_core.hub import client, retrying
 
 pytest_plugins = ["tests.hub.fixture", "tests.hub_fixtures"]
 pytestmark = pytest.mark.plugins("zoo-vae")

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import zoo_core as zoo
@@ -63,6 +64,79 @@ def test_update_copies_it_anew_and_a_failure_keeps_the_old_copy(hub: Hub, team, 
     hub.fail(status(404, error="RepoNotFound"), path="/api/models/*")
     assert "there is no such repository" in command("registry", "update").stderr
     assert any(line.split()[0] == "more" for line in succeeds(command("list")))
+
+
+def test_update_lists_what_has_other_digests_and_what_came_and_went(hub: Hub, team, command):
+    entry = zoo.Registry.from_file(team)["digits"]
+    for name in ("gone", "same"):
+        editing.write_entry(team, msgspec.structs.replace(entry, name=name))
+    publish(hub, team)
+    succeeds(command("registry", "add", PLACE))
+    assert succeeds(command("registry", "update"))[1:] == []  # nothing differs
+    files = dict(entry.files)
+    before, after = files.pop("README.md").sha256, "f" * 64
+    files["model.safetensors"] = msgspec.structs.replace(files["model.safetensors"], sha256=after)
+    team.unlink()
+    for changed in (msgspec.structs.replace(entry, files=files), entry, entry):
+        name = ("digits", "new", "same")[len(zoo.Registry.from_file(team)) if team.exists() else 0]
+        editing.write_entry(team, msgspec.structs.replace(changed, name=name))
+    publish(hub, team)
+    weights = entry.files["model.safetensors"].sha256
+    assert succeeds(command("registry", "update"))[1:] == [
+        f"  changed: digits, README.md: {before[:12]} -> not named",
+        f"  changed: digits, model.safetensors: {weights[:12]} -> {after[:12]}",
+        "  removed: gone",
+        "  added: new",
+    ]
+
+
+def test_update_refuses_a_commit_that_does_not_follow_the_last_one(hub: Hub, team, command):
+    older = publish(hub, team)
+    editing.write_entry(team, zoo.ModelEntry(name="more", architecture="vae"))
+    newer = publish(hub, team)
+    hub.api().create_branch("guild/registry", branch="stable", revision=newer)
+    place = f"{PLACE}@stable"
+    succeeds(command("registry", "add", place))
+    hub.api().delete_branch("guild/registry", branch="stable")
+    hub.api().create_branch("guild/registry", branch="stable", revision=older)
+    done = command("registry", "update")
+    assert done.exit_code == 1
+    assert f"{place}: the commit {older[:12]} does not follow {newer[:12]}, which was copied last" in done.stderr
+    assert "zoo registry update --allow-older" in done.stderr
+    assert "more" in read_names()
+    assert succeeds(command("registry", "update", "--allow-older"))[1:] == ["  removed: more"]
+    assert "more" not in read_names()
+    hub.api().delete_branch("guild/registry", branch="stable")
+    hub.api().create_branch("guild/registry", branch="stable", revision=newer)
+    assert succeeds(command("registry", "update"))[1:] == ["  added: more"]  # it follows the older one
+
+
+def read_names():
+    zoo.registry.cache_clear()
+    return zoo.list_models()
+
+
+def test_a_hub_without_a_list_of_commits_is_used_with_a_warning(hub: Hub, team, command):
+    succeeds(command("registry", "add", PLACE))
+    editing.write_entry(team, zoo.ModelEntry(name="more", architecture="vae"))
+    publish(hub, team)
+    hub.fail(status(404), method="GET", path="*/commits/*")
+    done = command("registry", "update")
+    assert done.exit_code == 0
+    assert "the Hub does not list commits, so it is not known whether this one is older" in done.stderr
+    assert "more" in read_names()
+
+
+def test_a_registry_that_is_added_again_has_no_history(hub: Hub, team, command, tmp_path):
+    older = publish(hub, team)
+    editing.write_entry(team, zoo.ModelEntry(name="more", architecture="vae"))
+    publish(hub, team)
+    succeeds(command("registry", "add", PLACE))
+    succeeds(command("registry", "remove", PLACE))
+    hub.api().super_squash_history("guild/registry")
+    assert older
+    succeeds(command("registry", "add", PLACE))
+    assert "more" in read_names()
 
 
 def test_a_registry_that_is_too_large_is_not_downloaded(hub: Hub, team, command):

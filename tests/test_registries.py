@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -20,11 +21,13 @@ import zoo_core
 from tests.builtin import every_bundled_model
 from zoo_core.errors import RegistryError, UnknownModelError, visible
 from zoo_core.files.paths import stays_inside
-from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts
+from zoo_core.files.strict_json import MAX_VALUE
+from zoo_core.registries import FileFacts, HubLocation, Metric, ModelEntry, Registry, TrainingFacts, sources
 from zoo_core.registries.editing import write_entry
 from zoo_core.registries.entries import FIELDS
 from zoo_core.registries.index import configuration_folder, core_index, user_files
 from zoo_core.registries.merging import assemble
+from zoo_core.registries.reading import read_entries
 
 ROOT = Path(__file__).parent.parent
 DIGEST = "0123456789abcdef" * 4
@@ -827,7 +830,7 @@ def test_the_architectures_of_the_cores_index_are_those_of_its_plugins(name):
 def test_looking_up_imports_neither_torch_nor_the_hub():
     script = (
         "import sys, zoo_core as zoo; zoo.registry()['dcgan-mnist']; zoo.list_models('*'); "
-        "print(sorted({'torch', 'numpy', 'huggingface_hub', 'rich', 'PIL'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'huggingface_hub', 'rich', 'PIL', 'sqlite3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -844,3 +847,226 @@ def test_the_documented_example_is_a_registry_that_shows_every_field(tmp_path):
         for field in facts.__struct_fields__:
             assert getattr(facts, field) not in (None, "", (), {}), field
             assert field == "name" or f"`{field}`" in text
+
+
+def test_a_registry_in_the_home_folder_is_read_by_its_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path / "mine.yaml", FULL)
+    assert len(Registry.from_file("~/mine.yaml")) == 2
+
+
+# JSON
+
+
+def test_the_configuration_folder_may_have_a_json_registry_beside_the_yaml_one(home):
+    for name in ("registry.json", "registry.yaml"):
+        configuration_folder().mkdir(exist_ok=True)
+        (configuration_folder() / name).write_text("{}")
+    assert [file.name for file in user_files()] == ["registry.yaml", "registry.json"]
+
+
+JSON_FULL = {
+    "version": 1,
+    "models": {
+        name: json.loads(msgspec.json.encode(fields)) for name, fields in yaml.safe_load(FULL)["models"].items()
+    },
+}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_registry_says_the_same_as_a_yaml_registry(indent, full, tmp_path):
+    file = write(tmp_path / "registry.json", json.dumps(JSON_FULL, indent=indent))
+    found = Registry.from_file(file)
+    assert [msgspec.structs.replace(entry, source=None) for entry in found.values()] == [
+        msgspec.structs.replace(entry, source=None) for entry in full.values()
+    ]
+    assert found["faces"].source == file
+
+
+JSON_REFUSED = [
+    # (text, line, field, problem)
+    ('{"version": 1,\n"models": {"a": {}}}', 2, "models.a.architecture", "missing required field"),
+    ('{"version": 1,\n"models": {"a": {"architecture": "x",\n"parameters": "7"}}}', 3, "models.a.parameters", "Expected `int | null`, got '7'"),
+    ('{"version": 1,\n"models": {"a": {"architecture": "x",\n"parameters": 7.0}}}', 3, "models.a.parameters", "got `float`"),
+    ('{"version": 1,\n"models": {"a": {"architecture": "x",\n"tags": ["a",\n7]}}}', 4, "models.a.tags.1", "Expected `str`, got `int`"),
+    ('{"version": 1, "models": {"a": {"architecture": "x", "files":\n{"f": {"sha256": "0", "size": 1},\n"g": {"sha256": "' + DIGEST + '"}}}}}', 2, "models.a.files.f.sha256", "regex"),
+    ('{"version": 1, "models": {"a": {"architecture": "x", "metrics": {"fid": {"value": 1e999}}}}}', 1, "models.a.metrics.fid.value", "float"),
+    ('{"version": 1, "models": {"a": {"architecture": "x", "metrics": {"fid": {"value": NaN}}}}}', 1, None, "NaN"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x"},\n"a": {"architecture": "x"}}}', 3, None, "the key 'a' twice"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x",\n"architecture": "y"}}}', 2, None, "the key 'architecture' twice"),
+    ('{"version": 1,\n"version": 1}', 2, None, "the key 'version' twice"),
+    ('{"version": "1"}', 1, "version", "must be 1"),
+    ('{"version": true}', 1, "version", "must be 1"),
+    ('{"version": 1.0}', 1, "version", "must be 1"),
+    ('{"models": {"a": {"architecture": 7}},\n"version": 2}', 2, "version", "must be 1"),
+    ('{"version": 1, "models": []}', 1, "models", "must be a mapping"),
+    ('{"version": 1,\n"model": {}}', 2, "model", "unknown field"),
+    ("[]", 1, None, "a registry is a mapping"),
+    ("null", 1, None, "a registry is a mapping"),
+    ("", 1, None, "is not JSON"),
+    ('{"version": 1,\n}', 2, None, "property name"),
+    ('{"version": 1\n"models": {}}', 2, None, "',' delimiter"),
+    ('{"version" 1}', 1, None, "':' delimiter"),
+    ('{"version": 1,\n"models": {"a": {"architecture": "x"}', 2, None, "',' delimiter"),
+    ('{"version": 1, "models": {"a": {"architecture": "x"\n', 2, None, "is not JSON"),
+    ('{"version": 1}\n{}', 2, None, "Extra data"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x", "tags": ["a"' + ', "a"' * 20_000 + " oops]}}}", 2, None, "',' delimiter"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x", "summary": "' + "a" * (MAX_VALUE + 1) + '"}}}', 2, None, "a value of more than 4 MB"),
+    ('{"version": 1, "models":\n{"a": {"architecture": "x", "tags": [' + "1," * MAX_VALUE, 2, None, "a value of more than 4 MB"),
+    ('{"version": 1, "models": {"a": ' + "[" * 100 + "]" * 100 + "}}", 1, None, "nested too deeply"),
+    ('{"version": 1, "models": {"a": ' + "[" * 100_000, 1, None, "nested too deeply"),
+    ('{"version": 1, "models": {"a": {"architecture": "x", "summary": "\\ud800"}}}', 1, None, "surrogates"),
+    ('{"version": 1, "models": {"a": {"architecture": "x", "aliases":\n["b"]}, "b": {"architecture": "x"}}}', 2, "models.a.aliases.0", "already the name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "field", "problem"), JSON_REFUSED)
+def test_a_wrong_json_registry_is_refused_with_file_line_and_field(text, line, field, problem, tmp_path):
+    file = tmp_path / "registry.json"
+    file.write_text(text)
+    with pytest.raises(RegistryError) as caught:
+        Registry.from_file(file)
+    assert (caught.value.file, caught.value.line, caught.value.field) == (file, line, field)
+    assert problem in caught.value.problem
+
+
+def test_what_is_wrong_with_the_file_is_reported_before_what_is_wrong_with_an_entry(tmp_path):
+    error = refusal(tmp_path, "models: {a: {architecture: 'X Y'}}\nversion: 2")
+    assert (error.field, error.line) == ("version", 2)
+    error = refusal(tmp_path, "version: 1\nmodels:\n  a: {architecture: 'X Y'}\n  b: *c")
+    assert "aliases are not allowed" in error.problem
+
+
+@pytest.mark.parametrize("size", [10, 2**16 - 120, 2**16 - 40, 2**16, 2**17])
+def test_a_large_model_in_json_is_read_whole(size, tmp_path):
+    for filling in (
+        {"summary": "é" * size},
+        {"tags": ["a"] * (size // 5)},
+        {"sample_shape": [123456789] * (size // 11)},
+    ):
+        models = {"a": {"architecture": "x", **filling}, "b": {"architecture": "y"}}
+        file = write(tmp_path / "registry.json", json.dumps({"version": 1, "models": models}, ensure_ascii=False))
+        (a, b) = (read.entry for read in read_entries(file.read_bytes(), file))
+        ((field, expected),) = filling.items()
+        assert (getattr(a, field) if field == "summary" else list(getattr(a, field))) == expected
+        assert b.architecture == "y"
+
+
+# Writing only what changes
+
+
+LAYOUTS = {
+    "registry.yaml": """\
+# of the team
+version: 1
+models:
+    # first
+    first: # one
+        architecture: x # its own
+        summary: |
+          Lines
+          # of text
+
+    # second
+    "second": {architecture: "x", tags: [a, 'b'], files: {f: {sha256: DIGEST, size: 1}}} # in one line
+
+    third:
+        architecture: x
+        # nothing more
+# the end
+""",
+    "windows.yaml": "version: 1\r\nmodels:\r\n  second:\r\n    architecture: x\r\n    summary: old\r\n  third: {architecture: x}\r\n",
+    "mark.yaml": "\ufeffmodels:\n  second:\n    architecture: x\n    summary: é 😀\n  third:\n    architecture: x\nversion: 1\n",
+    "braces.yaml": "version: 1\nmodels: {second: {architecture: x}, third: {architecture: x}}\n",
+    "no-end.yaml": "version: 1\nmodels:\n  third:\n    architecture: x\n  second:\n    architecture: x",
+    "empty.yaml": "# nothing yet\nversion: 1\n",
+    "indented.json": '{\n    "version": 1,\n    "models": {\n        "second": {"architecture": "x"},\n        "third": {"architecture": "x", "summary": "é"}\n    }\n}\n',
+    "compact.json": '{"version":1,"models":{"second":{"architecture":"x"},"third":{"architecture":"x"}}}',
+    "empty.json": '{"version": 1}',
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("model", ["second", "new"])
+def test_an_entry_is_written_without_a_change_to_any_other(name, model, tmp_path):
+    file = tmp_path / name
+    file.write_bytes(LAYOUTS[name].replace("DIGEST", DIGEST).encode())
+    before = Registry.from_file(file)
+    entry = ModelEntry(
+        name=model,
+        architecture="y",
+        summary="new",
+        sample_shape=(1, 28),
+        files={"model.safetensors": FileFacts(sha256="1" * 64, size=7)},
+    )
+    write_entry(file, entry)
+    after = Registry.from_file(file)
+    assert set(after) == {*before, model}
+    for other in set(before) - {model}:
+        assert after[other] == before[other]
+    written = after[model]
+    assert (written.architecture, written.files, written.sample_shape) == ("y", entry.files, (1, 28))
+    assert written.summary == (before[model].summary if model in before and before[model].summary else "new")
+    once = file.read_bytes()
+    write_entry(file, entry)
+    assert file.read_bytes() == once
+
+
+def test_comments_indentation_and_line_ends_outside_the_entry_stay(tmp_path):
+    for name in ("registry.yaml", "windows.yaml", "mark.yaml", "indented.json"):
+        file = tmp_path / name
+        text = LAYOUTS[name].replace("DIGEST", DIGEST).encode()
+        file.write_bytes(text)
+        write_entry(file, ModelEntry(name="new", architecture="y"))
+        lines = file.read_bytes().splitlines(keepends=True)
+        added = [line for line in lines if line not in text.splitlines(keepends=True)]
+        assert len(added) in (2, 4), name  # in JSON, the line before gets a comma
+        assert b"new" in b"".join(added)
+        assert (b"\r\n" in text) == all(line.endswith(b"\r\n") for line in lines)
+        assert all(line.rstrip(b"\r\n") in b"".join(lines) for line in text.splitlines())
+
+
+def test_an_entry_keeps_its_own_comments(tmp_path):
+    file = write(tmp_path / "registry.yaml", LAYOUTS["registry.yaml"].replace("DIGEST", DIGEST))
+    write_entry(file, ModelEntry(name="first", architecture="z", parameters=3))
+    assert file.read_text().startswith(
+        "# of the team\nversion: 1\nmodels:\n    # first\n    first: # one\n        architecture: z # its own\n"
+        "        summary: |\n            Lines\n            # of text\n        parameters: 3\n\n    # second\n"
+    )
+    write_entry(file, ModelEntry(name="new", architecture="z"))
+    end = "        # nothing more\n    new:\n        architecture: z\n# the end\n"
+    assert file.read_text().endswith(end)
+
+
+def test_processes_that_register_at_once_lose_nothing(tmp_path):
+    file = tmp_path / "registry.yaml"
+    names = [f"m{number}" for number in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda name: write_entry(file, ModelEntry(name=name, architecture="x")), names))
+    assert set(Registry.from_file(file)) == set(names)
+
+
+def test_registries_that_are_added_and_removed_at_once_are_all_there(tmp_path):
+    places = [str(tmp_path / f"{number}.yaml") for number in range(16)]
+    for place in places[:8]:
+        sources.add(place, tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(sources.remove, place, tmp_path) for place in places[:8]]
+        done += [pool.submit(sources.add, place, tmp_path) for place in places[8:]]
+        for each in done:
+            each.result()
+    assert sorted(sources.added(tmp_path)) == sorted(places[8:])
+
+
+@pytest.mark.slow
+def test_programs_that_register_at_once_lose_nothing(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from zoo_core.registries import ModelEntry\n"
+        "from zoo_core.registries.editing import write_entry\n"
+        "for number in range(4): write_entry(Path(sys.argv[1]), ModelEntry(name=f'{sys.argv[2]}-{number}', architecture='x'))"
+    )
+    file = tmp_path / "registry.yaml"
+    running = [subprocess.Popen([sys.executable, "-c", script, str(file), f"p{number}"]) for number in range(6)]
+    assert [process.wait() for process in running] == [0] * 6
+    assert len(Registry.from_file(file)) == 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -98,11 +99,11 @@ def verify(names: tuple[str, ...]) -> None:
         raise ZooError(f"{damaged} of {len(verdicts)} models were damaged; use zoo pull to download what is missing")
 
 
-def _entries() -> list[ModelEntry]:
+def _entries() -> Iterable[ModelEntry]:
     from zoo_core.catalog import registry
 
     report_problems(*registry().problems)
-    return list(registry().values())
+    return registry().values()
 
 
 def _facts(model: CachedModel) -> dict[str, object]:

@@ -27,15 +27,11 @@ class ModelName(click.types.StringParamType):
         from zoo_core.catalog import registry
 
         try:
-            entries = list(registry().values())
+            models = registry()
+            names = models.beginning_with(incomplete)
+            items = [CompletionItem(name, help=printable(models[name].summary, 80)) for name in names]
         except ZooError:  # a completing shell cannot show an error; the command itself will
             return []
-        items = [
-            CompletionItem(name, help=printable(entry.summary, 80))
-            for entry in entries
-            for name in (entry.name, *entry.aliases)
-            if name.startswith(incomplete)
-        ]
         return items or [CompletionItem(incomplete, type="dir")]
 
 

@@ -142,6 +142,9 @@ def main(debug: bool) -> None:
 
     Use `zoo COMMAND --help` to see the options of a command.
     """
+    from zoo_core.cli.progress import registry_bar
     from zoo_core.hub.client import own_this_process
+    from zoo_core.registries.reading import show_progress_with
 
     own_this_process(lambda line: click.echo(f"zoo: {line}", err=True))
+    show_progress_with(registry_bar)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,19 +37,39 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def echo_json_items(items: Iterable[Any]) -> None:
+    """Print a list on stdout as `echo_json` prints it, one item after another."""
+    import json
+
+    before = "[\n"
+    for item in items:
+        lines = json.dumps(item, indent=2).splitlines()
+        click.echo(before + "\n".join(f"  {line}" for line in lines), nl=False)
+        before = ",\n"
+    click.echo("[]" if before == "[\n" else "\n]")
+
+
 def echo_path(path: Path) -> None:
     """Print a path on stdout exactly as the system has it, whatever bytes its name holds, for a program to read."""
     click.echo(os.fsencode(path) if os.name == "posix" else str(path))
 
 
-def echo_columns(rows: Sequence[Sequence[object]]) -> None:
-    """Print rows in aligned columns: cut to the width of a terminal, whole in a pipe."""
-    cells = [[printable(cell, 1000) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
+def echo_columns(rows: Iterable[Sequence[object]]) -> int:
+    """Print rows in aligned columns, cut to the width of a terminal, whole in a pipe; return their number.
+
+    The first thousand rows decide how wide the columns are. More than that are printed a thousand at a time, and a
+    column becomes wider when it has to.
+    """
     limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in cells:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(line if limit is None or len(line) <= limit else line[: limit - 1] + "…")
+    remaining, widths, count = iter(rows), list[int](), 0
+    while some := [[printable(cell, 1000) for cell in row] for row in itertools.islice(remaining, 1000)]:
+        count += len(some)
+        present = [max(map(len, column)) for column in zip(*some, strict=True)]
+        widths = [max(pair) for pair in zip(present, widths or present, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in some]
+        cut = [line if limit is None or len(line) <= limit else line[: limit - 1] + "…" for line in lines]
+        click.echo("\n".join(cut))
+    return count
 
 
 def echo_facts(facts: Sequence[tuple[str, object]], margin: str = "") -> None:

@@ -1,10 +1,11 @@
-"""Progress of downloads: bars on a terminal, nothing in a pipe."""
+"""Progress of downloads, and of reading a registry: bars on a terminal, nothing in a pipe."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo_core.errors import printable
@@ -33,6 +34,21 @@ def hub_job() -> Iterator[Job]:
             lambda line: shown.console.print(f"zoo: {line}", markup=False, highlight=False, soft_wrap=True)
         )
         yield Job(_Bars(shown))
+
+
+@contextlib.contextmanager
+def registry_bar(registry: Path, size: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while a large registry file of that many bytes is read."""
+    if not sys.stderr.isatty():
+        yield lambda position: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(f"reading {printable(registry.name, 60)}", total=size)
+        yield lambda position: shown.update(task, completed=position)
 
 
 class _Bars:

@@ -99,11 +99,12 @@ def _pushes(
     from zoo_core.catalog import registry
     from zoo_core.plugins import manager
     from zoo_core.registries.address import check_repository
+    from zoo_core.registries.query import Query
 
     plugins = {info.registry_file.absolute() for info in manager().plugins if info.registry_file is not None}
     return [
         (entry.folder, check_repository(f"{namespace}/{entry.name}"), entry.name, entry)
-        for entry in registry().values()
+        for entry in registry().select(Query(bundled=True))
         if entry.folder is not None and entry.source in plugins
     ]
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zoo_core.cli import options
 from zoo_core.cli.messages import echo_columns, echo_json
 from zoo_core.errors import RegistryError, ZooError, printable
+
+if TYPE_CHECKING:
+    from zoo_core.registries.differences import Differences
+
+_NAMED = 20  # models that are new, by name
 
 
 @click.group("registry")
@@ -20,18 +26,22 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Check a registry FILE: its format, and every file of the bundled models that it names."""
+    from zoo_core.files.strict_yaml import read_text
     from zoo_core.modelfolder import inspect, verify_files
-    from zoo_core.registries import Registry
+    from zoo_core.registries.reading import read_entries
 
-    models = Registry.from_file(file)
-    for entry in models.values():
-        if entry.folder is None:
-            continue
-        if not entry.folder.is_dir():
-            raise RegistryError(f"there is no folder {entry.folder}", file=file, field=f"models.{entry.name}.bundled")
-        verify_files(entry.folder, entry.files)
-        inspect(entry.folder)
-    click.echo(f"{printable(file)}: {_count(len(models))}, no problems")
+    count, bundled = 0, []
+    for read in read_entries(read_text(file), file):  # the file itself, whatever an index says
+        count += 1
+        if read.entry.bundled is not None:
+            bundled.append(read.entry)
+    for entry in bundled:
+        folder = file.absolute().parent.resolve() / str(entry.bundled)
+        if not folder.is_dir():
+            raise RegistryError(f"there is no folder {folder}", file=file, field=f"models.{entry.name}.bundled")
+        verify_files(folder, entry.files)
+        inspect(folder)
+    click.echo(f"{printable(file)}: {_count(count)}, no problems")
 
 
 @command.command("add")
@@ -91,24 +101,57 @@ def list_(as_json: bool) -> None:
         echo_columns(rows)
 
 
+@command.command("schema")
+@click.option(
+    "--training",
+    is_flag=False,
+    flag_value="",
+    metavar="[ARCHITECTURE]",
+    help="Print the schema of training files: for all architectures, or with the settings of this one.",
+)
+def schema(training: str | None) -> None:
+    """Print the JSON Schema of registry files, by which an editor checks them and completes their fields."""
+    from zoo_core.registries.schema import registry_schema, training_schema
+
+    if training is None:
+        echo_json(registry_schema())
+    elif not training:
+        echo_json(training_schema())
+    else:
+        from zoo_core.plugins import manager
+
+        architecture = manager().architecture(training)
+        trainer = architecture.trainer_class()
+        if trainer is None:
+            raise ZooError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
+        echo_json(training_schema(trainer.Settings, architecture.config_class()))
+
+
 @command.command("update")
-def update() -> None:
-    """Copy the registries on the Hub again. If that fails, the last copy stays."""
+@click.option(
+    "--allow-older", is_flag=True, help="Take a commit that does not follow the one that was copied last, too."
+)
+def update(allow_older: bool) -> None:
+    """Copy the registries on the Hub again, and list the models whose digests changed.
+
+    If a registry cannot be copied, is not valid, or its commit does not follow the one that was copied last, the last
+    copy stays.
+    """
     from zoo_core.files.folders import configuration_folder
     from zoo_core.registries import sources
 
     on_hub = [source for source in sources.sources(configuration_folder()) if source.on_hub]
     if not on_hub:
         click.echo("zoo: no registry on the Hub was added; use zoo registry add hf://user/repo", err=True)
-    failed = sum(not _updates(source.place, source.file) for source in on_hub)
+    failed = sum(not _updates(source.place, source.file, allow_older) for source in on_hub)
     if failed:
         raise ZooError(f"{failed} of {len(on_hub)} could not be updated")
 
 
-def _updates(place: str, file: Path) -> bool:
+def _updates(place: str, file: Path, allow_older: bool) -> bool:
     """Update one registry; report why if that fails."""
     try:
-        _update(place, file)
+        _update(place, file, allow_older)
     except ZooError as error:
         click.echo(f"zoo: {printable(error, 1000)}", err=True)
         return False
@@ -124,11 +167,26 @@ def _canonical(place: str) -> str:
     return str(parse_address(place))
 
 
-def _update(place: str, file: Path) -> None:
+def _update(place: str, file: Path, allow_older: bool = False) -> None:
     from zoo_core.hub.remote_registries import update_copy
 
-    models, commit = update_copy(place, file)
-    click.echo(f"{printable(place)}: {_count(len(models))} at commit {commit[:12]}")
+    updated = update_copy(place, file, allow_older=allow_older)
+    click.echo(f"{printable(place)}: {_count(updated.models)} at commit {updated.commit[:12]}")
+    if updated.differences is not None:
+        _show(updated.differences)
+
+
+def _show(found: Differences) -> None:
+    """A line for each file with another digest and each model that is gone, and how many models came."""
+    for file in found.changed:
+        digests = " -> ".join(digest[:12] if digest else "not named" for digest in (file.before, file.after))
+        click.echo(f"  changed: {file.model}, {printable(file.file)}: {digests}")
+    for name in found.removed:
+        click.echo(f"  removed: {name}")
+    if found.added:
+        names = ", ".join(found.added[:_NAMED])
+        more = f" and {len(found.added) - _NAMED:,} more" if len(found.added) > _NAMED else ""
+        click.echo(f"  added: {names}{more}")
 
 
 def _state(file: Path, *, on_hub: bool = False) -> str:

@@ -38,9 +38,10 @@ def command(name: str | None, everything: bool, measure: bool, sources: tuple[st
     if measure != bool(sources):
         raise click.UsageError("--metrics and --data need each other")
     from zoo_core.catalog import registry
+    from zoo_core.registries.query import Query
 
     report_problems(*registry().problems)
-    names = [name] if name is not None else [entry.name for entry in registry().values() if entry.folder is not None]
+    names = [name] if name is not None else [entry.name for entry in registry().select(Query(bundled=True))]
     failed = [one for one in names if not _verified(one, sources, device)]
     sys.exit(1 if failed else 0)
 

@@ -4,11 +4,25 @@ atomic             a file or a folder under a temporary name, then one rename
 conversion_errors  the field that a failed conversion of msgspec is about
 digests            the sha256 of a file
 folders            the user's folders for settings and for caches
+json_stream        JSON that is read in parts
 locks              locks between processes
 paths              paths that a user gives, and relative ones that must stay inside their folder
 sizes              sizes in bytes for people to read
 strict_json        JSON without repeated keys, NaN or excessive nesting
 strict_yaml        YAML as plain text values, with the line of every error
+verified_digests   the sha256 of files that were read before, so that a second check is cheap
 """
 
-__all__ = ["atomic", "conversion_errors", "digests", "folders", "locks", "paths", "sizes", "strict_json", "strict_yaml"]
+__all__ = [
+    "atomic",
+    "conversion_errors",
+    "digests",
+    "folders",
+    "json_stream",
+    "locks",
+    "paths",
+    "sizes",
+    "strict_json",
+    "strict_yaml",
+    "verified_digests",
+]

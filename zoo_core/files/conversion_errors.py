@@ -19,13 +19,14 @@ _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<hidden>\[\.\.\
 _ABSENT = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 
-def locate(value: Any, target: Any, message: str) -> tuple[str, Keys]:
+def locate(value: Any, target: Any, message: str, *, strict: bool = False) -> tuple[str, Keys]:
     """Split one of msgspec's messages into the problem and the keys to the field that it is about.
 
     Args:
         value: the value whose conversion failed.
         target: the type that it was converted to.
         message: the message of the ValidationError.
+        strict: whether the conversion was strict.
 
     Example:
         >>> value = {"digits": {"size": "1"}, "ring": {"size": "0"}}
@@ -39,7 +40,7 @@ def locate(value: Any, target: Any, message: str) -> tuple[str, Keys]:
     steps: list[str | int] = []
     for step in _STEP.finditer((place["path"] or "") + ("[...]" if place["key"] else "")):
         if step["hidden"]:
-            value, key = _narrow(value, target, tuple(steps), message)
+            value, key = _narrow(value, target, tuple(steps), message, strict)
             steps.append(key)
         else:
             steps.append(step["name"] or int(step["index"]))
@@ -52,19 +53,20 @@ def locate(value: Any, target: Any, message: str) -> tuple[str, Keys]:
     return problem, tuple(steps)
 
 
-def _narrow(value: Any, target: Any, steps: Keys, message: str) -> tuple[Any, str]:
+def _narrow(value: Any, target: Any, steps: Keys, message: str, strict: bool) -> tuple[Any, str]:
     """Return the value with the mapping under `steps` reduced to the key that the message is about, and that key."""
     keys = list(under(value, steps))
     while len(keys) > 1:
         half = keys[: len(keys) // 2]
-        keys = half if _message(_with_keys(value, steps, half), target) == message else keys[len(half) :]
+        same = _message(_with_keys(value, steps, half), target, strict) == message
+        keys = half if same else keys[len(half) :]
     return _with_keys(value, steps, keys), keys[0]
 
 
-def _message(value: Any, target: Any) -> str | None:
+def _message(value: Any, target: Any, strict: bool) -> str | None:
     """Return the message that converting the value fails with; None if it does not fail."""
     try:
-        msgspec.convert(value, target, strict=False)
+        msgspec.convert(value, target, strict=strict)
     except msgspec.ValidationError as error:
         return str(error)
     return None

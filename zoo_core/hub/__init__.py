@@ -16,9 +16,9 @@ upload              the content of files to the Hub's storage, and the commit
 rest                requests to the Hub's API, bounded and one at a time
 cards               the README of a repository: the generated part and a person's own
 cache               the files in the Hub's cache, and checking them
-verified_digests    digests of files that were read before, so that a second check is cheap
 housekeeping        the cache's models: list, remove, prune, verify
 remote_registries   registries on the Hub, copied when the user says so
+registry_history    the commit that a registry was copied from, and whether another follows it
 search              models on the Hub
 
 Importing any of these imports neither huggingface_hub nor torch.
@@ -36,6 +36,7 @@ __all__ = [
     "pull",
     "push",
     "redaction",
+    "registry_history",
     "remote_registries",
     "repository",
     "requesting",
@@ -44,5 +45,4 @@ __all__ = [
     "search",
     "settings",
     "upload",
-    "verified_digests",
 ]

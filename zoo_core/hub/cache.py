@@ -18,11 +18,10 @@ from pathlib import Path
 import msgspec
 
 from zoo_core.errors import DigestError, ModelFolderError, printable
-from zoo_core.files import locks
+from zoo_core.files import locks, verified_digests
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.digests import file_sha256
 from zoo_core.files.paths import stays_inside
-from zoo_core.hub import verified_digests
 from zoo_core.hub.errors import disk_problem
 from zoo_core.hub.settings import cache_folder, state_folder
 from zoo_core.registries import FileFacts

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_core.errors import DigestError, ModelFolderError, ZooError, printable
-from zoo_core.hub import cache, verified_digests
+from zoo_core.files import verified_digests
+from zoo_core.hub import cache
 from zoo_core.hub.cache import StatedFile
 from zoo_core.hub.errors import disk_problem
 from zoo_core.hub.settings import cache_folder

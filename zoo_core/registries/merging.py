@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zoo_core.errors import RegistryError, printable
 from zoo_core.interfaces.names import canonical_name
 from zoo_core.registries.entries import FIELDS, ModelEntry
-from zoo_core.registries.registry import Registry
+from zoo_core.registries.query import Query
+from zoo_core.registries.registry import Registry, read_shelf
+from zoo_core.registries.shelves import MemoryShelf, Shelf
+
+if TYPE_CHECKING:
+    from zoo_core.registries.compiled import CompiledShelf
+
+_NAMED_AT_MOST = 100  # names of a large registry that earlier ones have: a line for each of more would bury the rest
 
 
 def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_files: Iterable[Path]) -> Registry:
@@ -33,20 +41,60 @@ def assemble(core: Registry, plugin_files: Iterable[tuple[str, Path]], user_file
         RegistryError: if a file of the user is wrong. A wrong file of a plugin is one of the `problems` instead.
     """
     problems = list(core.problems)
-    offers = _plugin_offers(core, plugin_files, problems)
     entries = dict(core.items())
-    for offer in _settle_between_plugins(core, offers, problems):
+    for offer in _settle_between_plugins(core, _plugin_offers(core, plugin_files, problems), problems):
         entries[offer.name] = _merge(core[offer.name], offer) if offer.name in core else offer
-    taken = {name for entry in entries.values() for name in _names(entry)}
+    shelves: list[MemoryShelf | CompiledShelf] = [MemoryShelf(entries.values())]
     for file in dict.fromkeys(user_files):
-        for entry in Registry.from_file(file).values():
-            if entry.name in taken:
-                problems.append(f"{printable(file)}: {entry.name} is left out: an earlier registry has that name")
-                continue
-            kept = _without_aliases(entry, taken, problems)
-            entries[kept.name] = kept
-            taken.update(_names(kept))
-    return Registry(entries.values(), problems)
+        shelf = read_shelf(file)
+        if isinstance(shelf, MemoryShelf):
+            shelves.append(MemoryShelf(_not_taken(shelf, shelves, file, problems)))
+        else:
+            shelves.append(_without_taken(shelf, shelves, file, problems))
+    return Registry.from_shelves(shelves, problems)
+
+
+def _not_taken(shelf: MemoryShelf, earlier: Sequence[Shelf], file: Path, problems: list[str]) -> Iterator[ModelEntry]:
+    """Yield the entries of a file of the user whose name no earlier registry has, without the aliases that one has."""
+    for entry in shelf.select(Query()):
+        if _has(earlier, entry.name):
+            problems.append(_left_out(file, entry.name))
+        else:
+            yield _without_aliases(entry, {alias for alias in entry.aliases if _has(earlier, alias)}, problems)
+
+
+def _without_taken(
+    shelf: CompiledShelf, earlier: Sequence[MemoryShelf | CompiledShelf], file: Path, problems: list[str]
+) -> CompiledShelf:
+    """Return the shelf of a large file of the user without the names that an earlier registry has."""
+    taken: set[str] = set()
+    for other in earlier:
+        taken.update(filter(shelf.has, other.claimed()) if isinstance(other, MemoryShelf) else shelf.shared_with(other))
+    models = {name: shelf.model_of(name) for name in sorted(taken)}
+    hidden = {name for name, model in models.items() if model == name}
+    lost: dict[str, set[str]] = {}
+    for alias, model in models.items():
+        if model is not None and model not in hidden:
+            lost.setdefault(model, set()).add(alias)
+    if len(hidden) + len(lost) > _NAMED_AT_MOST:
+        problems.append(_left_out(file, f"{len(hidden):,} models and aliases of {len(lost):,} more", "those names"))
+    else:
+        problems += [_left_out(file, name) for name in sorted(hidden)]
+        problems += [_lost_aliases(name, sorted(aliases)) for name, aliases in sorted(lost.items())]
+    return shelf.without(hidden, lost)
+
+
+def _has(shelves: Iterable[Shelf], name: str) -> bool:
+    return any(shelf.has(name) for shelf in shelves)
+
+
+def _left_out(file: Path, what: str, names: str = "that name") -> str:
+    are = "is" if names == "that name" else "are"
+    return f"{printable(file)}: {what} {are} left out: an earlier registry has {names}"
+
+
+def _lost_aliases(name: str, aliases: Iterable[str]) -> str:
+    return f"{name} loses the alias {', '.join(aliases)}: another model has that name"
 
 
 def _plugin_offers(
@@ -119,7 +167,7 @@ def _without_aliases(entry: ModelEntry, taken: set[str], problems: list[str]) ->
     lost = [alias for alias in entry.aliases if alias in taken]
     if not lost:
         return entry
-    problems.append(f"{entry.name} loses the alias {', '.join(lost)}: another model has that name")
+    problems.append(_lost_aliases(entry.name, lost))
     return msgspec.structs.replace(entry, aliases=tuple(alias for alias in entry.aliases if alias not in taken))
 
 

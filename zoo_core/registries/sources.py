@@ -1,8 +1,8 @@
 """The user's own registries: files, and copies of registries on the Hub. Looking one up opens no connection.
 
 registries.txt          what `zoo registry add` added: one path or hf://user/repo[@revision] per line, and `#` remarks
-registry.yaml           the user's own registry, which is read without being added
-from-hub/*.yaml         the copies of registries on the Hub that `zoo registry update` makes
+registry.yaml           the user's own registry, which is read without being added, and registry.json
+from-hub/*.yaml         the copies of registries on the Hub that `zoo registry update` makes, each with its commit
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class Source:
 def sources(configuration: Path) -> list[Source]:
     """List the user's registries in the order of precedence.
 
-    First those in ZOO_REGISTRY, then registry.yaml in the folder `configuration`, then those that were added.
+    First those in ZOO_REGISTRY, then registry.yaml and registry.json in the folder `configuration`, then those that
+    were added.
 
     Raises:
         RegistryError: if an address is malformed, or registries.txt cannot be read.
     """
     named = [(item, REGISTRY_VARIABLE) for item in split_variable(os.environ.get(REGISTRY_VARIABLE, ""))]
-    own = configuration / "registry.yaml"
-    if own.is_file():
-        named.append((str(own), "the configuration folder"))
+    own = [configuration / name for name in ("registry.yaml", "registry.json")]
+    named += [(str(file), "the configuration folder") for file in own if file.is_file()]
     named += [(item, "zoo registry add") for item in added(configuration)]
     by_file: dict[Path, Source] = {}
     for place, given_by in named:
@@ -144,7 +144,9 @@ def remove(place: str, configuration: Path) -> None:
             raise ZooError(f"{printable(place)} was not added: zoo registry list shows what was")
         _write(configuration, [line for line in _lines(configuration) if line.strip() != place])
     if place.startswith(SCHEME):
-        file_of(place, configuration).unlink(missing_ok=True)
+        copy = file_of(place, configuration)
+        for file in (copy, copy.with_suffix(".json")):  # the second one records the commit
+            file.unlink(missing_ok=True)
 
 
 def _lines(configuration: Path) -> list[str]:

@@ -70,6 +70,11 @@ def sweep(folder: Path) -> None:
                 place.unlink()
 
 
+def recorded(folder: Path) -> set[str]:
+    """Return the digests of all records."""
+    return {record.sha256 for record in map(_read, folder.glob("*.json")) if record is not None}
+
+
 def _record_file(path: Path, folder: Path) -> Path:
     return folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:40]}.json"
 
