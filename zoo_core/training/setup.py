@@ -32,6 +32,7 @@ def prepare_training(
     assignments: Iterable[str] = (),
     image_column: str | None = None,
     label_column: str | None = None,
+    skip_damaged: bool = False,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
@@ -40,8 +41,9 @@ def prepare_training(
     `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
 
     Args:
-        tell: receives the messages for the user: the memory or disk space that the data will need, before any is
-            used, and what was changed in the data, after decoding.
+        skip_damaged: leave out pictures that cannot be decoded.
+        tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
+            need, before any is used, and what was changed in it, after decoding.
 
     Raises:
         UnknownArchitectureError, TrainingError, SettingsError, RegistryError (the configuration file), DataError.
@@ -65,7 +67,9 @@ def prepare_training(
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
-    images = open_images(data, image_column=image_column, label_column=label_column)
+    images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
+    for note in images.notes:
+        tell(note)
     model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
     config = _make(config_class, model_values, f"{MODEL}.")
     with on_meta():
