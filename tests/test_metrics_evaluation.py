@@ -235,6 +235,18 @@ def test_data_is_converted_to_what_the_model_makes_as_it_was_for_training(tmp_pa
     assert lines[0] == f"3 pictures without classes from the folder {tmp_path}"
 
 
+def test_damaged_data_is_refused_unless_it_is_skipped(tmp_path):
+    for number in range(3):
+        Image.fromarray(np.full((4, 4), number, np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"/1\.png: the picture cannot be decoded: it is empty"):
+        open_data(tmp_path, (1, 4, 4))
+    lines = []
+    data = open_data(tmp_path, (1, 4, 4), tell=lines.append, skip_damaged=True)
+    assert data.samples[:, 0, 0, 0].tolist() == [0, 2]
+    assert lines[1] == f"1 of 3 pictures is damaged and left out: {tmp_path.name}/1.png"
+
+
 def test_grey_and_colour_samples_are_not_compared(train):
     with pytest.raises(MetricError, match="mnist is grey and the model's pictures are in colour"):
         evaluate(gan(channels=3), train)
