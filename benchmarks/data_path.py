@@ -35,6 +35,7 @@ from zoo_core.data import cache as decodedcache
 from zoo_core.data import image_source
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
+from zoo_core.files.folders import CACHE_VARIABLE
 from zoo_core.interfaces import Generator
 from zoo_core.training.batches import BatchStream
 
@@ -169,10 +170,7 @@ def compare(name: str, encoded: list[bytes], channels: int, size: int, seconds: 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     with tempfile.TemporaryDirectory() as folder:
-        tempfile.tempdir = os.environ[decodedcache.CACHE_VARIABLE] = folder
-        import datasets
-
-        datasets.config.HF_DATASETS_CACHE = Path(folder) / "datasets"
+        tempfile.tempdir = os.environ[CACHE_VARIABLE] = folder
         image_source.CACHED_FROM = 0
         compare("PNG 28 x 28 to grey 32 x 32", mnist(), 1, 32, seconds)
         compare("JPEG 178 x 218 to colour 64 x 64", photographs(), 3, 64, seconds)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
+from zoo_core.data.picture_formats import register_plugins
 from zoo_core.errors import DataError, printable
 
 DECODER_VERSION = 1  # part of the key of the cache; raise it whenever `_decode` makes another pixel of a picture
@@ -77,12 +78,13 @@ class PictureDecoder:
         pixels = np.empty((len(chosen), self.size, self.size, self.channels), np.uint8)
         changes: Counter[str] = Counter()
         for place, (row, encoded) in enumerate(zip(chosen, self.pictures.read(chosen), strict=True)):
-            with open_picture(encoded, self.name, row) as image:
+            where = self.pictures.where(row)
+            with open_picture(encoded, where) as image:
                 try:
                     pixels[place] = _decode(image, self.channels, self.size, changes)
                 except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise
                     assert encoded is not None
-                    raise _undecodable(encoded, self.name, row, error) from error
+                    raise _undecodable(encoded, where, error) from error
         return Decoded(pixels, changes)
 
 
@@ -116,14 +118,25 @@ def blocks(count: int, picture_bytes: int) -> Iterator[range]:
     return (range(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def open_picture(encoded: EncodedPicture | None, name: str, row: int) -> Image.Image:
-    """Open an encoded picture without decoding it. Raises DataError that names the data and the row."""
+def open_picture(encoded: EncodedPicture | None, where: str) -> Image.Image:
+    """Open an encoded picture without decoding it. Raises DataError that says where it is."""
     if encoded is None:
-        raise DataError(f"{name}, row {row}: there is no picture")
+        raise DataError(f"{printable(where, 200)}: there is no picture")
+    if encoded.pixels is not None:
+        return Image.fromarray(encoded.pixels)
     try:
-        return Image.open(io.BytesIO(encoded.content) if encoded.content else encoded.path or "")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _undecodable(encoded, name, row, error) from error
+        try:
+            return _open(encoded)
+        except UnidentifiedImageError:
+            if not register_plugins():
+                raise
+            return _open(encoded)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _undecodable(encoded, where, error) from error
+
+
+def _open(encoded: EncodedPicture) -> Image.Image:
+    return Image.open(io.BytesIO(encoded.content) if encoded.content is not None else encoded.path or "")
 
 
 def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
@@ -146,9 +159,29 @@ def channels_of(image: Image.Image) -> int:
     return 1 if image.mode in ("1", "L", "I", "I;16", "F", "LA") else 3
 
 
-def _undecodable(encoded: EncodedPicture, name: str, row: int, error: Exception) -> DataError:
-    file = f" ({printable(Path(encoded.path).name)})" if encoded.path else ""
-    return DataError(f"{name}, row {row}{file}: the picture cannot be decoded: {printable(error, 120)}")
+def oriented_size(image: Image.Image) -> tuple[int, int]:
+    """Return (width, height) of a picture as it is looked at.
+
+    Example:
+        >>> oriented_size(Image.new("L", (4, 3)))
+        (4, 3)
+    """
+    return image.size
+
+
+def _undecodable(encoded: EncodedPicture, where: str, error: Exception) -> DataError:
+    file = f" ({printable(Path(encoded.path).name)})" if encoded.path and encoded.content is not None else ""
+    if isinstance(error, UnidentifiedImageError):
+        reason = "it is empty" if _is_empty(encoded) else "it is no picture, or in a format that is not read here"
+    else:
+        reason = printable((isinstance(error, OSError) and error.strerror) or error, 120)
+    return DataError(
+        f"{printable(where, 200)}{file}: the picture cannot be decoded: {reason} (--skip-damaged leaves such out)"
+    )
+
+
+def _is_empty(encoded: EncodedPicture) -> bool:
+    return not (encoded.content or (encoded.path and Path(encoded.path).stat().st_size))
 
 
 def _decode(image: Image.Image, channels: int, size: int, changes: Counter[str]) -> np.ndarray:

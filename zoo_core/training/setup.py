@@ -13,7 +13,7 @@ from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces import Config, Generator, ModelConfig, Settings, Trainer
+from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
@@ -32,6 +32,7 @@ def prepare_training(
     assignments: Iterable[str] = (),
     image_column: str | None = None,
     label_column: str | None = None,
+    skip_damaged: bool = False,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
@@ -40,8 +41,9 @@ def prepare_training(
     `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
 
     Args:
-        tell: receives the messages for the user: the memory or disk space that the data will need, before any is
-            used, and what was changed in the data, after decoding.
+        skip_damaged: leave out pictures that cannot be decoded.
+        tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
+            need, before any is used, and what was changed in it, after decoding.
 
     Raises:
         UnknownArchitectureError, TrainingError, SettingsError, RegistryError (the configuration file), DataError.
@@ -65,17 +67,35 @@ def prepare_training(
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
-    images = open_images(data, image_column=image_column, label_column=label_column)
+    read = trainer_class.read_data(data, config_class, model_values)
+    if read is not None:
+        model_values = trainer_class.config_for(config_class, model_values, read.sample_shape, read.num_classes)
+        config, generator = _model(architecture, config_class, model_values)
+        _tell_all(tell, read.notes)
+        return trainer_class(config, settings, generator.sample_shape), read
+    images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
+    _tell_all(tell, images.notes)
     model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
-    config = _make(config_class, model_values, f"{MODEL}.")
-    with on_meta():
-        generator = architecture.generator_class()(config)
+    config, generator = _model(architecture, config_class, model_values)
     channels, size = _picture_shape(generator)
     tell(images.plan(channels, size))
     training_data = images.decode(channels, size, processes=join(device.type))
-    for note in training_data.notes:
-        tell(note)
+    _tell_all(tell, training_data.notes)
     return trainer_class(config, settings, generator.sample_shape), training_data
+
+
+def _model(
+    architecture: Architecture, config_class: type[ModelConfig], values: dict[str, Any]
+) -> tuple[ModelConfig, Generator]:
+    """Return the configuration with these values, and its generator without weights."""
+    config = _make(config_class, values, f"{MODEL}.")
+    with on_meta():
+        return config, architecture.generator_class()(config)
+
+
+def _tell_all(tell: Callable[[str], object], lines: Iterable[str]) -> None:
+    for line in lines:
+        tell(line)
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:
