@@ -6,6 +6,9 @@ encoded_pictures  the interface of every data source
 dataset_rows      the data sources of the library `datasets`
 image_source      pictures on their way to samples: in memory, in the cache, or decoded for every batch
 decoding          from encoded pictures to pixels
+orientation       which way up a picture is, by EXIF
+deep_pixels       pixels of more than 8 bits, and which value becomes white
+picture_codecs    opening of picture files, HEIC and JPEG XL among them
 decoding_workers  decoding ahead, in processes of their own
 cache             decoded pictures on disk
 source_files      the files that a data set was read from, and whether they changed
@@ -17,10 +20,13 @@ __all__ = [
     "dataset_rows",
     "decoding",
     "decoding_workers",
+    "deep_pixels",
     "encoded_pictures",
     "fingerprint",
     "image_source",
     "opening",
+    "orientation",
+    "picture_codecs",
     "source_files",
     "training_data",
 ]

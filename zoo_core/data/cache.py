@@ -49,7 +49,7 @@ class CachedPictures:
     Attributes:
         samples: (N, channels, size, size) uint8, read from the file where they are used.
         fingerprint: of the samples; it matches the one in the file.
-        changes: how many pictures were "cropped", "resized" and "converted".
+        changes: how many pictures were changed in each way, as in `decoding.Decoded`.
     """
 
     samples: Tensor

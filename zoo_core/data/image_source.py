@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data import cache
-from zoo_core.data.decoding import PictureDecoder, blocks, channels_of, open_picture
+from zoo_core.data.decoding import PictureDecoder, blocks, channels_of, open_picture, oriented_size, what_was_done
 from zoo_core.data.decoding_workers import available_workers, decode
 from zoo_core.data.encoded_pictures import EncodedPictures
 from zoo_core.data.fingerprint import Fingerprint
@@ -46,7 +46,7 @@ class ImageSource:
     def __init__(self, pictures: EncodedPictures) -> None:
         self.pictures, self.name = pictures, pictures.name
         with open_picture(pictures.read([0])[0], self.name, 0) as first:
-            side = min(first.size)
+            side = min(oriented_size(first))
             self.shape = (channels_of(first), side, side)
         self._files = state_of_files(pictures.files())
 
@@ -164,11 +164,16 @@ class ImageSource:
             samples = torch.empty(
                 decoder.samples_shape, dtype=torch.uint8, device="meta", memory_format=torch.channels_last
             )
+        kind = "grey" if decoder.channels == 1 else "colour"
         return TrainingData(
             samples,
             self._labels,
             self.name,
-            (*_what_was_done(decoder, changes), *notes),
+            (
+                f"{len(decoder):,} {kind} pictures of {decoder.size} x {decoder.size}",
+                *what_was_done(decoder, changes),
+                *notes,
+            ),
             fingerprint.with_labels(self._labels),
             class_names=self._class_names,
             decoder=decoder if place == "nowhere" else None,
@@ -211,17 +216,6 @@ def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> 
     if cached is not None:
         notes.append(f"the decoded pictures were read from {file}")
     return cached
-
-
-def _what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
-    kind, size = "grey" if decoder.channels == 1 else "colour", decoder.size
-    meaning = {
-        "cropped": "were not square and were cropped about their centre",
-        "resized": f"were resized to {size} x {size} (bicubic)",
-        "converted": f"were converted to {kind} 8-bit pixels (transparency onto white)",
-    }
-    done = [f"{changes[what]:,} {words}" for what, words in meaning.items() if changes[what]]
-    return [f"{len(decoder):,} {kind} pictures of {size} x {size}", *done]
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
