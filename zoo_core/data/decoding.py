@@ -271,8 +271,9 @@ def _undecodable(encoded: EncodedPicture, name: str, row: int, error: Exception)
     place = f"{name}, row {row}"
     if encoded.path:
         place = f"{place} ({printable(encoded.path, 200)})" if encoded.content else printable(encoded.path, 200)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return DataError(f"{place}: the picture cannot be decoded: {printable(reason, 240)}")
+    if isinstance(error, OSError) and error.strerror:  # the system's, and not Pillow's
+        return DataError(f"{place}: the picture cannot be read: {error.strerror}")
+    return DataError(f"{place}: the picture cannot be decoded: {printable(error, 240)}")
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

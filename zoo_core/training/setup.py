@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +11,10 @@ import msgspec
 from zoo_core.data.decoding import picture_shape
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import SettingsError, TrainingError, did_you_mean, printable
+from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces import Config, Generator, ModelConfig, Settings, Trainer
+from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, in_words
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
@@ -51,26 +52,28 @@ def prepare_training(
     if trainer_class is None:
         raise TrainingError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
     config_class, settings_class = architecture.config_class(), trainer_class.Settings
-    settings_values, model_values = _read_config(config_file, settings_class, config_class)
+    settings_values, given = _read_config(config_file, settings_class, config_class)
     for assignment in assignments:
         key, value = _split(assignment)
         if key.startswith(f"{MODEL}."):
             name = key.removeprefix(f"{MODEL}.")
-            model_values[name] = _parse(config_class, name, value, key)
+            given[name] = _parse(config_class, name, value, key)
         else:
             settings_values[key] = _parse(settings_class, key, value, key)
-    settings = _make(settings_class, settings_values, "")
+    settings = _make(settings_class, settings_values)
 
     device = resolve_device(settings.device)
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
     images = open_images(data, image_column=image_column, label_column=label_column)
-    model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
-    config = _make(config_class, model_values, f"{MODEL}.")
+    values = trainer_class.config_for(config_class, given, images.shape, images.num_classes)
+    config = _make_config(config_class, values, given, images.name)
     with on_meta():
         generator = architecture.generator_class()(config)
     channels, size = _picture_shape(generator)
+    for line in _what_differs(architecture.name, config, given, images.shape):
+        tell(line)
     tell(images.plan(channels, size))
     training_data = images.decode(channels, size, processes=join(device.type))
     for note in training_data.notes:
@@ -79,13 +82,31 @@ def prepare_training(
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:
-    shape = picture_shape(generator.kind, generator.sample_shape)
-    if shape is None:
-        raise TrainingError(
-            f"{type(generator).__qualname__} makes samples of {tuple(generator.sample_shape)}, not square pictures; "
-            "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
+    sample_shape, name = tuple(generator.sample_shape), type(generator).__qualname__
+    shape = picture_shape(generator.kind, sample_shape)
+    if shape is not None:
+        return shape[0], shape[1]
+    if generator.kind == "image" and len(sample_shape) == 3 and sample_shape[1] == sample_shape[2]:
+        raise SettingsError(
+            f"{MODEL}.channels: {name} makes pictures with {sample_shape[0]} channels; zoo train reads pictures with "
+            f"{in_words(PICTURE_CHANNELS)}"
         )
-    return shape[0], shape[1]
+    raise TrainingError(
+        f"{name} makes samples of {sample_shape}, not square pictures; "
+        "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
+    )
+
+
+def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...]) -> Iterator[str]:
+    """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
+    channels, side = shape[0], shape[1]
+    size, kept = getattr(config, "size", side), getattr(config, "channels", channels)
+    if "size" not in given and size != side:
+        change, which = ("reduced", "largest") if size < side else ("enlarged", "next")
+        yield f"pictures of {side} x {side} are {change} to {size} x {size}, the {which} size of {name}"
+    if "channels" not in given and kept != channels:
+        kinds = {1: "grey", 3: "in colour"}
+        yield f"the pictures are {kinds[channels]}, and {name} makes only pictures that are {kinds.get(kept, kept)}"
 
 
 def _read_config(
@@ -113,7 +134,14 @@ def _from_document(document: Document, owner: type[Config], keys: tuple[str, ...
     fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
     if keys[-1] not in fields:
         raise document.error(_unknown(keys[-1], fields), keys)
-    return document.convert(fields[keys[-1]], keys)
+    try:
+        return document.convert(fields[keys[-1]], keys)
+    except RegistryError as error:
+        choose = choices(fields[keys[-1]])
+        if not choose:
+            raise
+        problem = f"{error.problem}; choose {choose}"
+        raise RegistryError(problem, file=error.file, line=error.line, field=error.field) from error
 
 
 def _split(assignment: str) -> tuple[str, str]:
@@ -137,17 +165,46 @@ def _parse(owner: type[Config], name: str, value: str, key: str) -> Any:
         items = [item.strip() for item in value.strip("[]()").split(",")]
         return msgspec.convert(items, fields[name], strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{key}: {printable(error, 200)}") from error
+        choose = choices(fields[name])
+        raise SettingsError(f"{key}: {printable(error, 200)}{f'; choose {choose}' if choose else ''}") from error
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     return f"there is no such field; {did_you_mean(name, known)}"
 
 
-def _make(owner: type[_Config], values: dict[str, Any], prefix: str) -> _Config:
+def _make(owner: type[_Config], values: dict[str, Any]) -> _Config:
     try:
         return msgspec.convert(values, owner)
     except ValueError as error:  # includes msgspec.ValidationError
-        problem, _, path = str(error).partition(" - at `$.")
-        field = f"{prefix}{path.rstrip('`')}: " if path else ""
-        raise SettingsError(f"{field}{printable(problem, 200)}") from error
+        problem, field = _place(error)
+        raise SettingsError(f"{field}: {problem}" if field else problem) from error
+
+
+def _make_config(
+    config_class: type[ModelConfig], values: dict[str, Any], given: dict[str, Any], data: str
+) -> ModelConfig:
+    """Make the configuration of a model. An error tells what the user set from what came from the data."""
+    try:
+        return msgspec.convert(values, config_class)
+    except ValueError as error:  # includes msgspec.ValidationError
+        problem, field = _place(error)
+        sizes = in_words(accepted_sizes(config_class, values)) if "size" in values else ""
+        field = field or ("size" if sizes else "")
+        choose = sizes if field == "size" else _choices(config_class, field)
+        parts = [problem, f"choose {choose}" if choose else ""]
+        if field in values and field not in given:
+            parts = [f"{printable(values[field], 40)}, as in the data {printable(data, 80)}, is not possible", *parts]
+        reasons = "; ".join(filter(None, parts))
+        raise SettingsError(f"{MODEL}.{field}: {reasons}" if field else reasons) from error
+
+
+def _place(error: ValueError) -> tuple[str, str]:
+    """Return what is wrong, and the field that it is wrong with; an empty name for a condition between fields."""
+    problem, _, path = str(error).partition(" - at `$.")
+    return printable(problem, 200), path.rstrip("`")
+
+
+def _choices(owner: type[Config], name: str) -> str:
+    types = {field.name: field.type for field in msgspec.structs.fields(owner)}
+    return choices(types[name]) if name in types else ""
