@@ -180,9 +180,6 @@ class Wide(ModelConfig, frozen=True):
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
     """Prepare the training of an architecture on two colour photos of 100 x 80; returns the trainer and what is told."""
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     (tmp_path / "photos").mkdir()
     for name in "ab":
         Image.new("RGB", (100, 80), "red").save(tmp_path / "photos" / f"{name}.png")
@@ -210,7 +207,7 @@ def test_a_size_and_channels_that_the_data_cannot_have_are_said_in_one_line_each
     trainer, told = prepare()
     assert trainer.sample_shape == (1, 80, 80)
     assert not any("size of small" in line for line in told)
-    assert told[0] == "the pictures are in colour, and small makes only pictures that are grey"
+    assert told[1] == "the pictures are in colour, and small makes only pictures that are grey"
     _, told = prepare("model.channels=1")
     assert not any("only pictures" in line for line in told)
     _, told = prepare(config=Conditions)
@@ -219,7 +216,7 @@ def test_a_size_and_channels_that_the_data_cannot_have_are_said_in_one_line_each
     assert trainer.config.size == 112
     assert not any("size of small" in line for line in told)
     trainer, told = prepare(config=Wide)
-    assert told[0] == "pictures of 80 x 80 are reduced to 64 x 64, the largest size of small"
+    assert told[1] == "pictures of 80 x 80 are reduced to 64 x 64, the largest size of small"
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
     help="Weights file, for an extractor that does not bundle one.",
 )
 @click.option("--split", default=DEFAULTS.split, show_default=True, help="Split of the data.")
+@options.skip_damaged()
 @click.option(
     "--importance-samples",
     type=click.IntRange(1, 100_000),
@@ -94,6 +95,7 @@ def command(
     extractor: str,
     extractor_weights: Path | None,
     split: str,
+    skip_damaged: bool,
     importance_samples: int,
     binarization: Binarization | None,
     save_statistics: Path | None,
@@ -126,7 +128,7 @@ def command(
 
     report_problems()
     generator = load_generator(name, device)
-    source = open_data(data, picture_shape(generator), split, _tell)
+    source = open_data(data, picture_shape(generator), split, _tell, skip_damaged=skip_damaged)
     if chosen:
         with _progress() as progress:
             figures = measure(

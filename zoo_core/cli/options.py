@@ -49,6 +49,13 @@ def batch_size() -> Callable[[_Command], _Command]:
     )
 
 
+def skip_damaged() -> Callable[[_Command], _Command]:
+    """`--skip-damaged`."""
+    return click.option(
+        "--skip-damaged", is_flag=True, help="Leave out pictures that cannot be decoded, and say how many and which."
+    )
+
+
 def json(what: str) -> Callable[[_Command], _Command]:
     """`--json`, passed as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON.")

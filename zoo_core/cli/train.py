@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ArchitectureName
 from zoo_core.cli.messages import echo_path, report_problems
 from zoo_core.errors import printable
@@ -17,7 +18,8 @@ from zoo_core.runtime.environment import first_process
 @click.option(
     "--data",
     required=True,
-    help="Training data: a Parquet file or folder, a folder of pictures, or the id of a data set on the Hub.",
+    help="Training data: a folder of pictures, a .zip, .parquet, .npz, .npy or idx file, a folder of Parquet files, or "
+    "the id of a data set on the Hub.",
 )
 @click.option(
     "--out",
@@ -47,6 +49,7 @@ from zoo_core.runtime.environment import first_process
 @click.option("--channels", help="Shorthand for --set model.channels=…; taken from the data by default.")
 @click.option("--image-column", help="Column that holds the pictures.  [default: image]")
 @click.option("--label-column", help="Column that holds the classes.  [default: label]")
+@options.skip_damaged()
 def command(
     architecture: str,
     data: str,
@@ -56,6 +59,7 @@ def command(
     resume: bool,
     image_column: str | None,
     label_column: str | None,
+    skip_damaged: bool,
     **shorthands: str | None,
 ) -> None:
     """Train an ARCHITECTURE on your own pictures; the finished model is written to --out.
@@ -78,6 +82,7 @@ def command(
         assignments=assignments,
         image_column=image_column,
         label_column=label_column,
+        skip_damaged=skip_damaged,
         tell=_tell,
     )
     finished = trainer.fit(training_data, out=out, resume=resume)

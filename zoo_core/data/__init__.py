@@ -3,8 +3,20 @@
 training_data     TrainingData: samples, labels, and what is known of both
 opening           from what `--data` names to the pictures of a data source
 encoded_pictures  the interface of every data source
-dataset_rows      the data sources of the library `datasets`
+picture_folder    a folder of pictures
+zip_archive       a .zip of pictures
+folder_structure  the splits and classes that the folders of both state
+parquet_rows      Parquet files
+hub_rows          data sets on the Hub
+pixel_arrays      arrays of pixels
+numpy_files       … in .npz and .npy
+idx               … in the files of MNIST
+splits            the names of splits, and the choice of one
+columns           the columns of tables that hold pictures and classes
+class_labels      classes from the values that data states
+picture_formats   which files are pictures that can be read
 image_source      pictures on their way to samples: in memory, in the cache, or decoded for every batch
+picture_survey    the kinds and sizes of all pictures, and which are damaged
 decoding          from encoded pictures to pixels
 orientation       which way up a picture is, by EXIF
 deep_pixels       pixels of more than 8 bits, and which value becomes white
@@ -17,16 +29,28 @@ fingerprint       a sha256 over samples and labels
 
 __all__ = [
     "cache",
-    "dataset_rows",
+    "class_labels",
+    "columns",
     "decoding",
     "decoding_workers",
     "deep_pixels",
     "encoded_pictures",
     "fingerprint",
+    "folder_structure",
+    "hub_rows",
+    "idx",
     "image_source",
+    "numpy_files",
     "opening",
     "orientation",
+    "parquet_rows",
     "picture_codecs",
+    "picture_folder",
+    "picture_formats",
+    "picture_survey",
+    "pixel_arrays",
     "source_files",
+    "splits",
     "training_data",
+    "zip_archive",
 ]

@@ -7,6 +7,7 @@ processes that train together share one copy, and it is used only if that sha256
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
@@ -30,7 +31,7 @@ from zoo_core.data.decoding import DECODER_VERSION, PictureDecoder
 from zoo_core.data.fingerprint import Fingerprint
 from zoo_core.data.source_files import SourceFiles
 from zoo_core.errors import OutputError
-from zoo_core.files.atomic import atomic_file
+from zoo_core.files.atomic import atomic_file, write_bytes
 from zoo_core.files.folders import cache_folder
 
 _PICTURES = "pictures"
@@ -75,6 +76,27 @@ def cache_file(files: SourceFiles, decoder: PictureDecoder) -> Path:
     facts = (files.key, *decoder.pictures.selection(), decoder.channels, decoder.size)
     key = hashlib.sha256(repr((*facts, DECODER_VERSION, PIL.__version__)).encode()).hexdigest()
     return decoded_folder() / f"{key[:32]}.safetensors"
+
+
+def remembered(what: str, files: SourceFiles, selection: tuple[object, ...]) -> Any:
+    """Return what `remember` wrote about these pictures; None where it wrote nothing that can be read."""
+    try:
+        return json.loads(_facts_file(what, files, selection).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def remember(what: str, files: SourceFiles, selection: tuple[object, ...], facts: Any) -> None:
+    """Write facts about pictures into the cache, where that can be written."""
+    file = _facts_file(what, files, selection)
+    with contextlib.suppress(OSError, OutputError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, json.dumps(facts).encode())
+
+
+def _facts_file(what: str, files: SourceFiles, selection: tuple[object, ...]) -> Path:
+    key = hashlib.sha256(repr((what, files.key, *selection, DECODER_VERSION, PIL.__version__)).encode()).hexdigest()
+    return decoded_folder() / f"{key[:32]}.{what}.json"
 
 
 def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> CachedPictures | None:

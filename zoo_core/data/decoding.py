@@ -24,6 +24,7 @@ from zoo_core.errors import DataError, printable
 
 DECODER_VERSION = 2  # part of the key of the cache; raise it whenever another pixel of a picture is made
 _SCALED = "scaled "  # begins the key of a change that also holds the kind of the pixels and what became white
+_HINT = " (--skip-damaged leaves such out)"
 _ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are views or layers of the picture in the first
 
 
@@ -85,14 +86,15 @@ class PictureDecoder:
         pixels = np.empty((len(chosen), self.size, self.size, self.channels), np.uint8)
         changes: Counter[str] = Counter()
         for place, (row, encoded) in enumerate(zip(chosen, self.pictures.read(chosen), strict=True)):
-            with open_picture(encoded, self.name, row) as image:
+            where = self.pictures.where(row)
+            with open_picture(encoded, where) as image:
                 try:
                     pixels[place] = self.pixels_of(image, changes)
                 except DataError:
                     raise
                 except Exception as error:  # which exception a decoder of Pillow's raises is not known here
                     assert encoded is not None
-                    raise _undecodable(encoded, self.name, row, error) from error
+                    raise _undecodable(encoded, where, error) from error
         return Decoded(pixels, changes)
 
     def pixels_of(self, image: Image.Image, changes: Counter[str]) -> np.ndarray:
@@ -139,7 +141,7 @@ class PictureDecoder:
         largest = 0.0
         for numbers in blocks(len(self), self.picture_bytes):
             for encoded in self.pictures.read(numbers):
-                with contextlib.suppress(Exception), open_picture(encoded, self.name, 0) as image:
+                with contextlib.suppress(Exception), open_picture(encoded, self.name) as image:
                     if deep_pixels.kind_of(image) is kind:
                         image.load()
                         largest = max(largest, deep_pixels.largest_pixel(image, kind))
@@ -161,6 +163,9 @@ class _PictureFiles(EncodedPictures):
 
     def read(self, numbers: Sequence[int]) -> list[EncodedPicture | None]:
         return [EncodedPicture(None, str(self.paths[number])) for number in numbers]
+
+    def where(self, number: int) -> str:
+        return str(self.paths[number])
 
     def files(self) -> Sequence[Path]:
         return self.paths
@@ -199,14 +204,16 @@ def blocks(count: int, picture_bytes: int) -> Iterator[range]:
     return (range(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def open_picture(encoded: EncodedPicture | None, name: str, row: int) -> Image.Image:
-    """Open an encoded picture without decoding it. Raises DataError that names the file, or the data and the row."""
+def open_picture(encoded: EncodedPicture | None, where: str) -> Image.Image:
+    """Open an encoded picture without decoding it. Raises DataError that says where it is."""
     if encoded is None:
-        raise DataError(f"{name}, row {row}: there is no picture")
+        raise DataError(f"{printable(where, 200)}: there is no picture")
     try:
-        return open_file(io.BytesIO(encoded.content) if encoded.content else encoded.path or "")
+        if encoded.pixels is not None:
+            return Image.fromarray(encoded.pixels)
+        return open_file(io.BytesIO(encoded.content) if encoded.content is not None else encoded.path or "")
     except Exception as error:  # a damaged header makes Pillow raise almost anything
-        raise _undecodable(encoded, name, row, error) from error
+        raise _undecodable(encoded, where, error) from error
 
 
 def read_pictures(paths: Sequence[Path], channels: int, size: int) -> tuple[np.ndarray, list[str]]:
@@ -219,7 +226,10 @@ def read_pictures(paths: Sequence[Path], channels: int, size: int) -> tuple[np.n
         DataError: for a file that cannot be read, which it names.
     """
     decoder = PictureDecoder(_PictureFiles(paths), channels, size)
-    decoded = decoder[range(len(paths))]
+    try:
+        decoded = decoder[range(len(paths))]
+    except DataError as error:  # whoever names single pictures wants each of them
+        raise DataError(str(error).removesuffix(_HINT)) from error
     return decoded.pixels, what_was_done(decoder, decoded.changes)
 
 
@@ -267,13 +277,12 @@ def _scaling(what: str, count: int) -> str:
     return f"{pixels} and were scaled to 8 bits: 0 became black and {int(white):,} white"
 
 
-def _undecodable(encoded: EncodedPicture, name: str, row: int, error: Exception) -> DataError:
-    place = f"{name}, row {row}"
-    if encoded.path:
-        place = f"{place} ({printable(encoded.path, 200)})" if encoded.content else printable(encoded.path, 200)
+def _undecodable(encoded: EncodedPicture, where: str, error: Exception) -> DataError:
+    file = f" ({printable(Path(encoded.path).name)})" if encoded.path and encoded.content is not None else ""
+    place = f"{printable(where, 200)}{file}"
     if isinstance(error, OSError) and error.strerror:  # the system's, and not Pillow's
-        return DataError(f"{place}: the picture cannot be read: {error.strerror}")
-    return DataError(f"{place}: the picture cannot be decoded: {printable(error, 240)}")
+        return DataError(f"{place}: the picture cannot be read: {error.strerror}{_HINT}")
+    return DataError(f"{place}: the picture cannot be decoded: {printable(error, 240)}{_HINT}")
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

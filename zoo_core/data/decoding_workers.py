@@ -25,10 +25,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar
 
-from zoo_core.data.decoding import Decoded, PictureDecoder
 from zoo_core.errors import DataError, printable
 
+_Read = TypeVar("_Read")
+_Read_co = TypeVar("_Read_co", covariant=True)
 MOST_WORKERS = 16  # with more, the process that gathers what they decode is the slowest
 _SERVER = """
 import json, sys
@@ -48,8 +50,17 @@ def available_workers() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
-def decode(decoder: PictureDecoder, order: Iterable[Sequence[int]], workers: int) -> Iterator[Decoded]:
-    """Yield the pictures of each list of numbers in `order`, in that order.
+class Reader(Protocol[_Read_co]):
+    """What reads pictures, a PictureDecoder for one. It is sent to the workers, so it must survive pickling."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __getitem__(self, chosen: Sequence[int]) -> _Read_co: ...
+
+
+def decode(decoder: Reader[_Read], order: Iterable[Sequence[int]], workers: int) -> Iterator[_Read]:
+    """Yield what `decoder` makes of each list of numbers in `order`, in that order.
 
     Args:
         workers: how many processes decode ahead, about twice as many lists as there are processes; 0: this process
@@ -61,7 +72,7 @@ def decode(decoder: PictureDecoder, order: Iterable[Sequence[int]], workers: int
     if not workers:
         yield from (decoder[chosen] for chosen in order)
         return
-    coming: deque[Future[Decoded]] = deque()
+    coming: deque[Future[_Read]] = deque()
     # A thread for each worker waits for what it decodes: the pixels are read from the socket as soon as they are there.
     with ExitStack() as stack:
         # Batches that nobody stopped are stopped before the interpreter takes its modules apart.
@@ -79,7 +90,7 @@ def decode(decoder: PictureDecoder, order: Iterable[Sequence[int]], workers: int
 
 
 @contextmanager
-def _start_workers(decoder: PictureDecoder, count: int) -> Iterator[SimpleQueue[Connection]]:
+def _start_workers(decoder: Reader[Any], count: int) -> Iterator[SimpleQueue[Connection]]:
     """Start workers for the block; yields the connections to those that have nothing to do."""
     pairs = [Pipe() for _ in range(count)]
     theirs = [there.fileno() for _, there in pairs]
@@ -108,7 +119,7 @@ def _start_workers(decoder: PictureDecoder, count: int) -> Iterator[SimpleQueue[
         server.wait()
 
 
-def _let_decode(idle: SimpleQueue[Connection], chosen: list[int], name: str) -> Decoded:
+def _let_decode(idle: SimpleQueue[Connection], chosen: list[int], name: str) -> Any:
     """Let a worker decode these pictures, and wait for them."""
     worker = idle.get()
     try:
@@ -120,8 +131,7 @@ def _let_decode(idle: SimpleQueue[Connection], chosen: list[int], name: str) -> 
         idle.put(worker)  # a dead one too: whoever takes it next must not wait
     if isinstance(answer, DataError):
         raise answer
-    decoded: Decoded = answer
-    return decoded
+    return answer
 
 
 def _killed(name: str) -> DataError:
@@ -134,7 +144,7 @@ def _killed(name: str) -> DataError:
 def serve(descriptors: Sequence[int]) -> None:
     """Read a decoder from stdin, fork a worker for each socket, and wait for them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its step first, and needs the workers for it
-    decoder: PictureDecoder = pickle.load(sys.stdin.buffer)  # from the process that started this one
+    decoder: Reader[Any] = pickle.load(sys.stdin.buffer)  # from the process that started this one
     for own in descriptors:
         if os.fork() == 0:
             try:
@@ -150,14 +160,14 @@ def serve(descriptors: Sequence[int]) -> None:
         os.wait()
 
 
-def _work(connection: Connection, decoder: PictureDecoder) -> None:
+def _work(connection: Connection, decoder: Reader[Any]) -> None:
     """Decode what is asked for until the socket is closed."""
     while True:
         try:
             chosen = connection.recv()
         except (EOFError, OSError):
             return
-        answer: Decoded | DataError
+        answer: Any
         try:
             answer = decoder[chosen]
         except DataError as error:

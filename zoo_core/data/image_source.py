@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from zoo_core.data import cache
-from zoo_core.data.decoding import PictureDecoder, blocks, channels_of, open_picture, oriented_size, what_was_done
+from zoo_core.data.class_labels import UNKNOWN
+from zoo_core.data.decoding import PictureDecoder, blocks, what_was_done
 from zoo_core.data.decoding_workers import available_workers, decode
-from zoo_core.data.encoded_pictures import EncodedPictures
+from zoo_core.data.encoded_pictures import ChosenPictures, EncodedPictures
 from zoo_core.data.fingerprint import Fingerprint
+from zoo_core.data.picture_survey import Survey, survey
 from zoo_core.data.source_files import state_of_files
 from zoo_core.data.training_data import TrainingData, count_classes
-from zoo_core.errors import OutputError, printable
+from zoo_core.errors import DataError, OutputError, printable
 from zoo_core.files.folders import CACHE_VARIABLE
 from zoo_core.files.sizes import readable_size
 from zoo_core.runtime.memory import available_memory
@@ -31,24 +33,54 @@ DISK_SHARE = 9 / 10  # of the free space on the disk may hold them
 CACHED_FROM = 4 * 2**20  # bytes of encoded pictures; fewer are decoded as fast as a file of the cache is verified
 WORKERS_FROM = 32 * 2**20  # bytes of encoded pictures; fewer are decoded in the time that processes take to start
 
+_NAMED = 3  # damaged pictures that a note names
+_CLASSES_NAMED = 8
+
 _Place = Literal["memory", "disk", "nowhere"]
 
 
 class ImageSource:
     """Pictures that have not been decoded yet.
 
-    Attributes:
+    Args:
         pictures: of the data source.
+        skip_damaged: leave pictures out that cannot be decoded; without it they are an error.
+
+    Attributes:
+        pictures: those that are used.
         name: of the data.
-        shape: (channels, side, side) of the first picture once it is square; the default for what the user left open.
+        shape: (channels, side, side) of most of the pictures once they are square, as a Survey has it; the default for
+            what the user left open.
+        notes: what was found and chosen, and what is left out: one sentence each.
+
+    Raises:
+        DataError: for a picture whose file cannot be read, with its place.
     """
 
-    def __init__(self, pictures: EncodedPictures) -> None:
-        self.pictures, self.name = pictures, pictures.name
-        with open_picture(pictures.read([0])[0], self.name, 0) as first:
-            side = min(oriented_size(first))
-            self.shape = (channels_of(first), side, side)
+    def __init__(self, pictures: EncodedPictures, *, skip_damaged: bool = False) -> None:
+        pictures = _with_known_class(pictures)
         self._files = state_of_files(pictures.files())
+        found = self._survey(pictures, thorough=skip_damaged)
+        self.pictures = _without_damaged(pictures, found.damaged, skip=skip_damaged)
+        self.name = pictures.name
+        self.shape = (found.channels, found.side, found.side)
+        self.notes = (_summary(self.pictures), *self.pictures.notes, *found.notes())
+
+    def _survey(self, pictures: EncodedPictures, *, thorough: bool) -> Survey:
+        """Look at all pictures; what was found at large sets is kept in the cache."""
+        what, selection = f"survey-{'thorough' if thorough else 'headers'}", pictures.selection()
+        kept = self._files if self._files and self._files.size >= CACHED_FROM else None
+        if kept:
+            known = Survey.from_facts(cache.remembered(what, kept, selection))
+            if known is not None:
+                return known
+        found = survey(pictures, self._workers(), thorough=thorough)
+        if kept:
+            cache.remember(what, kept, selection, found.facts())
+        return found
+
+    def _workers(self) -> int:
+        return available_workers() if self._files and self._files.size >= WORKERS_FROM else 0
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -143,8 +175,7 @@ class ImageSource:
     ) -> tuple[Fingerprint, Counter[str]]:
         """Pass all pixels to `keep` in order, each time with the row of the first; returns what is known of them."""
         fingerprint, changes, start = Fingerprint(torch.uint8, decoder.samples_shape), Counter[str](), 0
-        workers = available_workers() if self._files and self._files.size >= WORKERS_FROM else 0
-        for decoded in decode(decoder, blocks(len(decoder), decoder.picture_bytes), workers):
+        for decoded in decode(decoder, blocks(len(decoder), decoder.picture_bytes), self._workers()):
             keep(start, decoded.pixels)
             fingerprint.add(_channels_first(decoded.pixels))
             changes.update(decoded.changes)
@@ -205,6 +236,42 @@ class ImageSource:
     @functools.cached_property
     def _class_names(self) -> tuple[str, ...]:
         return self.pictures.class_names()
+
+
+def _with_known_class(pictures: EncodedPictures) -> EncodedPictures:
+    """Leave out what has no class where other pictures have one."""
+    labels = pictures.labels()
+    if labels is None or not (unknown := labels == UNKNOWN).any():
+        return pictures
+    count = int(unknown.sum())
+    note = f"{count:,} of {len(labels):,} pictures have no class, and are left out"
+    return ChosenPictures(pictures, np.flatnonzero(~unknown), [note])
+
+
+def _without_damaged(pictures: EncodedPictures, damaged: dict[int, str], *, skip: bool) -> EncodedPictures:
+    if not damaged:
+        return pictures
+    if not skip or len(damaged) == len(pictures):
+        others = f"; {len(damaged) - 1:,} more cannot be read either" if len(damaged) > 1 else ""
+        raise DataError(f"{damaged[min(damaged)]}{others}")
+    some = ", ".join(printable(pictures.where(number), 80) for number in sorted(damaged)[:_NAMED])
+    more = ", …" if len(damaged) > _NAMED else ""
+    note = f"{len(damaged):,} of {len(pictures):,} pictures are damaged and left out: {some}{more}"
+    return ChosenPictures(pictures, np.setdiff1d(np.arange(len(pictures)), list(damaged)), [note])
+
+
+def _summary(pictures: EncodedPictures) -> str:
+    """Say in a line what a person would count."""
+    labels, names = pictures.labels(), pictures.class_names()
+    classes = "without classes"
+    if labels is not None:
+        count = max(len(names), int(labels.max()) + 1)
+        some = ", ".join(printable(name, 40) for name in names[:_CLASSES_NAMED]) or f"0 to {count - 1}"
+        more = ", …" if len(names) > _CLASSES_NAMED else ""
+        classes = f"in {count:,} {'class' if count == 1 else 'classes'} ({some}{more})"
+    split = f"; split {printable(pictures.split)} of {', '.join(pictures.splits)}" if pictures.splits else ""
+    plural = "picture" if len(pictures) == 1 else "pictures"
+    return f"{len(pictures):,} {plural} {classes} from {pictures.origin}{split}"
 
 
 def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> cache.CachedPictures | None:

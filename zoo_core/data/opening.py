@@ -1,29 +1,135 @@
-"""Opening of training data: from what `--data` names to the pictures of a data source."""
+"""Opening of training data: from what `--data` names to the pictures of a data source.
+
+What is on this machine is read here, file by file. Only a name that is no file or folder may be a data set on the Hub.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from zoo_core.data.dataset_rows import open_rows
+from zoo_core.data.encoded_pictures import EncodedPictures
+from zoo_core.data.folder_structure import structure_of
+from zoo_core.data.hub_rows import may_be_id, open_hub_rows
+from zoo_core.data.idx import idx_pictures, is_idx, open_idx, open_idx_folder
 from zoo_core.data.image_source import ImageSource
+from zoo_core.data.numpy_files import open_numpy
+from zoo_core.data.parquet_rows import ParquetRows, holds_pictures, open_parquet
+from zoo_core.data.picture_folder import PictureFolder, files_in
+from zoo_core.data.picture_formats import is_picture, suffix_of
+from zoo_core.data.splits import TRAIN, no_split, split_of
+from zoo_core.data.zip_archive import ZipArchive
+from zoo_core.errors import DataError, did_you_mean, printable
+from zoo_core.files.paths import user_path
+
+_READ = "a folder of pictures, .parquet, .zip, .npz, .npy or an idx file of MNIST's kind"
+_FILES = (".parquet", ".zip", ".npz", ".npy", ".gz")
 
 
 def open_images(
-    source: str | Path, *, split: str = "train", image_column: str | None = None, label_column: str | None = None
+    source: str | Path,
+    *,
+    split: str = TRAIN,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    skip_damaged: bool = False,
 ) -> ImageSource:
-    """Open the pictures in a Parquet file or folder, a folder of pictures, or a data set on the Hub.
+    """Open the pictures in a folder or file, or in a data set on the Hub.
 
     Args:
-        source: a path, or the id of a data set on the Hub.
-        split: part of the data set; a file has only "train".
+        source: a path, or the id of a data set on the Hub. A path is taken literally.
+        split: part of the data set; "train" is also the whole of one that has no parts.
         image_column: column with the pictures, by default "image", "img" or "picture".
         label_column: column with the classes, by default "label", "labels" or "fine_label", where there is one.
+        skip_damaged: leave out pictures that cannot be decoded, instead of refusing them.
 
     Returns:
         The pictures, not yet decoded.
 
     Raises:
-        DataError: where nothing is there, or the split or a column is missing or of another type.
-        MissingExtraError: where `datasets` is not installed.
+        DataError: where nothing is there, or the split or a column is missing or of another type, or a picture is
+            damaged.
+        MissingExtraError: where pyarrow, for Parquet files, or `datasets`, for the Hub, is not installed.
     """
-    return ImageSource(open_rows(str(source), split, image_column, label_column))
+    return ImageSource(_open(source, split, image_column, label_column), skip_damaged=skip_damaged)
+
+
+def _open(source: str | Path, split: str, image_column: str | None, label_column: str | None) -> EncodedPictures:
+    path = user_path(source)
+    try:
+        kind = "folder" if path.is_dir() else "file" if path.exists() else None
+    except OSError as error:
+        raise DataError(f"{printable(source)} cannot be read: {error.strerror or error}") from error
+    if kind is None:
+        if isinstance(source, str) and _names_a_data_set(source):
+            return open_hub_rows(source, split, image_column, label_column, beside=_close_name(path))
+        raise DataError(f"there is no file or folder {printable(source)}{_close_name(path)}")
+    pictures = (_open_folder if kind == "folder" else _open_file)(path, split, image_column, label_column)
+    if (image_column or label_column) and not isinstance(pictures, ParquetRows):
+        option = "--image-column" if image_column else "--label-column"
+        raise DataError(f"{pictures.origin} has no columns: {option} is for Parquet files and data sets on the Hub")
+    return pictures
+
+
+def _open_file(path: Path, split: str, image_column: str | None, label_column: str | None) -> EncodedPictures:
+    suffix, origin = suffix_of(path.name), printable(path, 200)
+    pictures: EncodedPictures
+    if suffix == ".zip":
+        return ZipArchive(path, split)
+    if suffix in (".npz", ".npy"):
+        return open_numpy(path, split)
+    if suffix == ".parquet":
+        pictures = ParquetRows([path], path.stem, origin, image_column, label_column)
+    elif is_idx(path):
+        pictures = open_idx(path)
+    elif is_picture(path.name):
+        raise DataError(f"{origin} is a single picture; give the folder that holds your pictures")
+    else:
+        raise DataError(f"{origin} cannot be read as pictures; what can be: {_READ}")
+    if split_of(split) != TRAIN:
+        raise no_split(split, (), origin)
+    return pictures
+
+
+def _open_folder(folder: Path, split: str, image_column: str | None, label_column: str | None) -> EncodedPictures:
+    origin = f"the folder {printable(folder, 200)}"
+    names = list(files_in(folder))
+    if not names:
+        raise DataError(f"{printable(folder, 200)} is an empty folder")
+    # Beside pictures, a table without any is metadata about them.
+    parquet = [name for name in names if suffix_of(name) == ".parquet" and not _is_hidden(name)]
+    any_pictures = any(map(is_picture, names))
+    tables = [name for name in parquet if not any_pictures or holds_pictures(folder / name, image_column)]
+    if tables:
+        rows = open_parquet(tables, folder, split, image_column, label_column, origin)
+        rows.notes = (*rows.notes, *_beside(names, "the Parquet files are"))
+        return rows
+    idx = [] if any_pictures else idx_pictures(names)
+    if idx:
+        return open_idx_folder(idx, folder, split, origin)
+    return PictureFolder(folder, structure_of(names, split, origin))
+
+
+def _beside(names: list[str], used: str) -> list[str]:
+    pictures = sum(map(is_picture, names))
+    if not pictures:
+        return []
+    return [f"{pictures:,} {'picture' if pictures == 1 else 'pictures'} beside them not used: {used} the data set"]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _names_a_data_set(source: str) -> bool:
+    """Whether a text that is no path here may be the id of a data set on the Hub, and not a path that is missing."""
+    return may_be_id(source) and suffix_of(source) not in _FILES and not is_picture(source)
+
+
+def _close_name(path: Path) -> str:
+    """Return a hint about files and folders beside a missing one that have a close name; empty without any."""
+    try:
+        beside = {entry.name: str(entry) for entry in path.parent.iterdir()}
+    except OSError:
+        return ""
+    hint = did_you_mean(path.name, beside, otherwise="")
+    return f"; {printable(hint)}" if hint else ""

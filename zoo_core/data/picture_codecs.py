@@ -1,4 +1,4 @@
-"""Opening of picture files: by Pillow, and for HEIC and JPEG XL by a package that adds them to Pillow, if there is one.
+"""Opening of picture files: by Pillow, and by the packages that add HEIC, JPEG XL and AVIF to it, if they are installed.
 
 Such a package is imported when the first picture needs it. A file that nothing here can open gets a reason that says
 what it is and what to do.
@@ -6,32 +6,15 @@ what it is and what to do.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from zoo_core.data.picture_formats import register_plugins, remedy
+
 _HEAD_BYTES = 32
-
-
-class _Format(NamedTuple):
-    """A format that this Pillow may not read: its name, the package that adds it, and how that is registered."""
-
-    name: str
-    package: str
-    register: Callable[[], object]
-
-
-def _register_heif() -> None:
-    module: Any = importlib.import_module("pillow_heif")
-    module.register_heif_opener()
-
-
-_HEIC = _Format("HEIC", "pillow-heif", _register_heif)
-_JPEG_XL = _Format("JPEG XL", "pillow-jxl-plugin", lambda: importlib.import_module("pillow_jxl"))
-_AVIF = _Format("AVIF", "pillow>=11.3", lambda: None)
+_NAMES = {".heic": "HEIC", ".jxl": "JPEG XL", ".avif": "AVIF"}
 
 
 def open_file(source: str | Path | BinaryIO) -> Image.Image:
@@ -45,16 +28,15 @@ def open_file(source: str | Path | BinaryIO) -> Image.Image:
         return Image.open(source)
     except UnidentifiedImageError:
         head = _head(source)
-        needed = _format_of(head)
-        if needed is None:
+        suffix = _suffix_of(head)
+        if suffix is None:
             raise UnidentifiedImageError(_what_it_is(head)) from None
+    plugin = register_plugins(suffix)
     try:
-        needed.register()
         return Image.open(source)
-    except (ImportError, UnidentifiedImageError) as error:
-        missing = isinstance(error, ImportError) or needed is _AVIF
-        reason = f"pip install '{needed.package}' reads it" if missing else "it is damaged, or of a kind unknown here"
-        raise UnidentifiedImageError(f"it is a picture in {needed.name}: {reason}") from None
+    except UnidentifiedImageError:
+        what_to_do = "it is damaged, or of a kind that is not read here" if plugin else remedy(suffix)
+        raise UnidentifiedImageError(f"it is a picture in {_NAMES[suffix]}: {what_to_do}") from None
 
 
 def _head(source: str | Path | BinaryIO) -> bytes:
@@ -67,15 +49,16 @@ def _head(source: str | Path | BinaryIO) -> bytes:
     return head
 
 
-def _format_of(head: bytes) -> _Format | None:
+def _suffix_of(head: bytes) -> str | None:
+    """Return the usual suffix of a format that a package adds to Pillow; None for others."""
     if head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")):
-        return _JPEG_XL
+        return ".jxl"
     if head[4:8] == b"ftyp":
         brands = {head[place : place + 4] for place in (8, *range(16, len(head), 4))}
         if brands & {b"avif", b"avis"}:
-            return _AVIF
+            return ".avif"
         if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
-            return _HEIC
+            return ".heic"
     return None
 
 

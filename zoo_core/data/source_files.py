@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ class SourceFiles:
 def state_of_files(files: Iterable[Path]) -> SourceFiles | None:
     """Return the state of the files; None where there are none, or one of them cannot be looked at.
 
-    A file is identified by its path, size and times, as git and make do it. Reading its content would be safer, but
+    A file is identified by its path, inode, size and times, as git does it. Reading its content would be safer, but
     takes as long as decoding on a slow disk. The time of the last change of the inode (ctime) also reveals a file that
     was replaced by one of the same size and modification time, as from a reproducible archive.
     """
@@ -33,29 +32,9 @@ def state_of_files(files: Iterable[Path]) -> SourceFiles | None:
     try:
         for path in files:
             status = path.stat()
-            fact = (str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            fact = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             digest.update(repr(fact).encode())
             size, count = size + status.st_size, count + 1
     except OSError:  # one vanished in the meantime, or is a broken link
         return None
     return SourceFiles(digest.hexdigest(), size) if count else None
-
-
-def files_below(location: Path) -> Iterator[Path]:
-    """Yield the file itself, or every file below a folder in the order of their names. May raise OSError.
-
-    Links are followed too, since that is how `datasets` searches; each folder is visited once, as links may form
-    circles.
-    """
-    if location.is_file():
-        yield location
-        return
-    visited = set()
-    for root, folders, names in os.walk(location, followlinks=True):
-        status = Path(root).stat()
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(root, name) for name in sorted(names))

@@ -10,6 +10,7 @@ from zoo_core.data import decoding
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import Generator
 from zoo_core.metrics.reporting import Tell, no_message
 from zoo_core.models import load
@@ -39,22 +40,28 @@ def open_data(
     shape: tuple[int, int, int],
     split: str = "train",
     tell: Tell = no_message,
+    *,
+    skip_damaged: bool = False,
 ) -> TrainingData | Path:
     """Return the data as pictures of a model's shape, or the path of a file of statistics.
+
+    Pictures are converted to what the model makes, grey or colour, as they are for training, and `tell` says so.
 
     Args:
         data: what `zoo train --data` takes, a .safetensors file of statistics, or training data.
         shape: (channels, size, size) of the model's pictures.
+        skip_damaged: leave out pictures that cannot be decoded.
 
     Raises:
         DataError: if the data cannot be read.
-        MetricError: if the data is in colour and the model grey, or the reverse; or for samples of another shape.
+        MetricError: for training data of another shape, or that is in colour where the model is grey, or the reverse.
     """
     if not isinstance(data, TrainingData):
         if Path(data).suffix == ".safetensors":
-            return Path(data).expanduser()
-        images = open_images(data, split=split)
-        _check_channels(images.name, images.shape[0], shape[0])
+            return user_path(data)
+        images = open_images(data, split=split, skip_damaged=skip_damaged)
+        for note in images.notes:
+            tell(note)
         data = images.decode(shape[0], shape[1])
         for note in data.notes:
             tell(note)

@@ -33,6 +33,7 @@ def prepare_training(
     assignments: Iterable[str] = (),
     image_column: str | None = None,
     label_column: str | None = None,
+    skip_damaged: bool = False,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
@@ -41,8 +42,9 @@ def prepare_training(
     `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
 
     Args:
-        tell: receives the messages for the user: the memory or disk space that the data will need, before any is
-            used, and what was changed in the data, after decoding.
+        skip_damaged: leave out pictures that cannot be decoded.
+        tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
+            need, before any is used, and what was changed in it, after decoding.
 
     Raises:
         UnknownArchitectureError, TrainingError, SettingsError, RegistryError (the configuration file), DataError.
@@ -66,7 +68,9 @@ def prepare_training(
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
-    images = open_images(data, image_column=image_column, label_column=label_column)
+    images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
+    for note in images.notes:
+        tell(note)
     values = trainer_class.config_for(config_class, given, images.shape, images.num_classes)
     config = _make_config(config_class, values, given, images.name)
     with on_meta():

@@ -1,0 +1,151 @@
+"""The survey of a data source: the kinds and sizes of all its pictures by their headers, and which are damaged."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from zoo_core.data.decoding import PictureDecoder, channels_of, open_picture, oriented_size
+from zoo_core.data.decoding_workers import decode
+from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
+from zoo_core.errors import DataError
+
+_AT_ONCE = 512  # pictures that a worker looks at between two messages
+
+
+class Header(NamedTuple):
+    """What the beginning of a picture's file states."""
+
+    channels: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of all pictures before they are decoded.
+
+    Attributes:
+        headers: how many pictures have which header.
+        damaged: the numbers of those that cannot be read, and why.
+    """
+
+    headers: Counter[Header]
+    damaged: dict[int, str]
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return {"headers": [[*header, count] for header, count in self.headers.items()], "damaged": self.damaged}
+
+    @classmethod
+    def from_facts(cls, facts: Any) -> Survey | None:
+        """Return the survey with these facts; None where they are not those of a survey."""
+        try:
+            headers = Counter({Header(*map(int, header)): int(count) for *header, count in facts["headers"]})
+            return cls(headers, {int(number): str(why) for number, why in facts["damaged"].items()})
+        except (TypeError, ValueError, LookupError, AttributeError):
+            return None
+
+    def joined(self, other: Survey) -> Survey:
+        """Return what is known of these and other pictures of the same source."""
+        return Survey(self.headers + other.headers, self.damaged | other.damaged)
+
+    @property
+    def channels(self) -> int:
+        """Channels of most of the pictures; 3 where as many are grey as in colour."""
+        counts = self.by_channels
+        return 1 if counts[1] > counts[3] else 3
+
+    @property
+    def by_channels(self) -> Counter[int]:
+        """How many pictures have 1 and 3 channels."""
+        counts = Counter[int]()
+        for header, count in self.headers.items():
+            counts[header.channels] += count
+        return counts
+
+    @property
+    def side(self) -> int:
+        """The median of the shorter sides: at least half of the pictures are as large, and need no enlarging.
+
+        A side that most of the pictures share is the median, too.
+        """
+        left = self.headers.total() // 2
+        for side, count in sorted(self._sides.items()):
+            if left < count:
+                return side
+            left -= count
+        raise ValueError("there is no picture")
+
+    @property
+    def _sides(self) -> Counter[int]:
+        counts = Counter[int]()
+        for header, count in self.headers.items():
+            counts[min(header.width, header.height)] += count
+        return counts
+
+    def notes(self) -> list[str]:
+        """Say what differs among the pictures, and what was chosen: one sentence each; none where all are alike."""
+        notes, total, of = [], self.headers.total(), self.by_channels
+        if of[1] and of[3]:
+            chosen = "grey" if self.channels == 1 else "colour"
+            notes.append(f"{of[3]:,} of {total:,} pictures are in colour and {of[1]:,} grey: {chosen} is taken")
+        sizes = sorted({(header.width, header.height) for header in self.headers}, key=lambda size: (min(size), size))
+        if len(sizes) > 1:
+            (small, large), side = (sizes[0], sizes[-1]), self.side
+            notes.append(
+                f"the pictures are of {len(sizes):,} sizes, {small[0]} x {small[1]} to {large[0]} x {large[1]}: "
+                f"{side}, the median of their shorter sides, is taken"
+            )
+        return notes
+
+
+class _Surveyor:
+    """Looks at pictures; indexed with a list of their numbers, it returns what is known of these.
+
+    Args:
+        thorough: decode them too, as damage beyond the header shows only then.
+    """
+
+    def __init__(self, pictures: EncodedPictures, *, thorough: bool) -> None:
+        self.pictures, self.name = pictures, pictures.name
+        self._decoder = PictureDecoder(pictures, 3, 8) if thorough else None
+
+    def __getitem__(self, chosen: Sequence[int]) -> Survey:
+        found = Survey(Counter(), {})
+        try:
+            pictures = list(self.pictures.read(chosen))
+        except DataError as error:  # of a source that cannot even give out one of them
+            if len(chosen) > 1:
+                return functools.reduce(Survey.joined, (self[[number]] for number in chosen))
+            return Survey(Counter(), {chosen[0]: str(error)})
+        for number, encoded in zip(chosen, pictures, strict=True):
+            try:
+                found.headers[self._look_at(number, encoded)] += 1
+            except DataError as error:
+                found.damaged[number] = str(error)
+        return found
+
+    def _look_at(self, number: int, encoded: EncodedPicture | None) -> Header:
+        with open_picture(encoded, self.pictures.where(number)) as image:
+            header = Header(channels_of(image), *oriented_size(image))
+        if self._decoder is not None:
+            _ = self._decoder[[number]]
+        return header
+
+
+def survey(pictures: EncodedPictures, workers: int, *, thorough: bool) -> Survey:
+    """Look at all pictures of a source.
+
+    Args:
+        workers: how many processes do it; 0: this one.
+        thorough: decode them too, to find all damaged ones.
+    """
+    alike = pictures.size_of_all()
+    if alike is not None:
+        return Survey(Counter({Header(*alike): len(pictures)}), {})
+    order = (range(start, min(start + _AT_ONCE, len(pictures))) for start in range(0, len(pictures), _AT_ONCE))
+    return functools.reduce(Survey.joined, decode(_Surveyor(pictures, thorough=thorough), order, workers))
