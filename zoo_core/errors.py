@@ -52,8 +52,23 @@ def printable(text: object, limit: int = 300) -> str:
         >>> printable("two\\nlines, \\x1b[31mred")
         'two lines, [31mred'
     """
-    line = " ".join(str(text).split()).translate(_UNSAFE)
+    line = well_formed(" ".join(str(text).split()).translate(_UNSAFE))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def well_formed(text: str) -> str:
+    """Return text that every file can hold: the bytes of a file name that are no UTF-8 are written as escapes.
+
+    Python has them as lone surrogates, which neither UTF-8 nor JSON has.
+
+    Example:
+        >>> well_formed("caf\\udce9/1.png")
+        'caf\\\\xe9/1.png'
+    """
+    try:
+        return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:

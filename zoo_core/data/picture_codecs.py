@@ -1,4 +1,4 @@
-"""Opening of picture files: by Pillow, and by the packages that add HEIC, JPEG XL and AVIF to it, if they are installed.
+"""Opening of picture files: by Pillow, and by the packages that add HEIC, JPEG XL and AVIF to it, where there are any.
 
 Such a package is imported when the first picture needs it. A file that nothing here can open gets a reason that says
 what it is and what to do.

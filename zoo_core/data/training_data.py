@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo_core.data.decoding import PictureDecoder
 from zoo_core.data.fingerprint import Fingerprint
-from zoo_core.errors import DataError
+from zoo_core.errors import DataError, well_formed
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class TrainingData:
     class_names: tuple[str, ...] = ()
     decoder: PictureDecoder | None = None
     larger_than_memory: bool = False
+
+    def __post_init__(self) -> None:
+        # The names of files may be any bytes, and these texts end in JSON, model cards and PNGs.
+        object.__setattr__(self, "name", well_formed(self.name))
+        for texts in ("notes", "class_names"):
+            object.__setattr__(self, texts, tuple(map(well_formed, getattr(self, texts))))
 
     @classmethod
     def from_tensors(

@@ -9,6 +9,18 @@ paths              paths that a user gives, and relative ones that must stay ins
 sizes              sizes in bytes for people to read
 strict_json        JSON without repeated keys, NaN or excessive nesting
 strict_yaml        YAML as plain text values, with the line of every error
+utf8_names         names for libraries that take only UTF-8
 """
 
-__all__ = ["atomic", "conversion_errors", "digests", "folders", "locks", "paths", "sizes", "strict_json", "strict_yaml"]
+__all__ = [
+    "atomic",
+    "conversion_errors",
+    "digests",
+    "folders",
+    "locks",
+    "paths",
+    "sizes",
+    "strict_json",
+    "strict_yaml",
+    "utf8_names",
+]
