@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from zoo_core.cli import main
+from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, RegistryError, SettingsError, TrainingError, UnknownArchitectureError
+from zoo_core.plugins import manager
 from zoo_core.training.setup import prepare_training
 
 pytestmark = pytest.mark.plugins("zoo-vanilla-gan")
@@ -23,15 +27,6 @@ MNIST = Path(__file__).parent / "data" / "mnist"
 TINY = {"generator_widths": "8", "discriminator_widths": "8,4", "latent_size": "4"}
 TINY_SETS = [part for key, value in TINY.items() for part in ("--set", f"model.{key}={value}")]
 SHORT = ["--steps", 4, "--set", "batch_size=16", "--set", "sample_every=0", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory, monkeypatch):
-    import datasets
-
-    cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(cache))
 
 
 def prepare(*assignments, architecture="vanilla_gan", **options):
@@ -163,7 +158,10 @@ def test_an_architecture_without_a_trainer_is_told(monkeypatch):
 def test_a_run_prints_its_folder_states_its_conversions_and_can_be_sampled(zoo, tmp_path):
     result = zoo("train", "vanilla_gan", "--data", MNIST, "--out", "run", "--size", 12, *SHORT, *TINY_SETS)
     assert (result.returncode, result.stdout) == (0, "run\n")
-    planned, *done, gathered = result.stderr.splitlines()
+    found, planned, *done, gathered = result.stderr.splitlines()
+    assert found == (
+        f"512 pictures in 10 classes (0, 1, 2, 3, 4, 5, 6, 7, …) from the folder {MNIST}; split train of train, test"
+    )
     assert planned.startswith(
         "512 pictures of 12 x 12 (image column 'image', label column 'label') take 73.7 kB of memory"
     )
@@ -220,13 +218,88 @@ def test_a_wrong_setting_is_one_line_on_stderr(zoo, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_extra_is_named(zoo, tmp_path):
-    (tmp_path / "datasets.py").write_text("raise ImportError('there is no datasets')")
+@pytest.fixture
+def without_the_extra(tmp_path):
+    """An environment in which neither `datasets` nor pyarrow can be imported."""
+    for name in ("datasets", "pyarrow"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('there is no {name}')")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"PYTHONPATH": path}
-    result = zoo("train", "vanilla_gan", "--data", MNIST, "--out", "run", env=environment)
+    return os.environ | {"PYTHONPATH": path}
+
+
+@pytest.mark.parametrize(
+    ("data", "purpose"),
+    [(MNIST, "reading Parquet files"), ("user/name", "user/name is no file or folder here, and a data set of the Hub")],
+)
+def test_a_missing_extra_is_named(zoo, data, purpose, without_the_extra):
+    result = zoo("train", "vanilla_gan", "--data", data, "--out", "run", env=without_the_extra)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "pip install 'zoo-core[train]'" in result.stderr
+    assert result.stderr == f"zoo: {purpose} needs the extra 'train': pip install 'zoo-core[train]'\n"
+
+
+def pictures(folder, *names):
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def test_a_folder_of_pictures_needs_no_extra_and_its_counts_are_told(zoo, tmp_path, without_the_extra):
+    folder = pictures(tmp_path / "pets", *(f"{name}/{n}.png" for name in ("train", "ship") for n in range(8)), "a.png")
+    (folder / "train" / "1.txt").write_text("a train")
+    result = zoo(
+        "train",
+        "vanilla_gan",
+        "--data",
+        folder,
+        "--out",
+        "run",
+        *SHORT,
+        *TINY_SETS,
+        env=without_the_extra,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[:3] == [
+        f"16 pictures in 2 classes (ship, train) from the folder {folder}",
+        "1 file is no picture and is not used: 1 .txt",
+        "1 picture left out: a.png lies beside the folders of the classes, and in none",
+    ]
+
+
+def test_damaged_pictures_stop_a_run_unless_they_are_skipped(tmp_path):
+    folder = pictures(tmp_path / "pets", *(f"cat/{number}.png" for number in range(17)))
+    (folder / "cat" / "3.png").write_bytes(b"")
+
+    def train(*more):
+        arguments = ["train", "vanilla_gan", "--data", folder, "--out", tmp_path / "run", *SHORT, *TINY_SETS, *more]
+        return CliRunner().invoke(main, list(map(str, arguments)))
+
+    stopped = train()
+    assert (stopped.exit_code, stopped.stderr) == (
+        1, "zoo: pets/cat/3.png: the picture cannot be decoded: it is empty (--skip-damaged leaves such out)\n",
+    )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+    done = train("--skip-damaged")
+    assert done.exit_code == 0, done.stderr
+    assert "1 of 17 pictures is damaged and left out: pets/cat/3.png" in done.stderr.splitlines()
+
+
+def test_a_trainer_may_read_its_data_itself(tmp_path, monkeypatch):
+    trainer_class = manager().architecture("vanilla_gan").trainer_class()
+    asked = []
+
+    def read_data(cls, source, config_class, values):
+        asked.append((source, config_class.__name__, values))
+        return TrainingData.from_tensors(torch.zeros(20, 1, 8, 8), name="zeros", notes=["20 times nothing"])
+
+    monkeypatch.setattr(trainer_class, "read_data", classmethod(read_data))
+    told = []
+    trainer, data = prepare_training("vanilla_gan", "anything", assignments=["model.latent_size=3"], tell=told.append)
+    assert asked == [("anything", "VanillaGANConfig", {"latent_size": 3})]
+    assert (data.name, trainer.sample_shape, trainer.config.size) == ("zeros", (1, 8, 8), 8)
+    assert told == ["20 times nothing"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

@@ -1,6 +1,8 @@
 """Training data: what is read, what is done to it, and what is refused."""
 
+import gc
 import io
+import pickle
 import shutil
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo_core.data import parquet_rows
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError
@@ -18,13 +21,6 @@ from zoo_core.interfaces import Generator
 from zoo_core.training.batches import BatchStream
 
 MNIST = Path(__file__).parent / "data" / "mnist"
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory, monkeypatch):
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
 
 
 def png(pixels, mode=None):
@@ -116,7 +112,7 @@ def test_17_palettes_and_16_bit_grey_keep_their_brightness(tmp_path):
 
 def test_17_tiny_pictures_are_enlarged_and_that_is_said(tmp_path):
     folder = parquet(tmp_path / "set", [grey(1, value=7), grey(2, value=9)])
-    assert open_images(folder).shape == (1, 1, 1)
+    assert open_images(folder).shape == (1, 2, 2)
     data = open_images(folder).decode(1, 16)
     assert [picture.unique().tolist() for picture in data.samples] == [[7], [9]]
     assert data.notes == ("2 grey pictures of 16 x 16", "2 were resized to 16 x 16 (bicubic)")
@@ -145,7 +141,7 @@ def test_columns_can_be_named(tmp_path):
     with pytest.raises(DataError, match="has no image column; its columns are photo, kind"):
         open_images(folder)
     data = open_images(folder, image_column="photo", label_column="kind").decode(1, 8)
-    assert data.labels.tolist() == [4, 2]
+    assert (data.labels.tolist(), data.class_names) == ([1, 0], ("2", "4"))
 
 
 def test_a_column_that_is_not_there_is_refused_with_those_that_are():
@@ -167,10 +163,10 @@ def test_missing_empty_and_foreign_sources_are_refused(tmp_path):
     with pytest.raises(DataError, match="is an empty folder"):
         open_images(tmp_path / "empty")
     (tmp_path / "text.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match=r"not a \.parquet file"):
+    with pytest.raises(DataError, match=r"text\.csv cannot be read as pictures; what can be: a folder of pictures, "):
         open_images(tmp_path / "text.csv")
     shutil.copy(tmp_path / "text.csv", tmp_path / "broken.parquet")
-    with pytest.raises(DataError, match="cannot be read as training data"):
+    with pytest.raises(DataError, match=r"broken\.parquet cannot be read as Parquet: "):
         open_images(tmp_path / "broken.parquet")
 
 
@@ -251,19 +247,161 @@ def test_the_fingerprint_tells_data_apart():
     assert len(fingerprints) == 4
 
 
-def test_a_label_column_of_words_is_left_out_unless_it_was_asked_for(tmp_path):
-    folder = parquet(tmp_path / "set", [grey(), grey()], label=["cat", "dog"])
-    assert open_images(folder).decode(1, 8).labels is None
-    with pytest.raises(DataError, match="column 'label' does not hold a class, a whole number from 0, in every row"):
+@pytest.mark.parametrize(
+    ("stated", "numbers", "names"),
+    [
+        ([2, 1, 26], [1, 0, 2], ("1", "2", "26")),
+        ([0, 20, 10], [0, 2, 1], ("0", "10", "20")),
+        ([1, 0, 1], [1, 0, 1], ()),
+        (["dog", "cat", "dog"], [1, 0, 1], ("cat", "dog")),
+        ([2.5, 0.5, 1.0], [2, 0, 1], ("0.5", "1", "2.5")),
+        ([True, False, True], [1, 0, 1], ("False", "True")),
+        ([1, -1, 1], [1, 0, 1], ("-1", "1")),
+        ([b"b", b"a", b"b"], [1, 0, 1], ("a", "b")),
+    ],
+)
+def test_labels_of_any_type_are_classes_in_sorted_order(tmp_path, stated, numbers, names):
+    source = open_images(parquet(tmp_path / "set", [grey()] * 3, label=stated))
+    data = source.decode(1, 8)
+    assert (data.labels.tolist(), data.class_names) == (numbers, names)
+    assert source.num_classes == data.num_classes == len(set(stated))
+
+
+@pytest.mark.parametrize("unknown", [None, -1])
+def test_rows_of_unknown_class_are_left_out_and_that_is_said(tmp_path, unknown):
+    folder = parquet(tmp_path / "set", [grey(value=value) for value in (1, 2, 3)], label=[1, unknown, 0])
+    source = open_images(folder)
+    assert source.notes[:2] == (
+        f"2 pictures in 2 classes (0 to 1) from the folder {folder}; split train of train",
+        "1 of 3 pictures has no class, and is left out",
+    )
+    data = source.decode(1, 8)
+    assert (data.samples[:, 0, 0, 0].tolist(), data.labels.tolist()) == ([1, 3], [1, 0])
+
+
+def test_a_column_without_any_known_class_makes_no_classes(tmp_path):
+    folder = parquet(tmp_path / "set", [grey(), grey()], label=[-1, -1])
+    source = open_images(folder)
+    assert (len(source), source.num_classes) == (2, None)
+    assert "column 'label' does not state a class in any row: the pictures have no classes" in source.notes
+    with pytest.raises(DataError, match="column 'label' does not state a class in any row"):
         open_images(folder, label_column="label")
 
 
-def test_rows_without_a_label_make_the_column_no_label_column(tmp_path):
-    folder = parquet(tmp_path / "set", [grey(), grey()], label=[3, None])
-    assert open_images(folder).decode(1, 8).labels is None
-    with pytest.raises(DataError, match="does not hold a class"):
+def test_a_column_of_captions_is_taken_for_classes_only_where_that_is_asked_for(tmp_path):
+    folder = parquet(tmp_path / "set", [grey()] * 200, label=[f"a cat called {number}" for number in range(200)])
+    source = open_images(folder)
+    assert source.num_classes is None
+    assert "column 'label' has 200 values in 200 rows, and is not taken for classes; --label-column label takes it" in (
+        source.notes
+    )
+    assert open_images(folder, label_column="label").num_classes == 200
+
+
+def test_several_labels_in_a_row_are_no_class(tmp_path):
+    folder = parquet(tmp_path / "set", [grey()] * 2, label=[[1, 2], [3]])
+    assert open_images(folder).num_classes is None
+    with pytest.raises(DataError, match="column 'label' does not hold one class in every row: its type is list"):
         open_images(folder, label_column="label")
 
 
-def test_the_shape_is_that_of_the_first_picture_once_it_is_square(tmp_path):
+def test_a_class_has_one_number_in_every_split_and_training_has_no_class_without_pictures(tmp_path):
+    folder = parquet(tmp_path / "set", [grey()] * 3, label=["dog", "cat", "dog"])
+    table = pa.table({"image": [{"bytes": grey(), "path": None}] * 2, "label": ["dog", "ant"]})
+    pq.write_table(table, folder / "test-00000-of-00001.parquet")
+    assert open_images(folder).num_classes == 2
+    test = open_images(folder, split="test").decode(1, 8)
+    assert (test.labels.tolist(), test.class_names) == ([1, 2], ("cat", "dog", "ant"))
+
+
+def test_stated_names_are_kept_and_a_class_without_pictures_is_named(tmp_path):
+    features = '{"info": {"features": {"label": {"names": ["a", "b", "c"], "_type": "ClassLabel"}}}}'
+    table = pa.table({"image": [{"bytes": grey(), "path": None}] * 2, "label": [2, 0]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / "set.parquet")
+    source = open_images(tmp_path / "set.parquet")
+    assert (source.num_classes, source.decode(1, 8).labels.tolist()) == (3, [2, 0])
+    assert "1 of the 3 classes has no picture: b" in source.notes
+
+
+def test_the_shape_is_that_of_a_picture_once_it_is_square(tmp_path):
     assert open_images(parquet(tmp_path / "set", [png(np.zeros((12, 7)))])).shape == (1, 7, 7)
+
+
+def test_one_grey_picture_first_makes_no_grey_data(tmp_path):
+    source = open_images(parquet(tmp_path / "set", [grey()] + [png(np.zeros((8, 8, 3)))] * 9))
+    assert source.shape == (3, 8, 8)
+    assert "9 of 10 pictures are in colour and 1 is grey: the default is colour" in source.notes
+    mostly_grey = open_images(parquet(tmp_path / "set", [png(np.zeros((8, 8, 3)))] + [grey()] * 9))
+    assert mostly_grey.shape == (1, 8, 8)
+
+
+def test_one_small_picture_first_makes_no_small_data(tmp_path):
+    source = open_images(parquet(tmp_path / "set", [grey(16), grey(64), grey(64), grey(48), grey(64)]))
+    assert source.shape == (1, 64, 64)
+    assert source.notes[1] == (
+        "the pictures are of 3 sizes, from 16 x 16 to 64 x 64: the default is 64, the median of their shorter sides"
+    )
+    assert open_images(parquet(tmp_path / "set", [grey(16), grey(64)])).shape == (1, 64, 64)
+
+
+@pytest.mark.parametrize("column", ["plain bytes", "paths"])
+def test_a_column_of_bytes_or_of_paths_holds_pictures_too(tmp_path, column):
+    (tmp_path / "a.png").write_bytes(grey(value=7))
+    cells = [grey(value=7)] if column == "plain bytes" else ["a.png"]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "set.parquet")
+    assert open_images(tmp_path / "set.parquet").decode(1, 8).samples.unique().tolist() == [7]
+
+
+def test_parquet_files_state_their_split_or_are_all_one(tmp_path):
+    table = pa.table({"image": [{"bytes": grey(), "path": None}] * 2})
+    for name in ("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "data/test-1.parquet"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, tmp_path / "set" / name)
+    assert (len(open_images(tmp_path / "set")), len(open_images(tmp_path / "set", split="test"))) == (4, 2)
+    with pytest.raises(DataError, match="has no split 'validation'; its splits are train, test"):
+        open_images(tmp_path / "set", split="validation")
+    pq.write_table(table, tmp_path / "set" / "more.parquet")
+    assert len(open_images(tmp_path / "set")) == 8
+    with pytest.raises(DataError, match="has no split 'test': it is not divided into splits"):
+        open_images(tmp_path / "set", split="test")
+
+
+def test_parquet_files_of_several_data_sets_are_not_mixed(tmp_path):
+    folder = parquet(tmp_path / "set", [grey()], label=[1])
+    for name, column, values, problem in (
+        ("train-2.parquet", "label", ["one"], "are not of one data set: column 'label' holds int and string"),
+        ("train-2.parquet", "kind", [1], "has no column 'label', and other files have"),
+    ):
+        pq.write_table(pa.table({"image": [{"bytes": grey(), "path": None}], column: values}), folder / name)
+        with pytest.raises(DataError, match=problem):
+            open_images(folder)
+
+
+def test_a_table_beside_pictures_is_read_only_if_it_holds_pictures(tmp_path):
+    (tmp_path / "a.png").write_bytes(grey())
+    pq.write_table(pa.table({"file": ["a.png"], "width": [8]}), tmp_path / "metadata.parquet")
+    source = open_images(tmp_path)
+    assert (len(source), source.notes[1]) == (1, "1 file is no picture and is not used: 1 .parquet")
+    parquet(tmp_path, [grey()] * 3)
+    source = open_images(tmp_path)
+    assert (len(source), source.notes[1]) == (3, "1 picture beside them not used: the Parquet files are the data set")
+
+
+def test_columns_are_for_tables(tmp_path):
+    (tmp_path / "a.png").write_bytes(grey())
+    with pytest.raises(DataError, match="has no columns: --label-column is for Parquet files and data sets on the Hub"):
+        open_images(tmp_path, label_column="label")
+
+
+def test_encoded_pictures_that_do_not_fit_into_memory_are_mapped(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    expected = open_images(MNIST).decode(1, 28)
+    monkeypatch.setattr(parquet_rows, "MEMORY_SHARE", 0)
+    source = open_images(MNIST)
+    (copy,) = (tmp_path / "cache" / "encoded").iterdir()
+    assert source.decode(1, 28).fingerprint == expected.fingerprint
+    again = pickle.loads(pickle.dumps(source.pictures))
+    assert again.read([3]) == source.pictures.read([3])
+    del source
+    gc.collect()
+    assert not copy.exists()

@@ -19,7 +19,7 @@ from PIL import Image
 from tests import forkserver
 from zoo_core.data import cache, decoding, decoding_workers, image_source
 from zoo_core.data.opening import open_images
-from zoo_core.data.source_files import files_below, state_of_files
+from zoo_core.data.source_files import state_of_files
 from zoo_core.errors import DataError
 from zoo_core.interfaces import Generator
 from zoo_core.runtime import memory
@@ -40,9 +40,6 @@ class Identity(Generator):
 @pytest.fixture(autouse=True)
 def private_folders(tmp_path_factory, monkeypatch):
     """Caches of this test's own, and every data set large enough for them."""
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("zoo")))
     monkeypatch.setattr(image_source, "CACHED_FROM", 0)
 
@@ -69,6 +66,7 @@ def parquet(folder, seed):
 
 
 def cached_files():
+    """Those with decoded pictures; beside them lies what is known of the headers."""
     return sorted(cache.decoded_folder().glob("*.safetensors"))
 
 
@@ -143,26 +141,28 @@ def test_a_changed_label_column_is_not_a_matter_of_the_cache(folder):
     second = open_images(folder, label_column="kind").decode(3, 6)
     assert "were read from" in second.notes[-1]
     assert first.fingerprint == with_labels.fingerprint != second.fingerprint
-    assert second.labels.tolist() == [5] * COUNT
+    assert (second.labels.tolist(), second.class_names) == ([0] * COUNT, ("5",))
 
 
 def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_another_one(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
-    before, status = state_of_files(files_below(tmp_path)), path.stat()
+    before, status = state_of_files([path]), path.stat()
     (tmp_path / "b").write_bytes(b"two")
     (tmp_path / "b").replace(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_mtime_ns == status.st_mtime_ns
-    assert state_of_files(files_below(tmp_path)).key != before.key
+    assert state_of_files([path]).key != before.key
 
 
-def test_links_among_folders_are_followed_once(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "one.png").write_bytes(b"12345")
-    (tmp_path / "a" / "back").symlink_to(tmp_path)
-    (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert state_of_files(files_below(tmp_path)).size == 5
+def test_a_parquet_file_that_was_replaced_at_the_same_time_is_read_anew(folder):
+    file = folder / "train-00000-of-00001.parquet"
+    before, status = open_images(folder).decode(3, 6), file.stat()
+    pq.write_table(pq.read_table(file).slice(10), file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = open_images(folder).decode(3, 6)
+    assert (len(before), len(after)) == (COUNT, COUNT - 10)
+    assert torch.equal(after.samples, before.samples[10:])
 
 
 def test_data_without_files_has_no_key():
@@ -171,7 +171,7 @@ def test_data_without_files_has_no_key():
 
 def test_a_file_that_cannot_be_looked_at_makes_the_key_unknown(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "nowhere")
-    assert state_of_files(files_below(tmp_path)) is None
+    assert state_of_files([tmp_path / "a.png"]) is None
 
 
 def test_small_sets_are_not_kept(folder, monkeypatch):
@@ -247,7 +247,7 @@ def test_a_disk_that_is_full_costs_a_note(folder, monkeypatch):
     streamed = open_images(folder).decode(3, 6)
     assert streamed.fingerprint == data.fingerprint
     assert streamed.notes[-1].startswith("the pictures are decoded again for every batch: ")
-    assert cached_files() == list(cache.decoded_folder().iterdir()) == []
+    assert cached_files() == list(cache.decoded_folder().glob(".*")) == []
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(folder):
@@ -268,7 +268,7 @@ def test_a_corrupt_picture_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
         prepare()
         with pytest.raises(DataError, match=r"^set, row 1: the picture cannot be decoded"):
             open_images(tmp_path / "set.parquet").decode(1, 64)
-    assert not cache.decoded_folder().exists() or not list(cache.decoded_folder().iterdir())
+    assert [path.suffix for path in cache.decoded_folder().iterdir()] == [".json"]
 
 
 def test_two_processes_at_once_end_with_one_good_file(folder):
@@ -280,13 +280,13 @@ image_source.CACHED_FROM = 0
 print(open_images(sys.argv[1]).decode(3, 6).fingerprint)
 """
     command = [sys.executable, "-c", script, str(folder)]
-    environment = os.environ | {"HF_DATASETS_CACHE": str(folder.parent / "datasets")}
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate(timeout=120)[0].strip() for process in running}
     data = open_images(folder).decode(3, 6)
     assert printed == {data.fingerprint}
     assert "were read from" in data.notes[-1]
-    assert list(cache.decoded_folder().iterdir()) == cached_files()
+    assert list(cache.decoded_folder().glob("*.safetensors")) == cached_files()
+    assert not list(cache.decoded_folder().glob(".*"))
 
 
 def test_the_folder_is_the_systems_unless_it_is_named(monkeypatch, tmp_path):
@@ -455,7 +455,7 @@ print(["libtorch" in maps for maps in mapped])
 def test_an_error_of_a_data_source_itself_is_one_line(folder, monkeypatch):
     decoder = decoding.PictureDecoder(open_images(folder).pictures, 3, 6)
     decoder.pictures.image_column = "vanished"
-    with pytest.raises(DataError, match=r"^set: rows 3 to 4 cannot be read: KeyError: 'vanished'$"):
+    with pytest.raises(DataError, match=r"^set: rows 3 to 4 cannot be read: KeyError: "):
         list(decoding_workers.decode(decoder, [[3, 4]], 1))
 
 
@@ -505,9 +505,63 @@ def test_available_memory_is_what_the_system_or_its_container_leaves(tmp_path, m
     assert memory.available_memory() == 400_000
 
 
-def test_a_label_of_minus_one_is_no_class(tmp_path):
-    table = {"image": [{"bytes": png(np.zeros((4, 4), np.uint8)), "path": None}] * 2, "label": [0, -1]}
-    pq.write_table(pa.table(table), tmp_path / "set.parquet")
-    assert open_images(tmp_path / "set.parquet").num_classes is None
-    with pytest.raises(DataError, match="does not hold a class, a whole number from 0, in every row"):
-        open_images(tmp_path / "set.parquet", label_column="label")
+# Damaged pictures, and what is remembered of the headers
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A folder of pictures, of which three are damaged: the last one beyond its header."""
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        (tmp_path / "pets" / "cat" / f"{number}.png").write_bytes(png(pixels))
+    (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"")
+    (tmp_path / "pets" / "cat" / "3.png").write_text("a cat")
+    file = tmp_path / "pets" / "cat" / "5.png"
+    file.write_bytes(file.read_bytes()[:400])
+    return tmp_path / "pets"
+
+
+def test_a_damaged_picture_is_named_with_its_folder(damaged):
+    with pytest.raises(
+        DataError, match=r"^pets/cat/1\.png: the picture cannot be decoded: it is empty \(--skip-damaged leav"
+    ):
+        open_images(damaged)
+    (damaged / "cat" / "1.png").unlink()
+    with pytest.raises(
+        DataError, match=r"^pets/cat/3\.png: the picture cannot be decoded: it is no picture, or in a form"
+    ):
+        open_images(damaged)
+    (damaged / "cat" / "3.png").unlink()
+    with pytest.raises(DataError, match=r"^pets/cat/5\.png: the picture cannot be decoded: "):
+        open_images(damaged).decode(3, 6)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_pictures_are_left_out_where_that_is_asked_for(damaged, workers, monkeypatch):
+    monkeypatch.setattr(image_source, "WORKERS_FROM", 0)
+    monkeypatch.setattr(image_source, "available_workers", lambda: workers)
+    said = "3 of 6 pictures are damaged and left out: pets/cat/1.png, pets/cat/3.png, pets/cat/5.png"
+    source = open_images(damaged, skip_damaged=True)
+    data = source.decode(3, 6)
+    assert said in source.notes
+    for name in ("1.png", "3.png", "5.png"):
+        (damaged / "cat" / name).unlink()
+    assert open_images(damaged).decode(3, 6).fingerprint == data.fingerprint
+
+
+def test_the_headers_and_the_damage_of_a_large_set_are_looked_for_once(damaged, monkeypatch):
+    first = open_images(damaged, skip_damaged=True)
+    monkeypatch.setattr(image_source, "survey", None)  # is not called
+    second = open_images(damaged, skip_damaged=True)
+    assert (first.notes, first.shape, len(first)) == (second.notes, second.shape, len(second))
+    (known,) = cache.decoded_folder().glob("*.json")
+    known.write_text("[]")
+    with pytest.raises(TypeError):  # called again
+        open_images(damaged, skip_damaged=True)
+
+
+def test_nothing_but_damaged_pictures_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"/a\.png: the picture cannot be decoded: it is empty"):
+        open_images(tmp_path, skip_damaged=True)

@@ -1,11 +1,15 @@
 """`evaluate`: conditions, streaming, caches, shared files, processes, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from tests.builtin import architecture
 from tests.forkserver import torchrun
@@ -17,6 +21,7 @@ from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import FeatureStatistics, compare, evaluate
 from zoo_core.metrics.data_features import data_statistics
 from zoo_core.metrics.extractors.opening import open_extractor
+from zoo_core.metrics.inputs import open_data
 from zoo_core.metrics.neighbours import nearest, neighbours_picture
 
 MNIST = Path(__file__).parent / "data" / "mnist"
@@ -188,12 +193,13 @@ def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
     """Of equal length, too, so that nothing but the split tells them apart."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.setattr("zoo_core.data.image_source.CACHED_FROM", 0)
-    rows = open_images(MNIST).pictures.rows.select(range(128))
-    from zoo_core.data.dataset_rows import DatasetRows
-    from zoo_core.data.image_source import ImageSource
-
-    first = ImageSource(DatasetRows(rows, "image", "label", "mnist", location=MNIST)).decode(1, 28)
-    second = open_images(MNIST, split="test").decode(1, 28)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    table = pq.read_table(MNIST / "train-00000-of-00001.parquet").slice(0, 128)
+    pq.write_table(table, folder / "train-00000-of-00001.parquet")
+    shutil.copy(MNIST / "test-00000-of-00001.parquet", folder)
+    first = open_images(folder).decode(1, 28)
+    second = open_images(folder, split="test").decode(1, 28)
     assert len(first) == len(second) == 128
     assert not torch.equal(first.samples, second.samples)
 
@@ -218,9 +224,20 @@ def test_what_cannot_be_measured_is_said(arguments, reason, train):
         evaluate(gan(), train, **arguments)
 
 
-def test_grey_and_colour_are_not_compared(train):
+def test_data_is_converted_to_what_the_model_makes_as_it_was_for_training(tmp_path):
+    """Colour pictures that a grey model was trained on are what it is measured against."""
+    for number in range(3):
+        Image.fromarray(np.full((4, 4, 3), (255, 0, number), np.uint8)).save(tmp_path / f"{number}.png")
+    lines = []
+    data = open_data(tmp_path, (1, 4, 4), tell=lines.append)
+    assert data.samples.unique().tolist() == [76]
+    assert "3 were converted to grey 8-bit pixels (transparency onto white)" in lines
+    assert lines[0] == f"3 pictures without classes from the folder {tmp_path}"
+
+
+def test_grey_and_colour_samples_are_not_compared(train):
     with pytest.raises(MetricError, match="mnist is grey and the model's pictures are in colour"):
-        evaluate(gan(channels=3), MNIST)
+        evaluate(gan(channels=3), train)
     colour = TrainingData.from_tensors(torch.zeros(9, 3, 28, 28, dtype=torch.uint8))
     with pytest.raises(MetricError, match="is in colour and the model's pictures are grey"):
         evaluate(gan(), colour)

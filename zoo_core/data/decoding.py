@@ -279,10 +279,8 @@ def _scaling(what: str, count: int) -> str:
 
 def _undecodable(encoded: EncodedPicture, where: str, error: Exception) -> DataError:
     file = f" ({printable(Path(encoded.path).name)})" if encoded.path and encoded.content is not None else ""
-    place = f"{printable(where, 200)}{file}"
-    if isinstance(error, OSError) and error.strerror:  # the system's, and not Pillow's
-        return DataError(f"{place}: the picture cannot be read: {error.strerror}{_HINT}")
-    return DataError(f"{place}: the picture cannot be decoded: {printable(error, 240)}{_HINT}")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return DataError(f"{printable(where, 200)}{file}: the picture cannot be decoded: {printable(reason, 240)}{_HINT}")
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

@@ -64,7 +64,7 @@ class ImageSource:
         self.pictures = _without_damaged(pictures, found.damaged, skip=skip_damaged)
         self.name = pictures.name
         self.shape = (found.channels, found.side, found.side)
-        self.notes = (_summary(self.pictures), *self.pictures.notes, *found.notes())
+        self.notes = (_summary(self.pictures), *_empty_classes(self.pictures), *self.pictures.notes, *found.notes())
 
     def _survey(self, pictures: EncodedPictures, *, thorough: bool) -> Survey:
         """Look at all pictures; what was found at large sets is kept in the cache."""
@@ -244,7 +244,8 @@ def _with_known_class(pictures: EncodedPictures) -> EncodedPictures:
     if labels is None or not (unknown := labels == UNKNOWN).any():
         return pictures
     count = int(unknown.sum())
-    note = f"{count:,} of {len(labels):,} pictures have no class, and are left out"
+    has, is_left = ("has", "is") if count == 1 else ("have", "are")
+    note = f"{count:,} of {len(labels):,} pictures {has} no class, and {is_left} left out"
     return ChosenPictures(pictures, np.flatnonzero(~unknown), [note])
 
 
@@ -256,7 +257,8 @@ def _without_damaged(pictures: EncodedPictures, damaged: dict[int, str], *, skip
         raise DataError(f"{damaged[min(damaged)]}{others}")
     some = ", ".join(printable(pictures.where(number), 80) for number in sorted(damaged)[:_NAMED])
     more = ", …" if len(damaged) > _NAMED else ""
-    note = f"{len(damaged):,} of {len(pictures):,} pictures are damaged and left out: {some}{more}"
+    are = "is" if len(damaged) == 1 else "are"
+    note = f"{len(damaged):,} of {len(pictures):,} pictures {are} damaged and left out: {some}{more}"
     return ChosenPictures(pictures, np.setdiff1d(np.arange(len(pictures)), list(damaged)), [note])
 
 
@@ -272,6 +274,18 @@ def _summary(pictures: EncodedPictures) -> str:
     split = f"; split {printable(pictures.split)} of {', '.join(pictures.splits)}" if pictures.splits else ""
     plural = "picture" if len(pictures) == 1 else "pictures"
     return f"{len(pictures):,} {plural} {classes} from {pictures.origin}{split}"
+
+
+def _empty_classes(pictures: EncodedPictures) -> list[str]:
+    """Say which classes have a name in the data, and no picture."""
+    labels, names = pictures.labels(), pictures.class_names()
+    if labels is None or not (empty := sorted(set(range(len(names))) - set(labels.tolist()))):
+        return []
+    some = ", ".join(printable(names[number], 40) for number in empty[:_CLASSES_NAMED])
+    more = ", …" if len(empty) > _CLASSES_NAMED else ""
+    return [
+        f"{len(empty):,} of the {len(names):,} classes {'has' if len(empty) == 1 else 'have'} no picture: {some}{more}"
+    ]
 
 
 def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> cache.CachedPictures | None:

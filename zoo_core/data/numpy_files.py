@@ -121,8 +121,7 @@ def _load_npz(path: Path, origin: str, name: str) -> np.ndarray:
 
 def _load_npy(path: Path, origin: str) -> np.ndarray:
     with _reading(origin):
-        mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return mapped
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager

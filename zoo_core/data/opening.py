@@ -22,7 +22,11 @@ from zoo_core.errors import DataError, did_you_mean, printable
 from zoo_core.files.paths import user_path
 
 _READ = "a folder of pictures, .parquet, .zip, .npz, .npy or an idx file of MNIST's kind"
-_FILES = (".parquet", ".zip", ".npz", ".npy", ".gz")
+# A name that ends in one of these is that of a file, and not of a data set on the Hub.
+_FILES = (
+    ".7z", ".csv", ".gz", ".h5", ".json", ".jsonl", ".mat", ".npy", ".npz", ".parquet", ".pt", ".pth", ".rar",
+    ".safetensors", ".tar", ".tgz", ".tsv", ".txt", ".xml", ".zip",
+)  # fmt: skip
 
 
 def open_images(
@@ -79,7 +83,7 @@ def _open_file(path: Path, split: str, image_column: str | None, label_column: s
         return open_numpy(path, split)
     if suffix == ".parquet":
         pictures = ParquetRows([path], path.stem, origin, image_column, label_column)
-    elif is_idx(path):
+    elif _is_idx(path, origin):
         pictures = open_idx(path)
     elif is_picture(path.name):
         raise DataError(f"{origin} is a single picture; give the folder that holds your pictures")
@@ -88,6 +92,13 @@ def _open_file(path: Path, split: str, image_column: str | None, label_column: s
     if split_of(split) != TRAIN:
         raise no_split(split, (), origin)
     return pictures
+
+
+def _is_idx(path: Path, origin: str) -> bool:
+    try:
+        return is_idx(path)
+    except OSError as error:
+        raise DataError(f"{origin} cannot be read: {error.strerror or error}") from error
 
 
 def _open_folder(folder: Path, split: str, image_column: str | None, label_column: str | None) -> EncodedPictures:

@@ -10,7 +10,7 @@ import re
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +173,8 @@ class ParquetRows(EncodedPictures):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        self._cells = self._read_cells()  # before the workers are forked, so that they share it
+        with suppress(Exception):  # `read` meets it again, where it is reported
+            self._cells = self._read_cells()  # before the workers are forked, so that they share it
 
 
 def open_parquet(

@@ -64,7 +64,7 @@ def _suffix_of(head: bytes) -> str | None:
 
 def _what_it_is(head: bytes) -> str:
     if not head:
-        return "the file is empty"
+        return "it is empty"
     if not any(head):
         return "the file begins with nothing but zeros: it was not written to the end"
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):

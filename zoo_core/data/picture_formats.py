@@ -11,7 +11,7 @@ from PIL import Image
 # Documents and data that Pillow only recognises, writes, or hands to another program.
 _NO_PICTURES = {".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf", ".ps", ".wmf"}
 # Formats that Pillow reads with a plugin or in a newer version: what to install, and the module that is imported then.
-_WITH_PLUGINS = {
+WITH_PLUGINS = {
     ".avif": ("pillow-avif-plugin", "pillow_avif"),
     ".heic": ("pillow-heif", "pillow_heif"),
     ".heif": ("pillow-heif", "pillow_heif"),
@@ -40,7 +40,7 @@ def is_readable(name: str) -> bool:
         (True, False, False)
     """
     suffix = suffix_of(name)
-    return suffix in _readable_suffixes() or (suffix in _WITH_PLUGINS and register_plugins(suffix))
+    return suffix in _readable_suffixes() or (suffix in WITH_PLUGINS and register_plugins(suffix))
 
 
 def is_picture(name: str) -> bool:
@@ -50,7 +50,7 @@ def is_picture(name: str) -> bool:
         >>> is_picture("a.png"), is_picture("a.svg"), is_picture("a.csv")
         (True, True, False)
     """
-    return is_readable(name) or suffix_of(name) in (*_WITH_PLUGINS, *_CONVERT_FIRST)
+    return is_readable(name) or suffix_of(name) in (*WITH_PLUGINS, *_CONVERT_FIRST)
 
 
 def remedy(suffix: str) -> str:
@@ -60,7 +60,7 @@ def remedy(suffix: str) -> str:
         >>> remedy(".heic"), remedy(".svg")
         ('pip install pillow-heif', 'convert them to PNG')
     """
-    plugin = _WITH_PLUGINS.get(suffix)
+    plugin = WITH_PLUGINS.get(suffix)
     return f"pip install {plugin[0]}" if plugin else "convert them to PNG"
 
 
@@ -77,7 +77,7 @@ def register_plugins(suffix: str = "") -> bool:
         Whether a plugin was there.
     """
     found = False
-    for module in {name for of, (_, name) in _WITH_PLUGINS.items() if suffix in ("", of)}:
+    for module in {name for of, (_, name) in WITH_PLUGINS.items() if suffix in ("", of)}:
         try:
             plugin = importlib.import_module(module)
             if hasattr(plugin, "register_heif_opener"):

@@ -88,19 +88,26 @@ class Survey:
         return counts
 
     def notes(self) -> list[str]:
-        """Say what differs among the pictures, and what was chosen: one sentence each; none where all are alike."""
-        notes, total, of = [], self.headers.total(), self.by_channels
+        """Say what differs among the pictures, and the default that follows: one sentence each."""
+        notes, of = [], self.by_channels
         if of[1] and of[3]:
-            chosen = "grey" if self.channels == 1 else "colour"
-            notes.append(f"{of[3]:,} of {total:,} pictures are in colour and {of[1]:,} grey: {chosen} is taken")
+            default = "grey" if self.channels == 1 else "colour"
+            notes.append(
+                f"{of[3]:,} of {of.total():,} pictures {_are(of[3])} in colour and {of[1]:,} {_are(of[1])} grey: the "
+                f"default is {default}"
+            )
         sizes = sorted({(header.width, header.height) for header in self.headers}, key=lambda size: (min(size), size))
         if len(sizes) > 1:
-            (small, large), side = (sizes[0], sizes[-1]), self.side
+            smallest, largest = (f"{width} x {height}" for width, height in (sizes[0], sizes[-1]))
             notes.append(
-                f"the pictures are of {len(sizes):,} sizes, {small[0]} x {small[1]} to {large[0]} x {large[1]}: "
-                f"{side}, the median of their shorter sides, is taken"
+                f"the pictures are of {len(sizes):,} sizes, from {smallest} to {largest}: the default is "
+                f"{self.side}, the median of their shorter sides"
             )
         return notes
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 class _Surveyor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,21 +46,28 @@ class PixelArray(EncodedPictures):
         before: np.ndarray | None = None,
     ) -> None:
         self._load, self.name, self.origin, self._files, self._part = load, name, origin, tuple(files), part
-        self._pixels = pixels_of(load(), origin)
-        if labels is not None and labels.size != len(self._pixels):
-            raise DataError(f"{origin}: there are {labels.size:,} labels for {len(self._pixels):,} pictures")
+        self._pixels: np.ndarray | None = None
+        self._shape: tuple[int, ...] = self._loaded().shape
+        if labels is not None and labels.size != len(self):
+            raise DataError(f"{origin}: there are {labels.size:,} labels for {len(self):,} pictures")
         earlier = before.reshape(-1).tolist() if before is not None else ()
         self._labels = number_classes(labels.reshape(-1).tolist(), before=earlier) if labels is not None else None
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return self._shape[0]
 
     def read(self, numbers: Sequence[int]) -> list[EncodedPicture | None]:
-        return [EncodedPicture(None, None, self._pixels[number]) for number in numbers]
+        pixels = self._loaded()
+        return [EncodedPicture(None, None, pixels[number]) for number in numbers]
 
     def size_of_all(self) -> tuple[int, int, int]:
-        height, width = self._pixels.shape[1:3]
-        return (1 if self._pixels.ndim == 3 else 3), width, height
+        height, width = self._shape[1:3]
+        return (1 if len(self._shape) == 3 else 3), width, height
+
+    def _loaded(self) -> np.ndarray:
+        if self._pixels is None:
+            self._pixels = pixels_of(self._load(), self.origin)
+        return self._pixels
 
     def labels(self) -> np.ndarray | None:
         return self._labels.numbers if self._labels else None
@@ -78,7 +86,8 @@ class PixelArray(EncodedPictures):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        self._pixels = pixels_of(self._load(), self.origin)
+        with contextlib.suppress(Exception):  # `read` meets it again, where it is reported
+            self._loaded()  # before the workers are forked, so that they share it
 
 
 def pixels_of(array: np.ndarray, origin: str) -> np.ndarray:

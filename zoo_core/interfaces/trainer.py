@@ -177,6 +177,30 @@ class Trainer(ABC):
                 from_data[field] = following(config_class, from_data | values, field, value)
         return from_data | values
 
+    @classmethod
+    def read_data(
+        cls, source: str | Path, config_class: type[ModelConfig], values: dict[str, Any]
+    ) -> TrainingData | None:
+        """Read the data that `zoo train --data` names, for a model that is not trained on square pictures.
+
+        Args:
+            source: a path or a name, as the user gave it.
+            config_class: the configuration class of the architecture.
+            values: the values of the configuration that the user set; the others follow from the data, by `config_for`.
+
+        Returns:
+            The data, or None, the default, to have the core read pictures.
+
+        Example:
+            >>> import numpy as np
+            >>> from zoo_core.data.training_data import TrainingData
+            >>> class PointsTrainer(Shrinking):
+            ...     @classmethod
+            ...     def read_data(cls, source, config_class, values):
+            ...         return TrainingData.from_tensors(torch.from_numpy(np.load(source)), name="points")
+        """
+        return None
+
     @abstractmethod
     def build(self) -> None:
         """Fill `self.modules` and `self.optimizers`. Called once, after the seed is set; modules are on `self.device`.

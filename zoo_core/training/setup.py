@@ -13,7 +13,7 @@ from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces import Config, Generator, ModelConfig, Settings, Trainer
+from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
 from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, in_words
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
@@ -68,21 +68,40 @@ def prepare_training(
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
+    read = trainer_class.read_data(data, config_class, given)
+    if read is not None:
+        values = trainer_class.config_for(config_class, given, read.sample_shape, read.num_classes)
+        config, generator = _model(architecture, values, given, read.name)
+        _tell_all(tell, read.notes)
+        return trainer_class(config, settings, generator.sample_shape), read
     images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
-    for note in images.notes:
-        tell(note)
+    _tell_all(tell, images.notes)
     values = trainer_class.config_for(config_class, given, images.shape, images.num_classes)
-    config = _make_config(config_class, values, given, images.name)
-    with on_meta():
-        generator = architecture.generator_class()(config)
+    config, generator = _model(architecture, values, given, images.name)
     channels, size = _picture_shape(generator)
-    for line in _what_differs(architecture.name, config, given, images.shape):
-        tell(line)
+    _tell_all(tell, _what_differs(architecture.name, config, given, images.shape))
     tell(images.plan(channels, size))
     training_data = images.decode(channels, size, processes=join(device.type))
-    for note in training_data.notes:
-        tell(note)
+    _tell_all(tell, training_data.notes)
     return trainer_class(config, settings, generator.sample_shape), training_data
+
+
+def _model(
+    architecture: Architecture, values: dict[str, Any], given: dict[str, Any], data: str
+) -> tuple[ModelConfig, Generator]:
+    """Return the configuration with these values, and its generator without weights.
+
+    Args:
+        given: those of the values that the user set; the others came from the data of this name.
+    """
+    config = _make_config(architecture.config_class(), values, given, data)
+    with on_meta():
+        return config, architecture.generator_class()(config)
+
+
+def _tell_all(tell: Callable[[str], object], lines: Iterable[str]) -> None:
+    for line in lines:
+        tell(line)
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:
