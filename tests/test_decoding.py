@@ -386,7 +386,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
         (bytes(500), "nothing but zeros"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "it is text"),
         (b"II*\0" + bytes(20), "a TIFF of a kind that Pillow does not read"),
-        (b"what is this?", "not in a format of pictures"),
+        (b"what is this?", "it is no picture, or in a format"),
     ],
 )
 def test_what_cannot_be_opened_says_what_it_is_and_what_to_do(content, reason, tmp_path, monkeypatch):

@@ -266,8 +266,8 @@ def test_what_cannot_be_shown_is_one_line_and_writes_nothing(models, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     fails(run("interpolate", "./gan", "-o", "x.jpg"), "use a name in .gif or .png")
     fails(run("traverse", "./gan", "-o", "nowhere/x.png"), "there is no folder nowhere")
-    fails(run("reconstruct", "./gan", "no.png"), "no.png: the picture cannot be decoded: it is not in a format")
-    fails(run("reconstruct", "./vae", "no.png"), "no.png: the picture cannot be decoded: it is not in a format")
+    fails(run("reconstruct", "./gan", "no.png"), "no.png: the picture cannot be decoded: it is no picture")
+    fails(run("reconstruct", "./vae", "no.png"), "no.png: the picture cannot be decoded: it is no picture")
     fails(run("reconstruct", "./vae", "absent.png"), "absent.png: the picture cannot be decoded: No such file")
     fails(run("interpolate", "./gan", "--label", 1), "takes no label")
     assert sorted(tmp_path.rglob("*")) == before

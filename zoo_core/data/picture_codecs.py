@@ -73,4 +73,4 @@ def _what_it_is(head: bytes) -> str:
         )
     if head.lstrip()[:5].lower() in (b"<?xml", b"<svg ", b"<!doc", b"<html"):
         return "it is text (SVG or HTML), not a picture of pixels"
-    return "it is not in a format of pictures that Pillow reads"
+    return "it is no picture, or in a format that is not read here"
