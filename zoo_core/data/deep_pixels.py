@@ -16,7 +16,7 @@ from PIL import Image
 
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
-_DEPTHS = (8, 10, 12, 14, 16, 24, 31, 32)  # bits that pixels usually have
+_DEPTHS = (8, 10, 12, 14, *range(16, 33))  # bits that pixels may use; up to 16, those of cameras
 _TOLERANCE = 0.1  # of the range of a float: resampling overshoots black and white
 _AMBIGUOUS = 64  # a largest float above 1 and below this is neither of the range 0 to 1 nor of 0 to 255
 
