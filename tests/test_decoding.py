@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from zoo_core.data.decoding import PictureDecoder, channels_of, open_picture, oriented_size, read_pictures
+from zoo_core.data.decoding_workers import decode as workers_decode
 from zoo_core.data.deep_pixels import PixelKind, surely_full, white_of
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
 from zoo_core.data.picture_formats import register_plugins
@@ -277,6 +278,17 @@ def test_17_the_search_for_white_ends_where_no_pixel_can_change_it():
     assert not surely_full(PixelKind.FLOAT, 1.0)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked from a server on Linux alone")
+def test_17_workers_find_the_white_that_one_process_finds():
+    contents = [tiff(WIDE // (16 * (1 + number % 5))) for number in range(40)]
+    decoder, order = PictureDecoder(Encoded(*contents), 1, 16), [range(20), range(20, 40)]
+    alone, shared = (list(workers_decode(decoder, order, workers)) for workers in (0, 2))
+    for one, other in zip(alone, shared, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert one.changes == other.changes == {"scaled INTEGER:4095": 20}
+
+
 @pytest.mark.parametrize(
     ("kind", "largest", "white"),
     [
@@ -342,6 +354,13 @@ def test_17_the_header_alone_says_how_large_an_upright_picture_is():
     content = with_orientation(6, "JPEG")
     with Image.open(io.BytesIO(content[: content.index(b"\xff\xda") + 20])) as image:  # its pixels are not all there
         assert oriented_size(image) == (16, 24)
+
+
+def test_17_a_very_large_picture_and_one_with_strange_metadata_are_read_without_a_warning(recwarn):
+    """Warnings are errors in the tests: one of Pillow's would be reported as damage."""
+    assert not decode(encoded(np.zeros((10_000, 9_000), bool)))[0].any()
+    decode(encoded(RAMP, exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff"))
+    assert not recwarn.list
 
 
 # several frames

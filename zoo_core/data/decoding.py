@@ -19,7 +19,7 @@ from zoo_core.data import deep_pixels
 from zoo_core.data.deep_pixels import PixelKind
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
 from zoo_core.data.orientation import ON_ITS_SIDE, UPRIGHT, orientation_of, stored_size, turned_upright
-from zoo_core.data.picture_codecs import open_file
+from zoo_core.data.picture_codecs import open_file, without_warnings
 from zoo_core.errors import DataError, printable
 
 DECODER_VERSION = 2  # part of the key of the cache; raise it whenever another pixel of a picture is made
@@ -89,7 +89,8 @@ class PictureDecoder:
             where = self.pictures.where(row)
             with open_picture(encoded, where) as image:
                 try:
-                    pixels[place] = self.pixels_of(image, changes)
+                    with without_warnings():
+                        pixels[place] = self.pixels_of(image, changes)
                 except DataError:
                     raise
                 except Exception as error:  # which exception a decoder of Pillow's raises is not known here

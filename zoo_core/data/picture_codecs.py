@@ -6,6 +6,9 @@ what it is and what to do.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +28,8 @@ def open_file(source: str | Path | BinaryIO) -> Image.Image:
         OSError, ValueError or another error of Pillow's: where it cannot be opened.
     """
     try:
-        return Image.open(source)
+        with without_warnings():
+            return Image.open(source)
     except UnidentifiedImageError:
         head = _head(source)
         suffix = _suffix_of(head)
@@ -33,10 +37,19 @@ def open_file(source: str | Path | BinaryIO) -> Image.Image:
             raise UnidentifiedImageError(_what_it_is(head)) from None
     plugin = register_plugins(suffix)
     try:
-        return Image.open(source)
+        with without_warnings():
+            return Image.open(source)
     except UnidentifiedImageError:
         what_to_do = "it is damaged, or of a kind that is not read here" if plugin else remedy(suffix)
         raise UnidentifiedImageError(f"it is a picture in {_NAMES[suffix]}: {what_to_do}") from None
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep what Pillow warns of to itself: unusual metadata and very large pictures, without naming the file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _head(source: str | Path | BinaryIO) -> bytes:
