@@ -184,13 +184,13 @@ def prepare(tmp_path, monkeypatch):
     for name in "ab":
         Image.new("RGB", (100, 80), "red").save(tmp_path / "photos" / f"{name}.png")
 
-    def run(*assignments, config=Bounded, trainer=Training, **options):
+    def run(*assignments, config=Bounded, trainer=Training, network=Network, **options):
         home = __name__
         small = Architecture(
             name="small",
             summary="Small pictures",
             config=f"{home}:{config.__name__}",
-            generator=f"{home}:Network",
+            generator=f"{home}:{network.__name__}",
             trainer=f"{home}:{trainer.__name__}",
         )
         monkeypatch.setattr(setup, "manager", lambda: SimpleNamespace(architecture=lambda name: small))
@@ -244,6 +244,27 @@ def test_a_value_that_came_from_the_data_is_not_reported_as_the_users(prepare):
     )
     with pytest.raises(SettingsError, match=r"^model\.size: Expected `int` <= 64; choose 1 to 64$"):
         prepare("model.size=80", config=Wide, trainer=Stubborn)
+
+
+class Halving(Network):
+    """Has a condition of its own, which its configuration does not know."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        if config.size % 32:
+            raise ValueError("the size must be a multiple of 32")
+        super().__init__(config)
+
+
+def test_a_condition_of_the_network_itself_is_told_with_what_came_from_the_data(prepare):
+    with pytest.raises(SettingsError) as refused:
+        prepare(config=Conditions, network=Halving)
+    assert str(refused.value) == (
+        "small cannot be built, with size 80 as in the data photos: the size must be a multiple of 32; set other values "
+        "of model.…"
+    )
+    with pytest.raises(SettingsError, match=r"^small cannot be built: the size must be a multiple of 32"):
+        prepare("model.size=48", config=Conditions, network=Halving)
+    assert prepare("model.size=64", config=Conditions, network=Halving)[0].config.size == 64
 
 
 def test_a_file_with_a_value_that_is_not_possible_is_refused_with_those_that_are(prepare, tmp_path):

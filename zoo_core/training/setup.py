@@ -95,8 +95,15 @@ def _model(
         given: those of the values that the user set; the others came from the data of this name.
     """
     config = _make_config(architecture.config_class(), values, given, data)
-    with on_meta():
-        return config, architecture.generator_class()(config)
+    try:
+        with on_meta():
+            return config, architecture.generator_class()(config)
+    except (ValueError, AssertionError) as error:  # a condition that stands in the network and not in its configuration
+        followed = [f"{name} {printable(values[name], 40)}" for name in values if name not in given]
+        source = f", with {' and '.join(followed)} as in the data {printable(data, 80)}" if followed else ""
+        raise SettingsError(
+            f"{architecture.name} cannot be built{source}: {printable(error, 200)}; set other values of {MODEL}.…"
+        ) from error
 
 
 def _tell_all(tell: Callable[[str], object], lines: Iterable[str]) -> None:
