@@ -199,10 +199,10 @@ def test_17_twelve_bits_in_sixteen_are_not_black_and_a_dark_picture_stays_dark_a
 
 def test_17_all_pictures_of_a_set_have_one_white_and_it_is_said(tmp_path):
     paths = [tmp_path / f"{number}.tif" for number in range(3)]
-    for path, brightest in zip(paths, (0.5, 200.0, 0.0), strict=True):
+    for path, brightest in zip(paths, (20.0, 200.0, 0.0), strict=True):
         path.write_bytes(encoded((RAMP / 240 * brightest).astype(np.float32), "TIFF"))
     pixels, notes = read_pictures(paths, 1, 16)
-    assert [picture.max() for picture in pixels] == [1, 200, 0]
+    assert [picture.max() for picture in pixels] == [20, 200, 0]
     assert notes == ["3 have floating-point pixels and were scaled to 8 bits: 0 became black and 255 white"]
 
 
@@ -276,6 +276,21 @@ def test_17_the_search_for_white_ends_where_no_pixel_can_change_it():
     decoder[[2]]
     assert read == [[2], [0]]
     assert not surely_full(PixelKind.FLOAT, 1.0)
+
+
+def test_17_floats_of_0_to_1_among_wider_ones_are_refused_and_dark_integers_are_counted(tmp_path):
+    unit, wide = (encoded((RAMP / 240 * top).astype(np.float32), "TIFF") for top in (1.0, 240.0))
+    decoder = PictureDecoder(Encoded(unit, wide), 1, 16)
+    assert decoder[[1]].pixels.max() == 240
+    with pytest.raises(
+        DataError, match=r"row 0: .* its pixels end at 1, and those of other .* at up to 255; scale all"
+    ):
+        decoder[[0]]
+    paths = [tmp_path / "dark.png", tmp_path / "bright.png"]
+    for path, pixels in zip(paths, (WIDE // 1000, WIDE), strict=True):
+        path.write_bytes(png(0, pixels))
+    _, notes = read_pictures(paths, 1, 16)
+    assert notes[1] == "1 became black altogether, since their pixels are small beside what is white"
 
 
 @pytest.mark.slow

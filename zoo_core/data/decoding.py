@@ -130,7 +130,12 @@ class PictureDecoder:
     def _eight_bits(self, image: Image.Image, kind: PixelKind, changes: Counter[str]) -> Image.Image:
         white = self._white(kind)
         changes[f"{_SCALED}{kind.name}:{white:.0f}"] += 1
-        return image if kind is PixelKind.COLOUR else deep_pixels.to_eight_bits(image, kind, white)
+        if kind is PixelKind.COLOUR:
+            return image
+        scaled = deep_pixels.to_eight_bits(image, kind, white)
+        if not np.asarray(scaled).any() and np.asarray(image).any():
+            changes["black"] += 1
+        return scaled
 
     def _white(self, kind: PixelKind) -> float:
         """Return what is white for all pictures of this kind, which are searched for the largest pixel once."""
@@ -259,6 +264,7 @@ def what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
     """Return a sentence for each kind of change to the pictures, with the number of pictures that it was made to."""
     size = decoder.size
     meaning = {
+        "black": "became black altogether, since their pixels are small beside what is white",
         "first frame": "have several frames or pages, of which the first was used",
         "turned": "were turned upright as their EXIF orientation says",
         "cropped": "were not square and were cropped about their centre",

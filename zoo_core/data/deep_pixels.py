@@ -95,7 +95,7 @@ def to_eight_bits(image: Image.Image, kind: PixelKind, white: float) -> Image.Im
     """Return a grey picture as 8-bit grey: 0 is black, `white` white; its transparent colour, if it has one, is white.
 
     Raises:
-        ValueError: for pixels that are not finite, or below black.
+        ValueError: for pixels that are not finite or below black, and floats of 0 to 1 among those of a wider range.
     """
     values = _values(image, kind)
     if not np.isfinite(values).all():
@@ -103,6 +103,11 @@ def to_eight_bits(image: Image.Image, kind: PixelKind, white: float) -> Image.Im
     lowest = values.min()
     if lowest < (-_TOLERANCE * white if kind is PixelKind.FLOAT else 0):
         raise ValueError(f"its pixels begin at {lowest:.6g}, below black; scale them to 0 (black) to 1 or more (white)")
+    if kind is PixelKind.FLOAT and white > 1 and 0 < values.max() <= 1 + _TOLERANCE:
+        raise ValueError(
+            f"its pixels end at {values.max():.6g}, and those of other floating-point pictures here at up to "
+            f"{white:.0f}; scale all of them to 0 (black) to 1 (white)"
+        )
     scaled = np.floor(values.astype(np.float64) * (255 / white) + 0.5).clip(0, 255).astype(np.uint8)
     if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
         scaled = 255 - scaled
