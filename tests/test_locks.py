@@ -143,6 +143,12 @@ def test_remarks_mode_and_link_of_the_list_stay_when_it_is_edited(tmp_path):
         sources.add("/a.yaml", tmp_path / "zoo")
 
 
+def test_a_registry_whose_path_is_no_utf8_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ZooError, match=r"r\\xe9\.yaml: the path of a registry must be in UTF-8; rename"):
+        sources.add(os.fsdecode(b"/r\xe9.yaml") if os.name == "posix" else "/r\udce9.yaml", tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
+
+
 # Folders
 
 
