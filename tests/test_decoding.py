@@ -15,7 +15,7 @@ from zoo_core.data.decoding import PictureDecoder, channels_of, open_picture, or
 from zoo_core.data.decoding_workers import decode as workers_decode
 from zoo_core.data.deep_pixels import PixelKind, surely_full, white_of
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
-from zoo_core.data.picture_formats import register_plugins
+from zoo_core.data.picture_formats import is_readable, register_plugins
 from zoo_core.errors import DataError
 
 RAMP = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (16, 1))
@@ -394,6 +394,7 @@ def test_17_the_first_frame_of_several_is_used_and_that_is_said(format, tmp_path
 
 def test_17_a_photo_with_a_second_view_is_one_picture():
     photo = encoded(COLOURS, "MPO", save_all=True, append_images=[Image.fromarray(COLOURS)])
+    assert is_readable("a.mpo")
     assert not decode(photo, channels=3)[1]
 
 
