@@ -326,3 +326,50 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on(zoo, tmp_path):
 def test_settings_of_a_plugin_can_be_set():
     trainer = prepare("beta=4", architecture="vae")
     assert msgspec.structs.asdict(trainer.settings)["beta"] == 4.0
+
+
+# Names that are no UTF-8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names in UTF-8 alone")
+def test_names_that_are_no_utf8_train_resume_sample_and_are_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, out = os.fsdecode(b"bilder\xe9"), os.fsdecode(b"out\xe9")
+    for label in (b"h\xfcte", b"m\xfctzen"):
+        folder = Path(data) / os.fsdecode(label)
+        folder.mkdir(parents=True)
+        for number in range(8):
+            Image.new("L", (8, 8), 30 * number).save(folder / os.fsdecode(b"\xe4%d.png" % number))
+    ascii_terminal = CliRunner(charset="ascii")
+
+    def run(*arguments):
+        result = ascii_terminal.invoke(main, [*map(str, arguments)])
+        assert result.exit_code == 0, result.output
+        return result
+
+    once = ["train", "vanilla_gan", "--data", data, "--out", out, *TINY_SETS, *SHORT, "--set", "checkpoint_every=2"]
+    trained = run(*once)
+    assert trained.stdout_bytes == b"out\xe9\n"
+    assert r"from the folder bilder\xe9" in trained.stderr
+    assert json.loads(Path(out, "run.json").read_bytes())["data"]["name"] == r"bilder\xe9"
+    assert r"bilder\xe9" in Path(out, "README.md").read_text("utf-8")
+    Path(out, "run.json").write_bytes(
+        Path(out, "run.json").read_bytes().replace(b'"finished": true', b'"finished": false')
+    )
+    assert run(*once, "--resume").stdout_bytes == b"out\xe9\n"
+    assert run("sample", Path.cwd() / out, "-n", 2, "-o", f"{out}.png").stdout_bytes == b"out\xe9.png\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names in UTF-8 alone")
+def test_a_damaged_picture_and_a_folder_that_is_not_there_are_named_whatever_their_bytes(tmp_path):
+    folder = tmp_path / os.fsdecode(b"bilder\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xe4.png")).write_bytes(b"no picture")
+    for data, message in (
+        (folder, r"bilder\xe9/\xe4.png: the picture cannot be decoded"),
+        (f"{folder}x", r"bilder\xe9x"),
+    ):
+        with pytest.raises(DataError) as refused:
+            prepare_training("vanilla_gan", data)
+        assert message in str(refused.value)
+        str(refused.value).encode("ascii")

@@ -46,6 +46,7 @@ def test_what_zoo_sample_writes_is_read_as_it_was_made(tmp_path, channels):
         (GREY.astype(np.float32) / 255, GREY[:, None]),
         (GREY.astype(np.int64), GREY[:, None]),
         (GREY.astype(np.uint16) * 257, GREY[:, None]),
+        (GREY.astype(np.uint16) * 16, np.round(GREY * (16 * 255 / 4095))[:, None].astype(np.uint8)),  # 12 bits
     ],
 )
 def test_arrays_of_every_type_that_can_be_pixels(tmp_path, array, expected):
@@ -53,6 +54,13 @@ def test_arrays_of_every_type_that_can_be_pixels(tmp_path, array, expected):
     np.savez_compressed(tmp_path / "x.npz", array)
     for name in ("x.npy", "x.npz"):
         assert np.array_equal(samples(tmp_path / name, expected.shape[1]), expected)
+
+
+def test_what_becomes_white_of_16_bits_is_said(tmp_path):
+    np.save(tmp_path / "x.npy", GREY.astype(np.uint16) * 16)
+    assert (
+        "16-bit pixels were scaled to 8 bits: 0 became black and 4,095 white" in open_images(tmp_path / "x.npy").notes
+    )
 
 
 @pytest.mark.parametrize(

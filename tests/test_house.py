@@ -63,7 +63,7 @@ def test_the_tables_that_contributing_names_for_each_change_are_in_their_files()
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = re.search(r"## Where to make a change\n(.*?)\n## ", text, re.DOTALL)[1].splitlines()
     changes = [row for row in rows if row.startswith("| ") and "`zoo_core/" in row]
-    assert len(changes) == 12
+    assert len(changes) >= 12
     for row in changes:
         file = ROOT / re.search(r"`(zoo_core/[\w/]+(?:\.py|/))`", row)[1]
         assert file.exists(), row

@@ -239,7 +239,9 @@ def test_traverse_writes_a_row_for_each_dimension(models):
 def test_reconstruct_puts_each_picture_beside_what_became_of_it(models):
     Image.new("RGB", (20, 10), "white").save("wide.png")
     Image.new("L", (SIZE, SIZE), 77).save("grey.png")
-    assert run("reconstruct", "./vae", "wide.png", "grey.png").stdout == "vae-reconstructed.png\n"
+    result = run("reconstruct", "./vae", "wide.png", "grey.png")
+    assert result.stdout == "vae-reconstructed.png\n"
+    assert result.stderr.startswith("1 were not square and were cropped about their centre\n1 were resized to 8 x 8")
     shown = np.asarray(Image.open("vae-reconstructed.png"))
     assert shown.shape == (12, 4 * 10 + 2)
     assert (shown[2:10, 2:10] == 255).all()
@@ -247,13 +249,25 @@ def test_reconstruct_puts_each_picture_beside_what_became_of_it(models):
     assert (shown[2:10, 32:40] != 77).any()
 
 
+def test_reconstruct_turns_a_photo_upright_as_its_exif_says(models):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held with its right side down: its left edge is the top of the photo
+    photo = Image.new("L", (12, SIZE), 0)
+    photo.paste(255, (0, 0, 6, SIZE))
+    photo.save("photo.png", exif=exif)
+    assert "1 were turned upright" in run("reconstruct", "./vae", "photo.png").stderr
+    shown = np.asarray(Image.open("vae-reconstructed.png"))[2:10, 2:10]
+    assert (shown[:4] == 255).all()
+    assert (shown[4:] == 0).all()
+
+
 def test_what_cannot_be_shown_is_one_line_and_writes_nothing(models, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no picture")
     before = sorted(tmp_path.rglob("*"))
     fails(run("interpolate", "./gan", "-o", "x.jpg"), "use a name in .gif or .png")
     fails(run("traverse", "./gan", "-o", "nowhere/x.png"), "there is no folder nowhere")
-    fails(run("reconstruct", "./gan", "no.png"), "no.png: this picture cannot be read")
-    fails(run("reconstruct", "./vae", "no.png"), "no.png: this picture cannot be read")
-    fails(run("reconstruct", "./vae", "absent.png"), "absent.png: this picture cannot be read: No such file")
+    fails(run("reconstruct", "./gan", "no.png"), "no.png: the picture cannot be decoded: it is no picture")
+    fails(run("reconstruct", "./vae", "no.png"), "no.png: the picture cannot be decoded: it is no picture")
+    fails(run("reconstruct", "./vae", "absent.png"), "absent.png: the picture cannot be decoded: No such file")
     fails(run("interpolate", "./gan", "--label", 1), "takes no label")
     assert sorted(tmp_path.rglob("*")) == before

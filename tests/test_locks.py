@@ -143,6 +143,12 @@ def test_remarks_mode_and_link_of_the_list_stay_when_it_is_edited(tmp_path):
         sources.add("/a.yaml", tmp_path / "zoo")
 
 
+def test_a_registry_whose_path_is_no_utf8_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ZooError, match=r"r\\xe9\.yaml: the path of a registry must be in UTF-8; rename"):
+        sources.add(os.fsdecode(b"/r\xe9.yaml") if os.name == "posix" else "/r\udce9.yaml", tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
+
+
 # Folders
 
 
@@ -157,7 +163,8 @@ def homeless(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="platformdirs knows the folders of other systems")
 def test_a_user_without_a_home_gets_no_folder_named_after_the_tilde(homeless):
     assert configuration_folder() == Path("/etc/xdg/zoo")
-    assert cache_folder() == Path(tempfile.gettempdir()) / "zoo"
+    assert cache_folder().parent == Path(tempfile.gettempdir())
+    assert cache_folder().name.startswith("zoo-")
 
 
 def test_a_tilde_in_the_name_of_the_cache_is_the_home_folder(tmp_path, monkeypatch):
@@ -169,4 +176,5 @@ def test_a_tilde_in_the_name_of_the_cache_is_the_home_folder(tmp_path, monkeypat
 
 def test_a_tilde_in_the_name_of_the_cache_of_a_user_without_a_home(homeless, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", "~/cache")
-    assert cache_folder() == Path(tempfile.gettempdir()) / "zoo"
+    assert cache_folder().parent == Path(tempfile.gettempdir())
+    assert cache_folder().name.startswith("zoo-")

@@ -62,7 +62,7 @@ def printable(text: object, limit: int = 300) -> str:
         >>> printable("two\\nlines, \\x1b[31mred")
         'two lines, [31mred'
     """
-    line = " ".join(visible(" ".join(str(text)[:_LONGEST].split())).split())
+    line = " ".join(visible(" ".join(well_formed(str(text)[:_LONGEST]).split())).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -135,6 +135,21 @@ def _is_in_place(char: str, before: list[str], after: str) -> bool:
     emoji = ("So", "Sk")  # Sk: the tones of skin
     joined = (len(before) > 1 and last == _VARIATION) or unicodedata.category(last) in emoji
     return char == "\u200d" and joined and unicodedata.category(after) == "So"
+
+
+def well_formed(text: str) -> str:
+    """Return text that every file can hold: the bytes of a file name that are no UTF-8 are written as escapes.
+
+    Python has them as lone surrogates, which neither UTF-8 nor JSON has.
+
+    Example:
+        >>> well_formed("caf\\udce9/1.png")
+        'caf\\\\xe9/1.png'
+    """
+    try:
+        return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def command(as_json: bool) -> None:
         "versions": _versions(problems),
         "devices": _devices(problems),
         "extras": _extras(),
-        "folders": _folders(),
+        "folders": _folders(problems),
         "plugins": _plugins(problems),
         "registries": _registries(problems),
         "models": _models(problems),
@@ -90,20 +91,42 @@ def _extras() -> dict[str, str]:
     return states
 
 
-def _folders() -> dict[str, str]:
-    from zoo_core.files.folders import configuration_folder
+def _folders(problems: list[str]) -> dict[str, str]:
+    from zoo_core.files.folders import CACHE_VARIABLE, cache_folder, configuration_folder, is_writable
     from zoo_core.hub.redaction import redacted
     from zoo_core.plugins.loading import DISABLE_VARIABLE
     from zoo_core.registries.sources import REGISTRY_VARIABLE
 
-    cache = (
-        os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"
-    )
-    folders = {"configuration": str(configuration_folder()), "HF_HOME": str(cache)}
+    folders = {"configuration": str(configuration_folder()), "cache": str(cache_folder()), "HF_HOME": _hub_home()}
+    what_happens = {
+        "configuration": f"zoo registry add cannot keep a registry; set {REGISTRY_VARIABLE}=FILE to use one",
+        "cache": f"decoded pictures and statistics are made again in every run; set {CACHE_VARIABLE}=FOLDER",
+        "HF_HOME": "models and data sets of the Hub cannot be downloaded; set HF_HOME=FOLDER",
+    }
+    for name, happens in what_happens.items():
+        if folders[name] and not is_writable(Path(folders[name])):
+            problems.append(f"the folder {folders[name]} ({name}) cannot be written: {happens}")
+    if not folders["HF_HOME"]:
+        folders["HF_HOME"] = "none"
+        problems.append(f"this user has no home folder: {what_happens['HF_HOME']}")
+    try:
+        folders["temporary files"] = tempfile.gettempdir()
+    except FileNotFoundError:
+        folders["temporary files"] = "none"
+        problems.append("no folder for temporary files can be written; set TMPDIR=FOLDER")
     for variable in (REGISTRY_VARIABLE, DISABLE_VARIABLE, "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         if os.environ.get(variable):
             folders[variable] = redacted(os.environ[variable])
     return folders
+
+
+def _hub_home() -> str:
+    """Return the folder of huggingface_hub, by its rules; an empty text without a home folder that it needs."""
+    named = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    try:
+        return str(Path(named).expanduser().absolute())
+    except RuntimeError:
+        return ""
 
 
 def _plugins(problems: list[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -145,6 +146,12 @@ def main(debug: bool) -> None:
     from zoo_core.cli.progress import registry_bar
     from zoo_core.hub.client import own_this_process
     from zoo_core.registries.reading import show_progress_with
+    from zoo_core.runtime.environment import name_compiler_cache
 
+    try:
+        Path.cwd()
+    except OSError as error:  # nothing can be told from a relative path, and torch ends the process while it is loaded
+        raise Failure("the working folder no longer exists; cd to another one") from error
+    name_compiler_cache()
     own_this_process(lambda line: click.echo(f"zoo: {line}", err=True))
     show_progress_with(registry_bar)

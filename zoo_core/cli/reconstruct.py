@@ -10,6 +10,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.errors import printable
 
 _COLUMNS = 8  # pairs of pictures per row
 
@@ -32,11 +33,13 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
     require_pictures(generator.kind, "reconstruct")
     out = out or Path(f"{stem}-reconstructed.png")
 
-    from zoo_core.data.decoding import read_picture
+    from zoo_core.data.decoding import read_pictures
     from zoo_core.sampling.latent_space import reconstruct
 
     channels, size, _ = generator.sample_shape
-    given = stack(read_picture(path, channels, size) for path in pictures)
+    given, changes = read_pictures(pictures, channels, size)
+    for change in changes:
+        click.echo(printable(change), err=True)
     again = to_uint8(reconstruct(generator, from_uint8(given), label))
     pairs = stack(picture for pair in zip(given, again, strict=True) for picture in pair)
     save_png(grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)

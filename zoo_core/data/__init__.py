@@ -18,6 +18,9 @@ picture_formats   which files are pictures that can be read
 image_source      pictures on their way to samples: in memory, in the cache, or decoded for every batch
 picture_survey    the kinds and sizes of all pictures, and which are damaged
 decoding          from encoded pictures to pixels
+orientation       which way up a picture is, by EXIF
+deep_pixels       pixels of more than 8 bits, and which value becomes white
+picture_codecs    opening of picture files, HEIC and JPEG XL among them
 decoding_workers  decoding ahead, in processes of their own
 cache             decoded pictures on disk
 source_files      the files that a data set was read from, and whether they changed
@@ -30,6 +33,7 @@ __all__ = [
     "columns",
     "decoding",
     "decoding_workers",
+    "deep_pixels",
     "encoded_pictures",
     "fingerprint",
     "folder_structure",
@@ -38,7 +42,9 @@ __all__ = [
     "image_source",
     "numpy_files",
     "opening",
+    "orientation",
     "parquet_rows",
+    "picture_codecs",
     "picture_folder",
     "picture_formats",
     "picture_survey",

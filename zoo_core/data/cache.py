@@ -33,6 +33,7 @@ from zoo_core.data.source_files import SourceFiles
 from zoo_core.errors import OutputError
 from zoo_core.files.atomic import atomic_file, write_bytes
 from zoo_core.files.folders import cache_folder
+from zoo_core.files.utf8_names import utf8_name
 
 _PICTURES = "pictures"
 _HEADER_BYTES = 4096  # fixed, since its content is known only after the pixels are written; also the size of a page
@@ -50,7 +51,7 @@ class CachedPictures:
     Attributes:
         samples: (N, channels, size, size) uint8, read from the file where they are used.
         fingerprint: of the samples; it matches the one in the file.
-        changes: how many pictures were "cropped", "resized" and "converted".
+        changes: how many pictures were changed in each way, as in `decoding.Decoded`.
     """
 
     samples: Tensor
@@ -112,7 +113,7 @@ def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> CachedPictures |
         return None
     shape = [*decoder.stored_shape]
     try:
-        with safe_open(path, framework="np") as file:
+        with utf8_name(path) as name, safe_open(name, framework="np") as file:
             facts = file.metadata() or {}
             stored = file.get_slice(_PICTURES)
             if (stored.get_dtype(), stored.get_shape()) != ("U8", shape):

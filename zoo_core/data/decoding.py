@@ -1,10 +1,11 @@
-"""Decoding of pictures: centre crop, resizing, and conversion to 8-bit grey or colour.
+"""Decoding of pictures: turning upright, centre crop, resizing, and conversion to 8-bit grey or colour.
 
 Imports no torch: the processes that decode start faster and take less memory without it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from zoo_core.data import deep_pixels
+from zoo_core.data.deep_pixels import PixelKind
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
-from zoo_core.data.picture_formats import register_plugins
+from zoo_core.data.orientation import ON_ITS_SIDE, UPRIGHT, orientation_of, stored_size, turned_upright
+from zoo_core.data.picture_codecs import open_file, without_warnings
 from zoo_core.errors import DataError, printable
 
-DECODER_VERSION = 1  # part of the key of the cache; raise it whenever `_decode` makes another pixel of a picture
+DECODER_VERSION = 2  # part of the key of the cache; raise it whenever another pixel of a picture is made
+_SCALED = "scaled "  # begins the key of a change that also holds the kind of the pixels and what became white
+_HINT = " (--skip-damaged leaves such out)"
+_ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are views or layers of the picture in the first
 
 
 class Decoded(NamedTuple):
@@ -26,7 +33,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         pixels: (N, size, size, channels) uint8. The channels are last, as convolutions are fastest with them there.
-        changes: how many pictures were "cropped", "resized" and "converted".
+        changes: how many pictures were changed in each way; `what_was_done` puts them into words.
     """
 
     pixels: np.ndarray
@@ -44,6 +51,7 @@ class PictureDecoder:
 
     def __init__(self, pictures: EncodedPictures, channels: int, size: int) -> None:
         self.pictures, self.channels, self.size = pictures, channels, size
+        self._whites: dict[PixelKind, float] = {}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -81,11 +89,95 @@ class PictureDecoder:
             where = self.pictures.where(row)
             with open_picture(encoded, where) as image:
                 try:
-                    pixels[place] = _decode(image, self.channels, self.size, changes)
-                except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise
+                    with without_warnings():
+                        pixels[place] = self.pixels_of(image, changes)
+                except DataError:
+                    raise
+                except Exception as error:  # which exception a decoder of Pillow's raises is not known here
                     assert encoded is not None
                     raise _undecodable(encoded, where, error) from error
         return Decoded(pixels, changes)
+
+    def pixels_of(self, image: Image.Image, changes: Counter[str]) -> np.ndarray:
+        """Return one picture as uint8 (size, size, channels), and count in `changes` what was done to it."""
+        file, kind = image, deep_pixels.kind_of(image)
+        # That of a TIFF is applied by Pillow while it loads the pixels; that of a PNG may stand behind them.
+        orientation = orientation_of(image)
+        image.load()
+        left_to_apply = orientation_of(image)
+        if kind is not None:
+            image = self._eight_bits(image, kind, changes)
+        if max(orientation, left_to_apply) != UPRIGHT:
+            image = turned_upright(image, left_to_apply)
+            changes["turned"] += 1
+        mode = "L" if self.channels == 1 else "RGB"
+        if image.mode != mode or "transparency" in image.info:
+            image = _convert(image, mode)
+            changes["converted"] += 1
+        if image.width != image.height:
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            image = image.crop((left, top, left + side, top + side))
+            changes["cropped"] += 1
+        if image.width != self.size:
+            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+            changes["resized"] += 1
+        pixels = np.array(image).reshape(self.size, self.size, self.channels)
+        if _has_more_frames(file):  # the last question, since Pillow may look for the next frame by decoding it
+            changes["first frame"] += 1
+        return pixels
+
+    def _eight_bits(self, image: Image.Image, kind: PixelKind, changes: Counter[str]) -> Image.Image:
+        white = self._white(kind)
+        changes[f"{_SCALED}{kind.name}:{white:.0f}"] += 1
+        if kind is PixelKind.COLOUR:
+            return image
+        scaled = deep_pixels.to_eight_bits(image, kind, white)
+        if not np.asarray(scaled).any() and np.asarray(image).any():
+            changes["black"] += 1
+        return scaled
+
+    def _white(self, kind: PixelKind) -> float:
+        """Return what is white for all pictures of this kind, which are searched for the largest pixel once."""
+        if kind not in self._whites:
+            self._whites[kind] = deep_pixels.white_of(kind, self._largest_pixel(kind))
+        return self._whites[kind]
+
+    def _largest_pixel(self, kind: PixelKind) -> float:
+        largest = 0.0
+        for numbers in blocks(len(self), self.picture_bytes):
+            for encoded in self.pictures.read(numbers):
+                with contextlib.suppress(Exception), open_picture(encoded, self.name) as image:
+                    if deep_pixels.kind_of(image) is kind:
+                        image.load()
+                        largest = max(largest, deep_pixels.largest_pixel(image, kind))
+                if deep_pixels.surely_full(kind, largest):
+                    return largest
+        return largest
+
+
+class _PictureFiles(EncodedPictures):
+    """Single picture files, each under its own name."""
+
+    name = "the pictures"
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, numbers: Sequence[int]) -> list[EncodedPicture | None]:
+        return [EncodedPicture(None, str(self.paths[number])) for number in numbers]
+
+    def where(self, number: int) -> str:
+        return str(self.paths[number])
+
+    def files(self) -> Sequence[Path]:
+        return self.paths
+
+    def selection(self) -> tuple[object, ...]:
+        return ()
 
 
 def picture_shape(kind: str, sample_shape: Sequence[int]) -> tuple[int, int, int] | None:
@@ -122,31 +214,29 @@ def open_picture(encoded: EncodedPicture | None, where: str) -> Image.Image:
     """Open an encoded picture without decoding it. Raises DataError that says where it is."""
     if encoded is None:
         raise DataError(f"{printable(where, 200)}: there is no picture")
-    if encoded.pixels is not None:
-        return Image.fromarray(encoded.pixels)
     try:
-        try:
-            return _open(encoded)
-        except UnidentifiedImageError:
-            if not register_plugins():
-                raise
-            return _open(encoded)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if encoded.pixels is not None:
+            return Image.fromarray(encoded.pixels)
+        return open_file(io.BytesIO(encoded.content) if encoded.content is not None else encoded.path or "")
+    except Exception as error:  # a damaged header makes Pillow raise almost anything
         raise _undecodable(encoded, where, error) from error
 
 
-def _open(encoded: EncodedPicture) -> Image.Image:
-    return Image.open(io.BytesIO(encoded.content) if encoded.content is not None else encoded.path or "")
+def read_pictures(paths: Sequence[Path], channels: int, size: int) -> tuple[np.ndarray, list[str]]:
+    """Return picture files as training would see them, and what was done to them.
 
+    Returns:
+        (N, size, size, channels) uint8, and one sentence for each kind of change.
 
-def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
-    """Return a single picture file as training would see it: (size, size, channels) uint8. Raises DataError."""
+    Raises:
+        DataError: for a file that cannot be read, which it names.
+    """
+    decoder = PictureDecoder(_PictureFiles(paths), channels, size)
     try:
-        with Image.open(path) as image:
-            return _decode(image, channels, size, Counter())
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"{printable(path, 200)}: this picture cannot be read: {printable(reason, 120)}") from error
+        decoded = decoder[range(len(paths))]
+    except DataError as error:  # whoever names single pictures wants each of them
+        raise DataError(str(error).removesuffix(_HINT)) from error
+    return decoded.pixels, what_was_done(decoder, decoded.changes)
 
 
 def channels_of(image: Image.Image) -> int:
@@ -156,55 +246,76 @@ def channels_of(image: Image.Image) -> int:
         >>> channels_of(Image.new("LA", (2, 2))), channels_of(Image.new("P", (2, 2)))
         (1, 3)
     """
-    return 1 if image.mode in ("1", "L", "I", "I;16", "F", "LA") else 3
+    return 1 if image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I") else 3
 
 
 def oriented_size(image: Image.Image) -> tuple[int, int]:
-    """Return (width, height) of a picture as it is looked at.
+    """Return (width, height) once the EXIF orientation is applied, without decoding the picture.
 
     Example:
         >>> oriented_size(Image.new("L", (4, 3)))
         (4, 3)
     """
-    return image.size
+    width, height = stored_size(image)
+    return (height, width) if orientation_of(image) in ON_ITS_SIDE else (width, height)
+
+
+def what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
+    """Return a sentence for each kind of change to the pictures, with the number of pictures that it was made to."""
+    size = decoder.size
+    meaning = {
+        "black": "became black altogether, since their pixels are small beside what is white",
+        "first frame": "have several frames or pages, of which the first was used",
+        "turned": "were turned upright as their EXIF orientation says",
+        "cropped": "were not square and were cropped about their centre",
+        "resized": f"were resized to {size} x {size} (bicubic)",
+        "converted": f"were converted to {'grey' if decoder.channels == 1 else 'colour'} 8-bit pixels "
+        "(transparency onto white)",
+    }
+    done = [f"{changes[what]:,} {words}" for what, words in meaning.items() if changes[what]]
+    return [*(_scaling(what, count) for what, count in sorted(changes.items()) if what.startswith(_SCALED)), *done]
+
+
+def _scaling(what: str, count: int) -> str:
+    kind, _, white = what.removeprefix(_SCALED).partition(":")
+    pixels = f"{count:,} have {PixelKind[kind].value} pixels"
+    if PixelKind[kind] is PixelKind.COLOUR:
+        return f"{pixels}, of which the upper 8 bits were used"
+    return f"{pixels} and were scaled to 8 bits: 0 became black and {int(white):,} white"
 
 
 def _undecodable(encoded: EncodedPicture, where: str, error: Exception) -> DataError:
     file = f" ({printable(Path(encoded.path).name)})" if encoded.path and encoded.content is not None else ""
-    if isinstance(error, UnidentifiedImageError):
-        reason = "it is empty" if _is_empty(encoded) else "it is no picture, or in a format that is not read here"
-    else:
-        reason = printable((isinstance(error, OSError) and error.strerror) or error, 120)
-    return DataError(
-        f"{printable(where, 200)}{file}: the picture cannot be decoded: {reason} (--skip-damaged leaves such out)"
-    )
-
-
-def _is_empty(encoded: EncodedPicture) -> bool:
-    return not (encoded.content or (encoded.path and Path(encoded.path).stat().st_size))
-
-
-def _decode(image: Image.Image, channels: int, size: int, changes: Counter[str]) -> np.ndarray:
-    """Return one picture as uint8 (size, size, channels), and count in `changes` what was done to it."""
-    mode = "L" if channels == 1 else "RGB"
-    if image.mode != mode:
-        image = _convert(image, mode)
-        changes["converted"] += 1
-    if image.width != image.height:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-        changes["cropped"] += 1
-    if image.width != size:
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-        changes["resized"] += 1
-    return np.asarray(image).reshape(size, size, channels)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return DataError(f"{printable(where, 200)}{file}: the picture cannot be decoded: {printable(reason, 240)}{_HINT}")
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips at 255
-        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).clip(0, 255).astype(np.uint8))
+    """Return a picture of 8 bits in grey (`L`) or colour (`RGB`), with what is transparent on white."""
+    if image.mode in ("La", "RGBa"):  # whose colours are already multiplied by their opacity
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if image.mode == "LAB":
+        image = _from_lab(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    """Convert CIE L*a*b* to sRGB by LittleCMS, as `Image.convert` cannot."""
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert converted is not None  # it is None only where the picture itself is changed
+    return converted
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    if image.format in _ONE_PICTURE:
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # the next frame is damaged, but there is one
+        return True

@@ -113,7 +113,7 @@ def readable_name(name: str) -> str:
     """Return the name of a folder as text: a name that is not in UTF-8, as of an old archive, is read as Latin-1.
 
     Example:
-        >>> readable_name(b"caf\\xe9".decode("utf-8", "surrogateescape"))
+        >>> readable_name("caf\\udce9")
         'café'
     """
     try:

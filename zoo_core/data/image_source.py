@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_core.data import cache
 from zoo_core.data.class_labels import UNKNOWN
-from zoo_core.data.decoding import PictureDecoder, blocks
+from zoo_core.data.decoding import PictureDecoder, blocks, what_was_done
 from zoo_core.data.decoding_workers import available_workers, decode
 from zoo_core.data.encoded_pictures import ChosenPictures, EncodedPictures
 from zoo_core.data.fingerprint import Fingerprint
@@ -195,11 +195,16 @@ class ImageSource:
             samples = torch.empty(
                 decoder.samples_shape, dtype=torch.uint8, device="meta", memory_format=torch.channels_last
             )
+        kind = "grey" if decoder.channels == 1 else "colour"
         return TrainingData(
             samples,
             self._labels,
             self.name,
-            (*_what_was_done(decoder, changes), *notes),
+            (
+                f"{len(decoder):,} {kind} pictures of {decoder.size} x {decoder.size}",
+                *what_was_done(decoder, changes),
+                *notes,
+            ),
             fingerprint.with_labels(self._labels),
             class_names=self._class_names,
             decoder=decoder if place == "nowhere" else None,
@@ -292,17 +297,6 @@ def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> 
     if cached is not None:
         notes.append(f"the decoded pictures were read from {file}")
     return cached
-
-
-def _what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
-    kind, size = "grey" if decoder.channels == 1 else "colour", decoder.size
-    meaning = {
-        "cropped": "were not square and were cropped about their centre",
-        "resized": f"were resized to {size} x {size} (bicubic)",
-        "converted": f"were converted to {kind} 8-bit pixels (transparency onto white)",
-    }
-    done = [f"{changes[what]:,} {words}" for what, words in meaning.items() if changes[what]]
-    return [f"{len(decoder):,} {kind} pictures of {size} x {size}", *done]
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:

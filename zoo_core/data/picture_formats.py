@@ -91,4 +91,5 @@ def register_plugins(suffix: str = "") -> bool:
 @functools.cache
 def _readable_suffixes() -> frozenset[str]:
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, name in known.items() if name in Image.OPEN) - _NO_PICTURES
+    # A photo with a second view (MPO) is opened as the JPEG that it begins with.
+    return frozenset(suffix for suffix, name in known.items() if name in Image.OPEN or name == "MPO") - _NO_PICTURES

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo_core.data.class_labels import number_classes
+from zoo_core.data.deep_pixels import PixelKind, white_of
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
 from zoo_core.errors import DataError
 from zoo_core.files.sizes import readable_size
@@ -66,7 +67,10 @@ class PixelArray(EncodedPictures):
 
     def _loaded(self) -> np.ndarray:
         if self._pixels is None:
-            self._pixels = pixels_of(self._load(), self.origin)
+            array = self._load()
+            self._pixels = pixels_of(array, self.origin)
+            if array.dtype == np.uint16:
+                self.notes = (f"16-bit pixels were scaled to 8 bits: 0 became black and {_white(array):,.0f} white",)
         return self._pixels
 
     def labels(self) -> np.ndarray | None:
@@ -93,8 +97,8 @@ class PixelArray(EncodedPictures):
 def pixels_of(array: np.ndarray, origin: str) -> np.ndarray:
     """Return the pictures of an array as uint8, (N, H, W) for grey ones and (N, H, W, 3 or 4) for others.
 
-    uint8 is taken as it is, 16-bit pixels are divided by 257, booleans are black and white, floating values from 0 to 1
-    are multiplied by 255, and other whole numbers have to be from 0 to 255.
+    uint8 is taken as it is, 16-bit pixels are scaled from the range that they use, booleans are black and white,
+    floating values from 0 to 1 are multiplied by 255, and other whole numbers have to be from 0 to 255.
 
     Raises:
         DataError: for an array of another shape or type, or with other values.
@@ -117,7 +121,7 @@ def pixels_of(array: np.ndarray, origin: str) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.uint16:
-        return np.round(array / 257).astype(np.uint8)
+        return np.round(array * (255 / _white(array))).astype(np.uint8)
     if array.dtype.kind not in "biuf":
         raise DataError(f"{origin} has an array of {array.dtype}, not of pixels")
     lowest, highest = array.min().item(), array.max().item()
@@ -128,6 +132,11 @@ def pixels_of(array: np.ndarray, origin: str) -> np.ndarray:
             "to 255, or floating values from 0 to 1"
         )
     return np.round(array * float(scale)).astype(np.uint8)
+
+
+def _white(array: np.ndarray) -> float:
+    """Return the 16-bit value that becomes white, as for picture files: 65,535, or that of the fewer bits in use."""
+    return white_of(PixelKind.INTEGER, array.max().item())
 
 
 def is_array_of_pictures(shape: tuple[int, ...]) -> bool:

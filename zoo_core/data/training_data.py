@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo_core.data.decoding import PictureDecoder
 from zoo_core.data.fingerprint import Fingerprint
-from zoo_core.errors import DataError, printable, unseen
+from zoo_core.errors import DataError, printable, unseen, well_formed
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class TrainingData:
     larger_than_memory: bool = False
 
     def __post_init__(self) -> None:
+        # The names of files may be any bytes, and these texts end in JSON, model cards and PNGs.
+        object.__setattr__(self, "name", well_formed(self.name))
+        for texts in ("notes", "class_names"):
+            object.__setattr__(self, texts, tuple(map(well_formed, getattr(self, texts))))
         for name in self.class_names:
             if (char := unseen(name)) is not None:
                 raise DataError(

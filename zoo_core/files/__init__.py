@@ -10,6 +10,7 @@ paths              paths that a user gives, and relative ones that must stay ins
 sizes              sizes in bytes for people to read
 strict_json        JSON without repeated keys, NaN or excessive nesting
 strict_yaml        YAML as plain text values, with the line of every error
+utf8_names         names for libraries that take only UTF-8
 verified_digests   the sha256 of files that were read before, so that a second check is cheap
 """
 
@@ -24,5 +25,6 @@ __all__ = [
     "sizes",
     "strict_json",
     "strict_yaml",
+    "utf8_names",
     "verified_digests",
 ]

@@ -28,7 +28,7 @@ def configuration_folder() -> Path:
 def cache_folder() -> Path:
     """Return ZOO_CACHE, or this system's folder for caches. It may not exist yet.
 
-    A user without a home directory has a folder among the temporary files.
+    A user without a home directory has a folder of their own among the temporary files.
 
     Example:
         >>> decoded = cache_folder() / "decoded"
@@ -38,7 +38,28 @@ def cache_folder() -> Path:
         own = _own_folder(lambda: Path(named).expanduser())
     else:
         own = _own_folder(lambda: platformdirs.user_cache_path("zoo", appauthor=False, opinion=False))
-    return own or Path(tempfile.gettempdir()) / "zoo"
+    return own or _temporary_folder() / f"zoo-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether a folder can be written to, or made where it does not exist yet.
+
+    Example:
+        >>> is_writable(Path(tempfile.gettempdir()) / "a" / "b")
+        True
+    """
+    try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    except OSError:  # in a folder that may not be searched
+        return False
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # where nothing can be written, the cache is told to be unwritable when it is used
+        return Path("/tmp")
 
 
 def _own_folder(folder: Callable[[], Path]) -> Path | None:

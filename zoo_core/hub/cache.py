@@ -76,7 +76,7 @@ def locked_repository(repo: str) -> Iterator[None]:
     Raises:
         HubError: where the cache cannot be written.
     """
-    key = hashlib.sha256(str(repository_folder(repo)).encode()).hexdigest()[:40]
+    key = hashlib.sha256(os.fsencode(repository_folder(repo))).hexdigest()[:40]
     path = cache_folder() / ".locks" / "zoo-core" / f"{key}.lock"
     with contextlib.ExitStack() as held:
         try:

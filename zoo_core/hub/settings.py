@@ -6,7 +6,8 @@ import os
 import urllib.parse
 from pathlib import Path
 
-from zoo_core.errors import SettingsError, printable
+from zoo_core.errors import HubError, SettingsError, ZooError, printable
+from zoo_core.files.paths import user_path
 
 SPEED_VARIABLE = "ZOO_HUB_MIN_SPEED"
 HUGGING_FACE = "https://huggingface.co"
@@ -42,14 +43,22 @@ def cache_folder() -> Path:
     """Return the cache that all tools of the Hub share: HF_HUB_CACHE, or hub in HF_HOME. It may not exist yet."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    return _own_folder(constants.HF_HUB_CACHE)
 
 
 def state_folder() -> Path:
     """Return the folder, apart from the cache, of what zoo-core records about it. It may not exist yet."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_ASSETS_CACHE).expanduser().absolute() / "zoo-core"
+    return _own_folder(constants.HF_ASSETS_CACHE) / "zoo-core"
+
+
+def _own_folder(named: str) -> Path:
+    """Return the absolute path of a folder. Raises HubError where it is in the home folder of a user who has none."""
+    try:
+        return user_path(named).absolute()
+    except ZooError:
+        raise HubError("the Hub's cache has no place, since this user has no home folder; set HF_HOME=FOLDER") from None
 
 
 def offline() -> bool:

@@ -1,6 +1,7 @@
 """Interfaces: what a plugin's classes implement, and what it registers.
 
 config          Config, validated however it is made, and ModelConfig, the hyperparameters of one model
+config_values   which values a configuration accepts, and which of them suits the data
 settings        Settings of a training run
 schedules       learning-rate schedules by name
 architecture    Architecture: the classes of a kind of model by import string, resolved at first use

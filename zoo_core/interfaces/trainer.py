@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
+from zoo_core.interfaces.config_values import following, takes
 from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
@@ -144,8 +145,9 @@ class Trainer(ABC):
     ) -> dict[str, Any]:
         """Complete the values of a configuration by what the data implies.
 
-        The default fills the fields `channels`, `size` and `num_classes`, if the class has them. Override it if not
-        every size can be built.
+        The default fills the fields `channels`, `size` and `num_classes`, if the class has them. Of the sizes with
+        which the configuration is valid, as its types and its `__post_init__` say, it takes the smallest that is not
+        below that of the data, else the largest. Override it if other fields follow the data.
 
         Args:
             config_class: the configuration class of the architecture.
@@ -163,15 +165,16 @@ class Trainer(ABC):
             >>> Trainer.config_for(PictureConfig, {"size": 32}, (1, 28, 28))
             {'channels': 1, 'size': 32}
         """
-        fields = config_class.__struct_fields__
-        from_data: dict[str, Any] = {}
-        if "num_classes" in fields and num_classes is not None:
-            from_data["num_classes"] = num_classes
+        wanted = {}
+        # An unconditional model need not be able to count the classes of its data.
+        if num_classes is not None and (values.get("conditional") or takes(config_class, "num_classes", num_classes)):
+            wanted["num_classes"] = num_classes
         if len(data_shape) == 3:
-            if "channels" in fields:
-                from_data["channels"] = data_shape[0]
-            if "size" in fields:
-                from_data["size"] = data_shape[1]
+            wanted |= {"channels": data_shape[0], "size": data_shape[1]}
+        from_data: dict[str, Any] = {}
+        for field, value in wanted.items():
+            if field in config_class.__struct_fields__ and field not in values:
+                from_data[field] = following(config_class, from_data | values, field, value)
         return from_data | values
 
     @classmethod

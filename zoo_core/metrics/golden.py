@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo_core.errors import VerificationError, printable
 from zoo_core.files.atomic import write_bytes
+from zoo_core.files.utf8_names import utf8_name
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.image import to_uint8
 from zoo_core.modelfolder import GOLDEN
@@ -42,7 +43,8 @@ def check_golden(generator: Generator, folder: Path) -> int:
     if not path.is_file():
         return 0
     try:
-        stored = load_file(path)["samples"]
+        with utf8_name(path) as name:
+            stored = load_file(name)["samples"]
     except (OSError, SafetensorError, LookupError) as error:
         raise VerificationError(f"{printable(path)} holds no samples: {printable(error, 120)}") from error
     expected = (tuple(stored.shape[1:]), stored.dtype)

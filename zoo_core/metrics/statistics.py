@@ -22,6 +22,7 @@ from torch import Tensor
 from zoo_core.errors import MetricError, printable
 from zoo_core.files import strict_json
 from zoo_core.files.atomic import write_bytes
+from zoo_core.files.utf8_names import utf8_name
 from zoo_core.runtime.processes import Processes, sum_over_processes
 
 KEPT = 10_000  # features kept for KID, precision, recall, density and coverage
@@ -91,7 +92,7 @@ class FeatureStatistics:
             zoo_core.errors.MetricError: nowhere.safetensors holds no statistics: ...
         """
         try:
-            with safe_open(path, framework="pt") as file:
+            with utf8_name(path) as readable, safe_open(readable, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise MetricError(f"{printable(path)} holds no statistics that this version reads")

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from zoo_core.errors import InterfaceError, ModelFolderError, printable
+from zoo_core.files.utf8_names import utf8_name
 from zoo_core.modelfolder.weights_header import TensorFacts
 
 DTYPE_NAMES = {
@@ -143,7 +144,7 @@ def _read(
 ) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as mapped, path.open("rb") as file:
+        with utf8_name(path) as readable, safe_open(readable, framework="pt") as mapped, path.open("rb") as file:
             (header_length,) = struct.unpack("<Q", file.read(8))
             for name, tensor in stored.items():
                 facts, wanted = header[name], _wanted(tensor, dtype)

@@ -13,7 +13,7 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_core.errors import OutputError, RegistryError, ZooError, printable
+from zoo_core.errors import OutputError, RegistryError, ZooError, printable, well_formed
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.locks import locked_for_editing
 from zoo_core.registries.address import SCHEME, parse_address
@@ -121,10 +121,12 @@ def add(place: str, configuration: Path) -> None:
     """Add a registry after those that were added before.
 
     Raises:
-        ZooError: if it was added already.
+        ZooError: if it was added already, or is a path that is no UTF-8, which registries.txt cannot hold.
         RegistryError: if registries.txt cannot be read.
         OutputError: if registries.txt cannot be written.
     """
+    if place != well_formed(place):
+        raise ZooError(f"{printable(place)}: the path of a registry must be in UTF-8; rename the file or its folder")
     with locked_for_editing(_list(configuration)):
         if place in added(configuration):
             raise ZooError(f"{printable(place)} was added already")

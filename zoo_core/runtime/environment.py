@@ -1,8 +1,10 @@
-"""The environment variables by which torchrun and `accelerate launch` number their processes. Imports no torch."""
+"""Environment variables: those by which launchers number their processes, and one of torch's. Imports no torch."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 
 from zoo_core.errors import ProcessError, printable
 
@@ -24,6 +26,24 @@ def first_process() -> bool:
 def local_rank() -> int:
     """Return the number of this process on its machine, from 0. Raises ProcessError."""
     return _whole_number("LOCAL_RANK", default=0, least=0)
+
+
+def name_compiler_cache() -> None:
+    """Say where torch.compile keeps its cache, for a user whom the system knows no name of, as in a container.
+
+    The folder is named after the user otherwise, and up to torch 2.6 there is no other name for one without.
+    """
+    if os.name != "posix" or any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+        return
+    import pwd
+    import tempfile
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        with contextlib.suppress(FileNotFoundError):  # no folder for temporary files
+            folder = Path(tempfile.gettempdir(), f"torchinductor_uid_{os.getuid()}")
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def _whole_number(variable: str, *, default: int, least: int) -> int:

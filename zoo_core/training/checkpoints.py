@@ -21,6 +21,7 @@ from torch import Tensor
 
 from zoo_core.errors import TrainingError, printable
 from zoo_core.files.atomic import atomic_folder
+from zoo_core.files.utf8_names import utf8_name
 from zoo_core.interfaces import Trainer
 from zoo_core.runtime.devices import random_state, set_random_state
 from zoo_core.training.ema import ExponentialMovingAverage
@@ -114,7 +115,8 @@ def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingA
     """
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(path / "tensors.safetensors")
+        with utf8_name(path / "tensors.safetensors") as readable:
+            tensors = load_file(readable)
         for name, module in trainer.modules.items():
             module.load_state_dict(_with_prefix(tensors, f"modules.{name}."))
         if average is not None:

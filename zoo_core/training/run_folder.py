@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import OutputError, TrainingError
+from zoo_core.errors import OutputError, TrainingError, well_formed
 from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
 from zoo_core.modelfolder.run_record import RUN, read_run_record
@@ -96,7 +96,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the finished model."""
-        write_bytes(self.root / name, text.encode())
+        write_bytes(self.root / name, well_formed(text).encode())
 
     def _write(self, description: dict[str, Any]) -> None:
         write_bytes(self.record, (json.dumps(description, indent=2) + "\n").encode())

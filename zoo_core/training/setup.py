@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +11,10 @@ import msgspec
 from zoo_core.data.decoding import picture_shape
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import SettingsError, TrainingError, did_you_mean, printable
+from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
+from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, in_words
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
@@ -53,31 +54,32 @@ def prepare_training(
     if trainer_class is None:
         raise TrainingError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
     config_class, settings_class = architecture.config_class(), trainer_class.Settings
-    settings_values, model_values = _read_config(config_file, settings_class, config_class)
+    settings_values, given = _read_config(config_file, settings_class, config_class)
     for assignment in assignments:
         key, value = _split(assignment)
         if key.startswith(f"{MODEL}."):
             name = key.removeprefix(f"{MODEL}.")
-            model_values[name] = _parse(config_class, name, value, key)
+            given[name] = _parse(config_class, name, value, key)
         else:
             settings_values[key] = _parse(settings_class, key, value, key)
-    settings = _make(settings_class, settings_values, "")
+    settings = _make(settings_class, settings_values)
 
     device = resolve_device(settings.device)
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
-    read = trainer_class.read_data(data, config_class, model_values)
+    read = trainer_class.read_data(data, config_class, given)
     if read is not None:
-        model_values = trainer_class.config_for(config_class, model_values, read.sample_shape, read.num_classes)
-        config, generator = _model(architecture, config_class, model_values)
+        values = trainer_class.config_for(config_class, given, read.sample_shape, read.num_classes)
+        config, generator = _model(architecture, values, given, read.name)
         _tell_all(tell, read.notes)
         return trainer_class(config, settings, generator.sample_shape), read
     images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
     _tell_all(tell, images.notes)
-    model_values = trainer_class.config_for(config_class, model_values, images.shape, images.num_classes)
-    config, generator = _model(architecture, config_class, model_values)
+    values = trainer_class.config_for(config_class, given, images.shape, images.num_classes)
+    config, generator = _model(architecture, values, given, images.name)
     channels, size = _picture_shape(generator)
+    _tell_all(tell, _what_differs(architecture.name, config, given, images.shape))
     tell(images.plan(channels, size))
     training_data = images.decode(channels, size, processes=join(device.type))
     _tell_all(tell, training_data.notes)
@@ -85,12 +87,23 @@ def prepare_training(
 
 
 def _model(
-    architecture: Architecture, config_class: type[ModelConfig], values: dict[str, Any]
+    architecture: Architecture, values: dict[str, Any], given: dict[str, Any], data: str
 ) -> tuple[ModelConfig, Generator]:
-    """Return the configuration with these values, and its generator without weights."""
-    config = _make(config_class, values, f"{MODEL}.")
-    with on_meta():
-        return config, architecture.generator_class()(config)
+    """Return the configuration with these values, and its generator without weights.
+
+    Args:
+        given: those of the values that the user set; the others came from the data of this name.
+    """
+    config = _make_config(architecture.config_class(), values, given, data)
+    try:
+        with on_meta():
+            return config, architecture.generator_class()(config)
+    except (ValueError, AssertionError) as error:  # a condition that stands in the network and not in its configuration
+        followed = [f"{name} {printable(values[name], 40)}" for name in values if name not in given]
+        source = f", with {' and '.join(followed)} as in the data {printable(data, 80)}" if followed else ""
+        raise SettingsError(
+            f"{architecture.name} cannot be built{source}: {printable(error, 200)}; set other values of {MODEL}.…"
+        ) from error
 
 
 def _tell_all(tell: Callable[[str], object], lines: Iterable[str]) -> None:
@@ -99,13 +112,31 @@ def _tell_all(tell: Callable[[str], object], lines: Iterable[str]) -> None:
 
 
 def _picture_shape(generator: Generator) -> tuple[int, int]:
-    shape = picture_shape(generator.kind, generator.sample_shape)
-    if shape is None:
-        raise TrainingError(
-            f"{type(generator).__qualname__} makes samples of {tuple(generator.sample_shape)}, not square pictures; "
-            "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
+    sample_shape, name = tuple(generator.sample_shape), type(generator).__qualname__
+    shape = picture_shape(generator.kind, sample_shape)
+    if shape is not None:
+        return shape[0], shape[1]
+    if generator.kind == "image" and len(sample_shape) == 3 and sample_shape[1] == sample_shape[2]:
+        raise SettingsError(
+            f"{MODEL}.channels: {name} makes pictures with {sample_shape[0]} channels; zoo train reads pictures with "
+            f"{in_words(PICTURE_CHANNELS)}"
         )
-    return shape[0], shape[1]
+    raise TrainingError(
+        f"{name} makes samples of {sample_shape}, not square pictures; "
+        "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
+    )
+
+
+def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...]) -> Iterator[str]:
+    """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
+    channels, side = shape[0], shape[1]
+    size, kept = getattr(config, "size", side), getattr(config, "channels", channels)
+    if "size" not in given and size != side:
+        change, which = ("reduced", "largest") if size < side else ("enlarged", "next")
+        yield f"pictures of {side} x {side} are {change} to {size} x {size}, the {which} size of {name}"
+    if "channels" not in given and kept != channels:
+        kinds = {1: "grey", 3: "in colour"}
+        yield f"the pictures are {kinds[channels]}, and {name} makes only pictures that are {kinds.get(kept, kept)}"
 
 
 def _read_config(
@@ -133,7 +164,14 @@ def _from_document(document: Document, owner: type[Config], keys: tuple[str, ...
     fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
     if keys[-1] not in fields:
         raise document.error(_unknown(keys[-1], fields), keys)
-    return document.convert(fields[keys[-1]], keys)
+    try:
+        return document.convert(fields[keys[-1]], keys)
+    except RegistryError as error:
+        choose = choices(fields[keys[-1]])
+        if not choose:
+            raise
+        problem = f"{error.problem}; choose {choose}"
+        raise RegistryError(problem, file=error.file, line=error.line, field=error.field) from error
 
 
 def _split(assignment: str) -> tuple[str, str]:
@@ -157,17 +195,46 @@ def _parse(owner: type[Config], name: str, value: str, key: str) -> Any:
         items = [item.strip() for item in value.strip("[]()").split(",")]
         return msgspec.convert(items, fields[name], strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{key}: {printable(error, 200)}") from error
+        choose = choices(fields[name])
+        raise SettingsError(f"{key}: {printable(error, 200)}{f'; choose {choose}' if choose else ''}") from error
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     return f"there is no such field; {did_you_mean(name, known)}"
 
 
-def _make(owner: type[_Config], values: dict[str, Any], prefix: str) -> _Config:
+def _make(owner: type[_Config], values: dict[str, Any]) -> _Config:
     try:
         return msgspec.convert(values, owner)
     except ValueError as error:  # includes msgspec.ValidationError
-        problem, _, path = str(error).partition(" - at `$.")
-        field = f"{prefix}{path.rstrip('`')}: " if path else ""
-        raise SettingsError(f"{field}{printable(problem, 200)}") from error
+        problem, field = _place(error)
+        raise SettingsError(f"{field}: {problem}" if field else problem) from error
+
+
+def _make_config(
+    config_class: type[ModelConfig], values: dict[str, Any], given: dict[str, Any], data: str
+) -> ModelConfig:
+    """Make the configuration of a model. An error tells what the user set from what came from the data."""
+    try:
+        return msgspec.convert(values, config_class)
+    except ValueError as error:  # includes msgspec.ValidationError
+        problem, field = _place(error)
+        sizes = in_words(accepted_sizes(config_class, values)) if "size" in values else ""
+        field = field or ("size" if sizes else "")
+        choose = sizes if field == "size" else _choices(config_class, field)
+        parts = [problem, f"choose {choose}" if choose else ""]
+        if field in values and field not in given:
+            parts = [f"{printable(values[field], 40)}, as in the data {printable(data, 80)}, is not possible", *parts]
+        reasons = "; ".join(filter(None, parts))
+        raise SettingsError(f"{MODEL}.{field}: {reasons}" if field else reasons) from error
+
+
+def _place(error: ValueError) -> tuple[str, str]:
+    """Return what is wrong, and the field that it is wrong with; an empty name for a condition between fields."""
+    problem, _, path = str(error).partition(" - at `$.")
+    return printable(problem, 200), path.rstrip("`")
+
+
+def _choices(owner: type[Config], name: str) -> str:
+    types = {field.name: field.type for field in msgspec.structs.fields(owner)}
+    return choices(types[name]) if name in types else ""

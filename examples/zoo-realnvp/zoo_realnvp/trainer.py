@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
 from msgspec import Meta
 from torch import Tensor
-from zoo_core import Batch, ModelConfig, Settings, Trainer
+from zoo_core import Batch, Settings, Trainer
 
 from zoo_realnvp.model import RealNVP, RealNVPConfig
 
@@ -29,20 +29,6 @@ class RealNVPTrainer(Trainer):
 
     Settings: ClassVar[type[Settings]] = RealNVPSettings
     config: RealNVPConfig
-
-    @classmethod
-    def config_for(
-        cls,
-        config_class: type[ModelConfig],
-        values: dict[str, Any],
-        data_shape: tuple[int, ...],
-        num_classes: int | None = None,
-    ) -> dict[str, Any]:
-        """Resize pictures up to the next multiple of 4, within 8 to 256."""
-        values = super().config_for(config_class, values, data_shape, num_classes)
-        if len(data_shape) == 3 and values.get("size") == data_shape[1]:
-            values["size"] = min(max(-(-data_shape[1] // 4) * 4, 8), 256)
-        return values
 
     def build(self) -> None:
         flow = RealNVP(self.config)

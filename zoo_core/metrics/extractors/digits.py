@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_core.errors import MetricError, printable
+from zoo_core.files.utf8_names import utf8_name
 
 SIZE = 28  # pixels; pictures of other sizes are resized
 DIMENSIONS = 64
@@ -55,7 +56,8 @@ def load(weights: Path | None = None) -> DigitNetwork:
     file = weights or WEIGHTS
     network = DigitNetwork()
     try:
-        network.load_state_dict(load_file(file))
+        with utf8_name(file) as name:
+            network.load_state_dict(load_file(name))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise MetricError(
             f"{printable(file)} does not hold the weights of digits: {printable(error, 200)}; reinstall zoo-core"

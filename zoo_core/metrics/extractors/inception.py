@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo_core.errors import MetricError, printable
+from zoo_core.files.utf8_names import utf8_name
 
 SIZE = 299  # pixels
 PICTURES = 64  # at a time: each needs about 15 MB of activations
@@ -241,7 +242,8 @@ def load(weights: Path | None) -> FIDInception:
 def _read(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            with utf8_name(file) as name:
+                return load_file(name)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise MetricError(f"there is no file {printable(file)} with the weights of inception-v3") from None

@@ -1,0 +1,117 @@
+"""Which values a configuration accepts: for messages that name them, and for sizes that follow the data.
+
+Bounds stand in the type of a field, but conditions between fields stand in the plugin's `__post_init__`. The sizes that
+an architecture has are therefore found by making its configuration with each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from zoo_core.interfaces.config import Config
+
+LARGEST_SIZE = 2048  # pixels; no architecture is searched for larger sizes
+PICTURE_CHANNELS = (1, 3)
+_MOST_LISTED = 12
+
+
+def accepted(owner: type[Config], values: Mapping[str, Any], field: str, candidates: Iterable[Any]) -> list[Any]:
+    """Return the candidates for a field with which, and the other values, the configuration is valid.
+
+    Example:
+        >>> from typing import Literal
+        >>> from zoo_core import ModelConfig
+        >>> class RingConfig(ModelConfig, frozen=True):
+        ...     size: Literal[16, 32] = 16
+        >>> accepted(RingConfig, {}, "size", range(100))
+        [16, 32]
+    """
+    return [candidate for candidate in candidates if _is_valid(owner, {**values, field: candidate})]
+
+
+def following(owner: type[Config], values: Mapping[str, Any], field: str, wanted: int) -> int:
+    """Return the value of a field that fits the data best and is valid with the other values; `wanted` if none is.
+
+    For `size` it is the smallest that is not below `wanted`, else the largest; for `channels` it is 1 or 3.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from zoo_core import ModelConfig
+        >>> class RingConfig(ModelConfig, frozen=True):
+        ...     size: Annotated[int, msgspec.Meta(ge=8, le=256, multiple_of=8)] = 64
+        >>> [following(RingConfig, {}, "size", side) for side in (28, 64, 384)]
+        [32, 64, 256]
+    """
+    if _is_valid(owner, {**values, field: wanted}):
+        return wanted
+    candidates = {"size": range(1, LARGEST_SIZE + 1), "channels": PICTURE_CHANNELS}.get(field, ())
+    possible = accepted(owner, values, field, candidates)
+    return min((value for value in possible if value >= wanted), default=max(possible, default=wanted))
+
+
+def accepted_sizes(owner: type[Config], values: Mapping[str, Any]) -> list[int]:
+    """Return the values of the field `size`, in ascending order, with which the configuration is valid."""
+    return accepted(owner, values, "size", range(1, LARGEST_SIZE + 1))
+
+
+def takes(owner: type[Config], field: str, value: Any) -> bool:
+    """Return whether the type of a field includes a value; False where there is no such field."""
+    types = {each.name: each.type for each in msgspec.structs.fields(owner)}
+    try:
+        return field in types and msgspec.convert(value, types[field]) is not None
+    except msgspec.ValidationError:
+        return False
+
+
+def in_words(values: Sequence[int]) -> str:
+    """Return whole numbers in ascending order as a phrase; an empty one for no values.
+
+    Example:
+        >>> in_words([16, 32, 64]), in_words(range(1, 257)), in_words(range(8, 257, 4))
+        ('16, 32 or 64', '1 to 256', 'a multiple of 4 from 8 to 256')
+    """
+    if len(values) > 2:
+        steps = {after - before for before, after in pairwise(values)}
+        step = min(steps)
+        if len(steps) == 1 and (step == 1 or values[0] % step == 0) and len(values) > 4:
+            span = f"{values[0]} to {values[-1]}"
+            return span if step == 1 else f"a multiple of {step} from {span}"
+    if len(values) > _MOST_LISTED:
+        return f"{', '.join(map(str, values[:_MOST_LISTED]))}, … or {values[-1]}"
+    return _either([str(value) for value in values])
+
+
+def choices(field_type: Any) -> str:
+    """Return the values of a type as a phrase: a Literal's, or those between two bounds; an empty one for others.
+
+    Example:
+        >>> from typing import Annotated, Literal
+        >>> choices(Literal["mlp", "convolutional"]), choices(Annotated[int, msgspec.Meta(ge=1, le=9)]), choices(str)
+        ('convolutional or mlp', '1 to 9', '')
+    """
+    kind = msgspec.inspect.type_info(field_type)
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return _either([str(value) for value in kind.values])
+    if isinstance(kind, (msgspec.inspect.IntType, msgspec.inspect.FloatType)):
+        low, high = kind.ge if kind.ge is not None else kind.gt, kind.le if kind.le is not None else kind.lt
+        if low is not None and high is not None:
+            multiple = f"a multiple of {kind.multiple_of} from " if kind.multiple_of else ""
+            above, below = "above " if kind.ge is None else "", "below " if kind.le is None else ""
+            return f"{multiple}{above}{low} to {below}{high}"
+    return ""
+
+
+def _is_valid(owner: type[Config], values: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(values, owner)
+    except ValueError:  # includes msgspec.ValidationError
+        return False
+    return True
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
