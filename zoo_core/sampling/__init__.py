@@ -1,6 +1,7 @@
 """Sampling: from a seed to samples, the same for every batch size, number of threads and number of processes.
 
 batches       samples of a seed or of given latents, one batch at a time
+whole_blocks  matrix products in sizes that treat all samples alike
 eval_mode     eval mode while samples are drawn, for many threads at once
 inference     a faster equivalent of the network, with merged and packed layers
 distributed   samples that several processes make together
