@@ -466,6 +466,7 @@ def test_a_shell_completes_commands_models_and_architectures(zoo):
     assert completed(zoo, "train", "cn") == ["plain,cnn-gan"]
     assert completed(zoo, "sample", "./runs") == ["dir,./runs"]
     assert completed(zoo, "sample", "dcgan-emoji-64", "--label", "f") == ["plain,Flags", "plain,Food"]
+    assert completed(zoo, "sample", "dcgan-emoji-64", "--label", "flags,f") == ["plain,flags,Food"]
     assert completed(zoo, "sample", "dcgan-mnist", "--label", "") == []
 
 

@@ -38,7 +38,7 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
         ModelFolderError: if there is no such folder, or a file on the Hub is not the recorded one.
         HubError: if the model cannot be downloaded.
     """
-    if isinstance(name, Path) or _is_folder(name):
+    if isinstance(name, Path) or is_folder(name):
         return _given_folder(Path(name)), None
     if name.startswith(SCHEME):
         from zoo_core.hub.pull import fetch_address
@@ -129,7 +129,7 @@ def pull_all(names: Sequence[str], job: Job | None = None) -> list[Path]:
     from zoo_core.hub.pull import Job, side_by_side
 
     for name in names:  # an unknown name is reported before anything is downloaded
-        if not (_is_folder(name) or name.startswith(SCHEME)):
+        if not (is_folder(name) or name.startswith(SCHEME)):
             check_plugin(registry()[name])
     job = job or Job()
     models = side_by_side(lambda name: verified(name, job), names, job, workers=4)
@@ -150,7 +150,13 @@ def verified(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry
     return folder, entry
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder: it contains a path separator or starts with `.` or `~`.
+
+    Example:
+        >>> is_folder("./mine"), is_folder("vae-mnist"), is_folder("hf://alice/digits")
+        (True, False, False)
+    """
     if name.startswith(SCHEME):
         return False
     separators = {"/", os.sep, os.altsep or os.sep}

@@ -43,7 +43,7 @@ def command(
     through: int,
     frames: int | None,
     seed: int,
-    label: str | None,
+    label: tuple[str, ...],
     truncation: float | None,
     device: str,
 ) -> None:
@@ -60,10 +60,13 @@ def command(
     out = out or Path(f"{stem}.gif")
 
     from zoo_core.kinds.gif import write_film
+    from zoo_core.sampling.labels import classes_by_name, in_turn
     from zoo_core.sampling.latent_space import interpolate
 
+    classes = classes_by_name(generator, label)
+    labels = in_turn(classes, 0, walks) if classes else None
     steps = frames or (4 if picture == ".png" else 16)
-    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=label, truncation=truncation)
+    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=labels, truncation=truncation)
     shown = [to_uint8(frame) for frame in walk]
     if picture == ".png":
         rows = chain.from_iterable(zip(*shown, strict=True))

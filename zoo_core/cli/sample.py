@@ -46,7 +46,7 @@ def command(
     count: int,
     out: str | None,
     seed: int,
-    label: str | None,
+    label: tuple[str, ...],
     truncation: float | None,
     batch_size: int | None,
     device: str,
@@ -65,10 +65,14 @@ def command(
     check_output(out, generator.kind, count, generator.sample_shape)
 
     from zoo_core.sampling.batches import sample_batches
+    from zoo_core.sampling.labels import classes_by_name, in_turn
+
+    classes = classes_by_name(generator, label)
 
     def draw(start: int, n: int) -> Iterator[torch.Tensor]:
+        labels = in_turn(classes, start, n) if classes else None
         return sample_batches(
-            generator, n, seed=seed, start=start, labels=label, truncation=truncation, batch_size=batch_size
+            generator, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size
         )
 
     if process_count() > 1:

@@ -7,6 +7,7 @@ inference     a faster equivalent of the network, with merged and packed layers
 distributed   samples that several processes make together
 latent_space  walks between samples, traversals of latent dimensions, reconstructions
 classes       labels by the name of their class
+labels        one label for each sample, from what a caller gives
 
 The random numbers come from `zoo_core.streams`.
 """

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from zoo_core.errors import SamplingError
 from zoo_core.runtime.devices import device_and_dtype
-from zoo_core.sampling.classes import find_class, numbered
 from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.sampling.inference import prepared
+from zoo_core.sampling.labels import Labels, check_labels
 from zoo_core.sampling.whole_blocks import BLOCK, WholeBlocks
 from zoo_core.streams import check_stream, check_truncation, check_whole, draw_labels, latents
 
@@ -34,7 +34,7 @@ def sample_batches(
     *,
     seed: int = 0,
     start: int = 0,
-    labels: Tensor | int | str | None = None,
+    labels: Labels | None = None,
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Tensor]:
@@ -65,18 +65,18 @@ def sample_batches(
             raise SamplingError(
                 f"{type(generator).__qualname__} draws latents of its own, for which truncation is not defined"
             )
-    given = check_labels(generator, labels, n)
+    given = check_labels(generator, labels, n, start=start)
     return _batches(generator, n, seed, start, given, truncation, batch_size or default_batch_size(generator))
 
 
 def render(
-    generator: Generator, z: Tensor, labels: Tensor | int | str | None = None, *, batch_size: int | None = None
+    generator: Generator, z: Tensor, labels: Labels | None = None, *, batch_size: int | None = None
 ) -> Iterator[Tensor]:
     """Generate samples from the given latents, one batch at a time.
 
     Args:
         z: latents (N, *latent_shape), N at least 1.
-        labels: for a conditional generator: one class for all, by number or by name, or a tensor (N,).
+        labels: for a conditional generator: as for `Generator.sample`.
         batch_size: by default as large as `default_batch_size` returns.
 
     Yields:
@@ -117,7 +117,7 @@ def sample(
     *,
     seed: int = 0,
     start: int = 0,
-    labels: Tensor | int | str | None = None,
+    labels: Labels | None = None,
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
@@ -242,28 +242,3 @@ def _default_latents() -> object:
     from zoo_core.interfaces import Generator
 
     return Generator.latents
-
-
-def check_labels(
-    generator: Generator, labels: Tensor | int | str | None, n: int, *, required: bool = False
-) -> Tensor | None:
-    """Return the classes of n samples, (n,) int64 on the CPU, or None if there are none. Raises SamplingError."""
-    if labels is None:
-        if required and generator.num_classes is not None:
-            raise SamplingError(f"{type(generator).__qualname__} is conditional: it needs a label")
-        return None
-    if generator.num_classes is None:
-        raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
-    if isinstance(labels, str):
-        labels = find_class(labels, generator.class_names)
-    if isinstance(labels, int):  # a number too large for int64 is out of range too
-        labels = max(-1, min(labels, generator.num_classes))
-    given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
-    if given.ndim == 0:
-        given = given.expand(n)
-    if tuple(given.shape) != (n,):
-        raise SamplingError(f"labels must be one class or {n} of them, not of shape {tuple(given.shape)}")
-    if not bool(((given >= 0) & (given < generator.num_classes)).all()):
-        bounds, names = f"0 to {generator.num_classes - 1}", numbered(generator.class_names)
-        raise SamplingError(f"labels must be from {bounds}" + (f": {names}" if names not in ("", bounds) else ""))
-    return given
