@@ -46,9 +46,9 @@ def check_labels(
         given = _whole_numbers(labels)
     elif isinstance(labels, list | tuple | range):
         several = [_number(label, generator) for label in labels]
-        given = torch.tensor(several) if len(several) == n else in_turn(several, start, n)
+        given = _as_tensor(several) if len(several) == n else in_turn(several, start, n)
     else:
-        given = torch.tensor(_number(labels, generator))
+        given = _as_tensor(_number(labels, generator))
     if given.ndim == 0:
         given = given.expand(n)
     if tuple(given.shape) != (n,):
@@ -70,7 +70,7 @@ def in_turn(labels: Sequence[int], start: int, n: int) -> Tensor:
     """
     if not labels:
         raise SamplingError("labels is an empty list; give at least one class, or leave it out")
-    return torch.tensor([labels[(start + offset) % len(labels)] for offset in range(n)])
+    return _as_tensor([labels[(start + offset) % len(labels)] for offset in range(n)])
 
 
 def classes_by_name(generator: Generator, given: Sequence[str]) -> list[int]:
@@ -121,6 +121,10 @@ def _whole_numbers(labels: Tensor | np.ndarray[Any, Any]) -> Tensor:
         kind = str(given.dtype).removeprefix("torch.")
         raise SamplingError(f"labels must be whole numbers, not of type {kind}; use labels.long() if they are whole")
     return given.to(torch.int64)
+
+
+def _as_tensor(labels: int | list[int]) -> Tensor:
+    return torch.tensor(labels, dtype=torch.int64, device="cpu")
 
 
 def _out_of_range(generator: Generator) -> SamplingError:
