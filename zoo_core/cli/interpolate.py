@@ -11,6 +11,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import counted, working
 
 _SUFFIXES = (".gif", ".png")
 _MILLISECONDS = 60  # per frame
@@ -67,7 +68,8 @@ def command(
     labels = in_turn(classes, 0, walks) if classes else None
     steps = frames or (4 if picture == ".png" else 16)
     walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=labels, truncation=truncation)
-    shown = [to_uint8(frame) for frame in walk]
+    with working("sampling", walks * through * steps) as work:
+        shown = [to_uint8(frame) for frame in counted(walk, work)]
     if picture == ".png":
         rows = chain.from_iterable(zip(*shown, strict=True))
         save_png(grid(stack(rows), columns=len(shown)), out)

@@ -10,6 +10,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import working
 
 _COLUMNS = 8  # pairs of pictures per row
 
@@ -40,7 +41,9 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tupl
 
     channels, size, _ = generator.sample_shape
     given = stack(read_picture(path, channels, size) for path in pictures)
-    again = to_uint8(reconstruct(generator, from_uint8(given), in_turn(classes, 0, len(given)) if classes else None))
+    labels = in_turn(classes, 0, len(given)) if classes else None
+    with working("reconstructing"):
+        again = to_uint8(reconstruct(generator, from_uint8(given), labels))
     pairs = stack(picture for pair in zip(given, again, strict=True) for picture in pair)
     save_png(grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
     echo_path(out)

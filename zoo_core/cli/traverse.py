@@ -10,6 +10,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import working
 
 
 @click.command("traverse")
@@ -51,7 +52,8 @@ def command(
     classes: list[int | None] = [*classes_by_name(generator, label)] or [None]
     shown = []
     for one in classes:
-        samples, _ = traverse(generator, z, steps=steps, span=span, label=one)
+        with working("sampling"):
+            samples, _ = traverse(generator, z, steps=steps, span=span, label=one)
         shown += list(to_uint8(samples[:rows].flatten(0, 1)))
     save_png(grid(stack(shown), columns=steps), out)
     echo_path(out)
