@@ -57,7 +57,7 @@ def describe(folder: Path) -> FolderFacts:
         >>> import zoo_core as zoo
         >>> facts = describe(zoo.pull("vae-mlp-mnist"))
         >>> facts.architecture, facts.config["latent_size"], facts.weights.dtypes, facts.run
-        ('vae', 20, ('F32',), None)
+        ('vae', 40, ('F32',), None)
     """
     run = read_run_record(folder)
     has_model = (folder / CONFIG).exists() or run is None
