@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.builtin import architecture
 from zoo_core.cli import main, working
+from zoo_core.cli.progress import hub_job
 
 pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
 PATIENCE = 60  # seconds until a test that waits for a bar has failed
@@ -181,3 +182,17 @@ def test_of_several_processes_only_the_first_shows_a_bar(screen, on_screen, monk
     assert not on_screen(begin)
     monkeypatch.setenv("RANK", "0")
     assert on_screen(begin)
+
+
+def test_files_that_are_checked_have_a_bar_until_the_first_download_begins(screen, on_screen):
+    def download():
+        with hub_job() as job:
+            assert screen.wait_for("checking files")
+            arrived = job.progress.begin("alice/digits/model.safetensors", 2_000_000)
+            arrived(1_000_000)
+            assert screen.wait_for("alice/digits/model.safetensors", "1.0/2.0 MB")
+
+    on_screen(download)
+    assert screen.ends_without_a_bar()
+    before = screen.text.index("model.safetensors")
+    assert "checking files" not in screen.text[before:]

@@ -177,3 +177,34 @@ print(torch.equal(generator.sample(16)[:3], generator.sample(3)))
 @pytest.mark.slow
 def test_a_compiled_network_is_watched_without_a_word(run_python):
     assert run_python(COMPILED) == ["True"]
+
+
+LARGE = """
+import sys
+import torch
+from torch import nn
+from zoo_core import Generator
+
+class Large(Generator):
+    latent_shape, sample_shape = (8, 16, 16), (3, 256, 256)
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Upsample(scale_factor=16), nn.Conv2d(8, 32, 3, padding=1), nn.SiLU(), nn.Conv2d(32, 3, 3, padding=1)
+        )
+
+    def forward(self, z, labels=None):
+        return torch.tanh(self.layers(z))
+
+generator = Large().eval()
+before = peak_memory()
+generator.sample(3, batch_size=int(sys.argv[1]))
+print(peak_memory() - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_of_one_bounds_the_memory_of_large_pictures(run_python):
+    one, three = (int(run_python(LARGE, str(size))[0]) for size in (1, 3))
+    assert one < 0.6 * three

@@ -190,7 +190,8 @@ def _convolution(
         return compute(x)
     if len(x) >= BLOCK:
         at_once = compute(x)
-        key = (function, x.shape, x.stride(), x.dtype, tuple(weight.shape), str(rest), torch.get_num_threads())
+        how = str([value for value in rest if not isinstance(value, Tensor)])
+        key = (function, x.shape, x.stride(), x.dtype, tuple(weight.shape), how, torch.get_num_threads())
         if key not in _proved:
             ends = [slice(0, unit), slice(len(x) - unit, len(x))]
             _proved[key] = all(torch.equal(at_once[end], compute(x[end])) for end in ends)
