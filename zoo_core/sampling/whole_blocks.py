@@ -25,6 +25,7 @@ PAIR = 2
 _SMALL = 2**15
 _LITTLE_WORK = 2**16  # multiplications, which take about as long as the call of an operation
 _LANES = 64  # a multiple of how many values the vector registers of any CPU hold
+_VALUES_OF_A_THREAD = 2**15  # at least, where torch shares work among threads
 
 Operation = Any  # a torch._ops.OpOverload: callable, with a name and tags
 
@@ -112,8 +113,11 @@ def _reduced(blocks: WholeBlocks, function: Operation, *args: Any, **kwargs: Any
 
 
 def _curve(blocks: WholeBlocks, function: Operation, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
-    """A sigmoid and the like. Values that fill no vector register are computed by another formula."""
-    missing = -x.numel() % _LANES
+    """A sigmoid and the like. Values that fill no vector register, at the end of what a thread does, get other bits."""
+    threads, name = torch.get_num_threads(), function.overloadpacket.__name__
+    if not name.startswith("gelu"):  # for which torch takes all threads sooner
+        threads = min(threads, max(1, -(-x.numel() // _VALUES_OF_A_THREAD)))
+    missing = -x.numel() % (_LANES * threads)
     dense = x if x.is_contiguous() or _has_channels_last(x) else x.contiguous()
     if not missing and dense is x:
         unchanged: Tensor = function(x, *rest, **kwargs)
@@ -121,11 +125,22 @@ def _curve(blocks: WholeBlocks, function: Operation, x: Tensor, *rest: Any, **kw
     blocks.helped = True
     values = dense.as_strided((x.numel(),), (1,), dense.storage_offset())
     result: Tensor = function(pad(values, (0, missing)), *rest, **kwargs).as_strided(x.shape, dense.stride())
-    return x.copy_(result) if function.overloadpacket.__name__.endswith("_") else result
+    return x.copy_(result) if name.endswith("_") else result
 
 
 def _has_channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _group_norm(blocks: WholeBlocks, function: Operation, x: Tensor, *rest: Any) -> Any:
+    """GroupNorm. With the channels last in memory, several threads share the sums over a sample."""
+    if x.is_contiguous() or torch.get_num_threads() == 1:
+        return function(x, *rest)
+    blocks.helped = True
+    normalised, *statistics = function(x.contiguous(), *rest)
+    return normalised.contiguous(memory_format=torch.channels_last) if _has_channels_last(
+        x
+    ) else normalised, *statistics
 
 
 def _mm(blocks: WholeBlocks, function: Operation, a: Tensor, b: Tensor) -> Tensor:
@@ -350,7 +365,6 @@ _INDEPENDENT = frozenset(
         "_adaptive_avg_pool2d",
         "adaptive_max_pool2d",
         "_native_batch_norm_legit_no_training",
-        "native_group_norm",
         "native_layer_norm",
         "_fused_rms_norm",
         "_softmax",
@@ -376,6 +390,8 @@ def _rule(function: Any) -> Callable[..., Any]:
         return _curve
     if bare in _REDUCTIONS:
         return _reduced
+    if bare == "native_group_norm":
+        return _group_norm
     if bare == "native_batch_norm":
         return _batch_norm
     if bare in _INDEPENDENT or "_reorder_" in bare:
