@@ -1,5 +1,8 @@
 """A sample is the same, bit for bit, alone and in any batch; and alone it costs one sample."""
 
+import random
+from functools import reduce
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,6 +94,48 @@ def test_a_sample_is_bit_equal_in_every_batch(name, threads):
     reference = network.sample(64, seed=1)
     for size in (1, 3, 7, 20):
         assert torch.equal(network.sample(10, seed=1, batch_size=size), reference[:10]), size
+
+
+ACTIVATIONS = [nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.ELU]
+NORMS = [nn.BatchNorm2d, lambda width: nn.GroupNorm(1, width), nn.InstanceNorm2d]
+UPSAMPLING = [
+    lambda a, b: [nn.ConvTranspose2d(a, b, 4, 2, 1)],
+    lambda a, b: [nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 3, padding=1)],
+    lambda a, b: [nn.Conv2d(a, b, 5, padding="same")],
+    lambda a, b: [nn.Conv2d(a, b, 1)],
+]
+
+
+def any_network(seed):
+    """A network of convolutions, norms and activations, in a chain that is merged, or layer by layer."""
+    choose = random.Random(seed)
+    torch.manual_seed(seed)
+    first = width = choose.choice([4, 16, 48])
+    layers: list[nn.Module] = []
+    for _ in range(choose.randint(1, 4)):
+        width, before = choose.choice([3, 8, 48, 96]), width
+        layers += choose.choice(UPSAMPLING)(before, width)
+        layers += [choose.choice(NORMS)(width)] if choose.random() < 0.5 else []
+        layers += [choose.choice(ACTIVATIONS)()]
+    shape = (first, *2 * [choose.choice([2, 4, 7, 8])])
+    if choose.random() < 0.5:
+        return Network(lambda network, x: network.layers(x), shape, layers=nn.Sequential(*layers))
+    return Network(
+        lambda network, x: reduce(lambda y, layer: layer(y), network.layers, x), shape, layers=nn.ModuleList(layers)
+    )
+
+
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 60))])
+def test_any_network_of_convolutions_is_bit_equal_in_every_batch(seed):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 + seed % 4)
+    try:
+        network = any_network(seed)
+        reference = network.sample(33, seed=1)
+        for size in (1, 2, 5, 17):
+            assert torch.equal(network.sample(18, seed=1, batch_size=size), reference[:18]), size
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", HELPED)

@@ -113,13 +113,16 @@ def _reduced(blocks: WholeBlocks, function: Operation, *args: Any, **kwargs: Any
 
 
 def _curve(blocks: WholeBlocks, function: Operation, x: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
-    """A sigmoid and the like. Values that fill no vector register, at the end of what a thread does, get other bits."""
+    """A sigmoid and the like. Values that fill no vector register, at the end of what a thread does, get other bits.
+
+    They are therefore computed in one row that ends with a full register, whatever their order in memory.
+    """
     threads, name = torch.get_num_threads(), function.overloadpacket.__name__
     if not name.startswith("gelu"):  # for which torch takes all threads sooner
         threads = min(threads, max(1, -(-x.numel() // _VALUES_OF_A_THREAD)))
     missing = -x.numel() % (_LANES * threads)
     dense = x if x.is_contiguous() or _has_channels_last(x) else x.contiguous()
-    if not missing and dense is x:
+    if not missing and x.is_contiguous():
         unchanged: Tensor = function(x, *rest, **kwargs)
         return unchanged
     blocks.helped = True
@@ -198,7 +201,9 @@ def _convolution(
         return result
 
     def compute_units(part: Tensor) -> Tensor:
-        filled = torch.cat([part, part[-1:].expand(-len(part) % unit, *part.shape[1:])]) if len(part) % unit else part
+        filled = torch.cat([part, part[-1:].expand(-len(part) % unit, *part.shape[1:])])
+        if _has_channels_last(part):  # filling up must not change the order in memory, which decides about the kernel
+            filled = filled.contiguous(memory_format=torch.channels_last)
         return torch.cat([compute(few) for few in torch.split(filled, unit)])[: len(part)]
 
     if len(x) == unit:
