@@ -17,6 +17,7 @@ from zoo_core import __version__
 from zoo_core.cli import COMMANDS, main
 
 ESCAPE = "\x1b[31m\u202e"
+VAE = Path(__file__).parent.parent / "plugins" / "vae" / "zoo_vae" / "weights" / "vae-mnist"
 
 
 @pytest.fixture
@@ -88,7 +89,8 @@ def test_wrong_usage_exits_with_2(run, arguments):
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["list"], ["list", "--json"], ["info", "dcgan-mnist"], ["registry", "list"],
      pytest.param(["plugins", "list"], marks=pytest.mark.plugins("zoo-dcgan")),
-     pytest.param(["pull", "vae-mnist"], marks=pytest.mark.plugins("zoo-vae"))],
+     pytest.param(["pull", "vae-mnist"], marks=pytest.mark.plugins("zoo-vae")),
+     pytest.param(["info", str(VAE)], marks=pytest.mark.plugins("zoo-vae"))],
 )  # fmt: skip
 def test_looking_things_up_imports_nothing_heavy(arguments, tmp_path):
     program = f"""
@@ -466,6 +468,7 @@ def test_a_shell_completes_commands_models_and_architectures(zoo):
     assert completed(zoo, "train", "cn") == ["plain,cnn-gan"]
     assert completed(zoo, "sample", "./runs") == ["dir,./runs"]
     assert completed(zoo, "sample", "dcgan-emoji-64", "--label", "f") == ["plain,Flags", "plain,Food"]
+    assert completed(zoo, "sample", "dcgan-emoji-64", "--label", "flags,f") == ["plain,flags,Food"]
     assert completed(zoo, "sample", "dcgan-mnist", "--label", "") == []
 
 

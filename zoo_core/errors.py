@@ -195,6 +195,7 @@ class UnknownModelError(ZooError, KeyError):
     Args:
         name: the unknown name.
         suggestions: close names.
+        hint: what to do instead; by default made of the suggestions.
 
     Example:
         >>> from zoo_core import ModelEntry, Registry
@@ -203,10 +204,10 @@ class UnknownModelError(ZooError, KeyError):
         zoo_core.errors.UnknownModelError: there is no model named 'rng'; did you mean ring?
     """
 
-    def __init__(self, name: str, suggestions: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, suggestions: Sequence[str] = (), hint: str | None = None) -> None:
         self.name, self.suggestions = name, tuple(suggestions)
-        hint = f"; did you mean {' or '.join(self.suggestions)}?" if suggestions else "; zoo list shows them all"
-        super().__init__(f"there is no model named {printable(name)!r}{hint}")
+        close = f"did you mean {' or '.join(self.suggestions)}?" if suggestions else "zoo list shows them all"
+        super().__init__(f"there is no model named {printable(name)!r}; {hint or close}")
 
 
 class UnknownArchitectureError(ZooError, KeyError):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from zoo_core import modelfolder
 from zoo_core.catalog import check_plugin, registry
-from zoo_core.errors import ModelFolderError, ZooError, printable
+from zoo_core.errors import ModelFolderError, UnknownModelError, ZooError, printable
 from zoo_core.registries import ModelEntry
-from zoo_core.registries.address import SCHEME, parse_address
+from zoo_core.registries.address import SCHEME, parse_address, suggested_address
 from zoo_core.registries.index import core_index
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
         ModelFolderError: if there is no such folder, or a file on the Hub is not the recorded one.
         HubError: if the model cannot be downloaded.
     """
-    if isinstance(name, Path) or _is_folder(name):
-        return _given_folder(Path(name)), None
+    if isinstance(name, Path) or is_folder(name):
+        return _given_folder(name), None
     if name.startswith(SCHEME):
         from zoo_core.hub.pull import fetch_address
 
         return fetch_address(parse_address(name), job), None
-    entry = registry()[name]
+    entry = find_entry(name)
     check_plugin(entry)
     folder = entry.folder
     if entry.hub is not None and (folder is None or not folder.is_dir()):
@@ -57,6 +57,22 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
         hint = f"; install {entry.plugin} again" if entry.name in core_index() else ""
         raise ModelFolderError(folder, f"the weights of {entry.name} are missing{hint}")
     return folder, entry
+
+
+def find_entry(name: str) -> ModelEntry:
+    """Return the entry of a name or an alias.
+
+    Raises:
+        UnknownModelError: if no registry has it; says where a folder of that name would be written differently.
+    """
+    try:
+        return registry()[name]
+    except UnknownModelError as error:
+        if name and Path(name).is_dir():
+            raise UnknownModelError(
+                name, error.suggestions, f"the folder of that name is ./{printable(name)}"
+            ) from None
+        raise
 
 
 def _as_on_the_hub(entry: ModelEntry) -> ModelEntry:
@@ -130,8 +146,8 @@ def pull_all(names: Sequence[str], job: Job | None = None) -> list[Path]:
     from zoo_core.hub.pull import side_by_side
 
     for name in names:  # an unknown name is reported before anything is downloaded
-        if not (_is_folder(name) or name.startswith(SCHEME)):
-            check_plugin(registry()[name])
+        if not (is_folder(name) or name.startswith(SCHEME)):
+            check_plugin(find_entry(name))
     job = job or Job()
     models = side_by_side(lambda name: verified(name, job), names, job, workers=4)
     return [folder.resolve() for folder, _ in models]
@@ -151,7 +167,13 @@ def verified(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry
     return folder, entry
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder: it contains a path separator or starts with `.` or `~`.
+
+    Example:
+        >>> is_folder("./mine"), is_folder("vae-mnist"), is_folder("hf://alice/digits")
+        (True, False, False)
+    """
     if name.startswith(SCHEME):
         return False
     separators = {"/", os.sep, os.altsep or os.sep}
@@ -159,7 +181,8 @@ def _is_folder(name: str) -> bool:
     return name.startswith((".", "~")) or any(separator in name for separator in separators)
 
 
-def _given_folder(path: Path) -> Path:
+def _given_folder(name: str | Path) -> Path:
+    path = Path(name)
     try:
         path = path.expanduser()
         exists, is_folder = path.exists(), path.is_dir()
@@ -167,5 +190,7 @@ def _given_folder(path: Path) -> Path:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelFolderError(path, f"not a valid path: {printable(reason)}") from error
     if not is_folder:
-        raise ModelFolderError(path, "this is a file; give its folder" if exists else "there is no such folder")
+        meant = suggested_address(str(name))
+        hint = f"; a repository on the Hub is written {meant}" if meant else ""
+        raise ModelFolderError(path, "this is a file; give its folder" if exists else f"there is no such folder{hint}")
     return path

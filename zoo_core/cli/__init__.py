@@ -6,6 +6,8 @@ completion  names that a shell completes
 messages    columns, facts and JSON on stdout; problems on stderr
 opening     the model that a command works with
 progress    progress bars for downloads
+working     a bar for any other work that takes longer than a second
+folder_facts  what a folder says about itself, in lines and in JSON
 availability  whether a model can be used here
 
 Every other module is the command of its name (`zoo list` is list_models, `zoo eval` is evaluate).

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.errors import ZooError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.sampling.classes import first_word, names_a_class
 
 _INSTALL = {
@@ -36,24 +37,35 @@ class ModelName(click.types.StringParamType):
 
 
 class ClassName(click.types.StringParamType):
-    """A parameter that takes a class of the model named before it, by number or name; shells complete it."""
+    """A parameter that takes classes of the model named before it, by number or name; shells complete the last one."""
 
     name = "class"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
-        from zoo_core.catalog import registry
+        # Not parsed yet while an option still lacks its value.
+        names = _class_names(ctx.params.get("name") or next(iter(ctx.args), ""))
+        before, comma, last = incomplete.rpartition(",")
+        words = [word for word in map(first_word, names) if word.casefold().startswith(last.casefold())]
+        given = before.casefold().split(",") if comma else []
+        return [
+            CompletionItem(f"{before}{comma}{word}")
+            for word in words
+            if word.casefold() not in given and names_a_class(word, names)
+        ]
 
-        model = ctx.params.get("name") or next(
-            iter(ctx.args), ""
-        )  # not parsed yet while an option still lacks its value
-        try:
-            names = registry()[model].class_names
-        except ZooError:
-            return []
-        words = [word for word in map(first_word, names) if word.casefold().startswith(incomplete.casefold())]
-        return [CompletionItem(word) for word in words if names_a_class(word, names)]
+
+def _class_names(model: str) -> tuple[str, ...]:
+    """The classes of a model in a registry or in a folder; none if that is not known."""
+    from zoo_core.catalog import registry
+    from zoo_core.modelfolder import read_config
+    from zoo_core.models import is_folder
+
+    try:
+        return read_config(user_path(model)).class_names if is_folder(model) else registry()[model].class_names
+    except ZooError:  # a completing shell cannot show an error; the command itself will
+        return ()
 
 
 class ArchitectureName(click.types.StringParamType):

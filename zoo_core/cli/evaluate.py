@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line, report_problems
+from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line
+from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import working
 from zoo_core.errors import MetricError, printable
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, find_metrics
 from zoo_core.runtime.environment import first_process
-
-if TYPE_CHECKING:
-    from zoo_core.metrics.reporting import MeasuringProgress
 
 NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 
@@ -124,13 +120,13 @@ def command(
         binarization=binarization,
     )
     from zoo_core.metrics.evaluation import measure
-    from zoo_core.metrics.inputs import load_generator, open_data, picture_shape
+    from zoo_core.metrics.inputs import open_data, picture_shape
 
-    report_problems()
-    generator = load_generator(name, device)
-    source = open_data(data, picture_shape(generator), split, _tell, skip_damaged=skip_damaged)
+    generator, _ = open_model(name, device)
+    with working("reading the data"):
+        source = open_data(data, picture_shape(generator), split, _tell, skip_damaged=skip_damaged)
     if chosen:
-        with _progress() as progress:
+        with working("measuring") as work:
             figures = measure(
                 generator,
                 source,
@@ -139,7 +135,7 @@ def command(
                 batch_size=batch_size,
                 save_statistics=save_statistics,
                 tell=_tell,
-                progress=progress,
+                progress=work.report,
             )
         if as_json and first_process():
             echo_json([figure.to_dict() for figure in figures])
@@ -148,7 +144,8 @@ def command(
     if out is not None and first_process():
         from zoo_core.metrics.neighbours import write_neighbours
 
-        write_neighbours(generator, source, out, seed=seed)
+        with working("finding neighbours"):
+            write_neighbours(generator, source, out, seed=seed)
         if not as_json:
             echo_path(out)
 
@@ -168,22 +165,3 @@ def _check(wanted: list[str], out: Path | None) -> None:
 def _tell(line: str) -> None:
     if first_process():
         click.echo(printable(line), err=True)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[MeasuringProgress]:
-    """A progress bar for each task on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty() or not first_process():
-        yield lambda what, done, total: None
-        return
-    with contextlib.ExitStack() as stack:
-        bars: dict[str, Callable[[int], object]] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                stack.close()  # ends the line of the bar before
-                bar = stack.enter_context(click.progressbar(length=total, file=sys.stderr, label=what, show_pos=True))
-                bars[what] = lambda now: bar.update(now - bar.pos)
-            bars[what](done)
-
-        yield show

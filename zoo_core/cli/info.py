@@ -8,11 +8,15 @@ import click
 
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
+from zoo_core.cli.folder_facts import facts_as_json, facts_as_lines, in_words, paper_of
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
+from zoo_core.registries.address import SCHEME, parse_address
 from zoo_core.registries.entries import FIELDS
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zoo_core.registries import ModelEntry
 
 
@@ -20,17 +24,55 @@ if TYPE_CHECKING:
 @click.argument("name", type=ModelName())
 @options.json("every fact")
 def command(name: str, as_json: bool) -> None:
-    """Show everything the registry knows about the model NAME."""
+    """Show everything that is known about the model NAME.
+
+    NAME is a registry name, an alias, hf://user/repo[@revision], or a folder (with a / in it): a model, or a training
+    run that is finished or not. Of a repository on the Hub only config.json is downloaded.
+    """
+    from zoo_core.models import is_folder
+
+    if name.startswith(SCHEME) or is_folder(name):
+        _show_folder(name, as_json=as_json)
+    else:
+        _show_entry(name, as_json=as_json)
+
+
+def _show_entry(name: str, *, as_json: bool) -> None:
     from zoo_core.catalog import registry
     from zoo_core.cli.availability import why_unusable
+    from zoo_core.models import find_entry
 
-    models = registry()
-    report_problems(*models.problems)
-    entry = models[name]
+    report_problems(*registry().problems)
+    entry = find_entry(name)
     if as_json:
         echo_json(entry.to_dict() | {"installed": why_unusable(entry) is None})
         return
-    echo_facts([*_identity(entry), *_training_and_figures(entry), *_location(entry)])
+    echo_facts([*_identity(entry), *_configuration(entry), *_training_and_figures(entry), *_location(entry)])
+
+
+def _show_folder(name: str, *, as_json: bool) -> None:
+    from zoo_core.modelfolder.describing import describe
+
+    report_problems()
+    folder = _folder_of(name)
+    facts = describe(folder)
+    if as_json:
+        echo_json(facts_as_json(name, folder, facts))
+    else:
+        echo_facts(facts_as_lines(name, folder, facts))
+
+
+def _folder_of(name: str) -> Path:
+    """The folder that is named, or the one in the cache with config.json of a repository."""
+    if not name.startswith(SCHEME):
+        from zoo_core.models import resolve
+
+        return resolve(name)[0]
+    from zoo_core.cli.progress import hub_job
+    from zoo_core.hub.pull import fetch_address
+
+    with hub_job() as job:
+        return fetch_address(parse_address(name), job, config_only=True)
 
 
 def _identity(entry: ModelEntry) -> list[tuple[str, object]]:
@@ -49,7 +91,7 @@ def _identity(entry: ModelEntry) -> list[tuple[str, object]]:
             plain = ", ".join(map(str, value)) if isinstance(value, tuple) else value
             facts.append((rule.label, written.get(field, plain)))
         if field == "plugin":
-            facts.append(("paper", _paper(entry)))
+            facts.append(("paper", paper_of(entry.architecture)))
     return [(name, value) for name, value in facts if value]
 
 
@@ -64,12 +106,17 @@ def _plugin(entry: ModelEntry) -> str:
     return f"{owner.distribution} {owner.version}, installed"
 
 
-def _paper(entry: ModelEntry) -> str:
-    from zoo_core.interfaces.names import canonical_name
-    from zoo_core.plugins import manager
+def _configuration(entry: ModelEntry) -> list[tuple[str, object]]:
+    """The configuration, if the files are on this machine."""
+    from zoo_core.errors import ModelFolderError
+    from zoo_core.modelfolder import read_config
 
-    known = manager().architectures.get(canonical_name(entry.architecture))
-    return (known[0].paper or "") if known else ""
+    if entry.folder is None or not entry.folder.is_dir():
+        return []
+    try:
+        return [("configuration", in_words(read_config(entry.folder).config))]
+    except ModelFolderError as error:
+        return [("configuration", str(error))]
 
 
 def _training_and_figures(entry: ModelEntry) -> list[tuple[str, object]]:

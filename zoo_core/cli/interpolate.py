@@ -11,6 +11,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import counted, working
 
 _SUFFIXES = (".gif", ".png")
 _MILLISECONDS = 60  # per frame
@@ -43,7 +44,7 @@ def command(
     through: int,
     frames: int | None,
     seed: int,
-    label: str | None,
+    label: tuple[str, ...],
     truncation: float | None,
     device: str,
 ) -> None:
@@ -60,11 +61,15 @@ def command(
     out = out or Path(f"{stem}.gif")
 
     from zoo_core.kinds.gif import write_film
+    from zoo_core.sampling.labels import classes_by_name, in_turn
     from zoo_core.sampling.latent_space import interpolate
 
+    classes = classes_by_name(generator, label)
+    labels = in_turn(classes, 0, walks) if classes else None
     steps = frames or (4 if picture == ".png" else 16)
-    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=label, truncation=truncation)
-    shown = [to_uint8(frame) for frame in walk]
+    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=labels, truncation=truncation)
+    with working("sampling", walks * through * steps) as work:
+        shown = [to_uint8(frame) for frame in counted(walk, work)]
     if picture == ".png":
         rows = chain.from_iterable(zip(*shown, strict=True))
         save_png(grid(stack(rows), columns=len(shown)), out)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zoo_core.cli.messages import report_problems
 from zoo_core.cli.progress import hub_job
+from zoo_core.cli.working import working
 from zoo_core.registries.address import SCHEME, parse_address
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Open
     report_problems(*(catalog.registry().problems if entry else ()))
     from zoo_core.runtime.devices import device_of_process  # imports torch: only when the files are verified
 
-    generator = models.load(folder, device=device_of_process(device), dtype=_dtype(precision))
+    with working(f"loading {name}"):
+        generator = models.load(folder, device=device_of_process(device), dtype=_dtype(precision))
     return Opened(generator, entry.name if entry else _own_name(name, folder))
 
 

@@ -27,8 +27,9 @@ def seed(of: str = "the latents", largest: int = LARGEST_SEED) -> Callable[[_Com
 
 
 def label(what: str = "Class to draw") -> Callable[[_Command], _Command]:
-    """`--label`, a class by number or name."""
-    return click.option("--label", type=ClassName(), help=f"{what}, by number or name.")
+    """`--label`, classes by number or name; passed as a tuple `label` for `sampling.labels.classes_by_name`."""
+    several = "several take turns: cat,dog or 0-9, or repeat the option"
+    return click.option("--label", type=ClassName(), multiple=True, help=f"{what}, by number or name; {several}.")
 
 
 def truncation() -> Callable[[_Command], _Command]:

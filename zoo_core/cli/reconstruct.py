@@ -10,6 +10,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import working
 from zoo_core.errors import printable
 
 _COLUMNS = 8  # pairs of pictures per row
@@ -21,7 +22,7 @@ _COLUMNS = 8  # pairs of pictures per row
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .png.  [default: NAME-reconstructed.png]")
 @options.label("Class of the pictures")
 @options.device()
-def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str | None, device: str) -> None:
+def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tuple[str, ...], device: str) -> None:
     """Encode pictures with the model NAME and decode them again; show each beside its reconstruction.
 
     The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
@@ -34,13 +35,18 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
     out = out or Path(f"{stem}-reconstructed.png")
 
     from zoo_core.data.decoding import read_pictures
+    from zoo_core.sampling.labels import classes_by_name, in_turn
     from zoo_core.sampling.latent_space import reconstruct
+
+    classes = classes_by_name(generator, label)
 
     channels, size, _ = generator.sample_shape
     given, changes = read_pictures(pictures, channels, size)
     for change in changes:
         click.echo(printable(change), err=True)
-    again = to_uint8(reconstruct(generator, from_uint8(given), label))
+    labels = in_turn(classes, 0, len(given)) if classes else None
+    with working("reconstructing"):
+        again = to_uint8(reconstruct(generator, from_uint8(given), labels))
     pairs = stack(picture for pair in zip(given, again, strict=True) for picture in pair)
     save_png(grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
     echo_path(out)

@@ -56,6 +56,7 @@ def add(place: str) -> None:
 
     folder = configuration_folder()
     place = _canonical(place)
+    _check_file(place)
     if place in sources.added(folder):
         raise ZooError(f"{printable(place)} was added already")
     file = sources.file_of(place, folder)
@@ -160,11 +161,20 @@ def _updates(place: str, file: Path, allow_older: bool) -> bool:
 
 def _canonical(place: str) -> str:
     """A place as it is recorded: an absolute path, or an address in its canonical form."""
-    if not place.startswith("hf://"):
-        return str(Path(place).expanduser().absolute())
-    from zoo_core.registries.address import parse_address
+    from zoo_core.registries.address import check_place, parse_address
 
+    if not check_place(place).startswith("hf://"):
+        return str(Path(place).expanduser().absolute())
     return str(parse_address(place))
+
+
+def _check_file(place: str) -> None:
+    """Raise ZooError where a place is neither a file nor an address; says what is taken."""
+    path = Path(place)
+    if place.startswith("hf://") or path.is_file():
+        return
+    problem = "is a folder; give the registry.yaml in it" if path.is_dir() else "there is no such file"
+    raise ZooError(f"{printable(place)}: {problem}; a repository on the Hub is written hf://user/repo")
 
 
 def _update(place: str, file: Path, allow_older: bool = False) -> None:

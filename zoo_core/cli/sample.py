@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import counted, working
 from zoo_core.kinds.output import check_output, names_of_formats, write_samples
 from zoo_core.runtime.environment import first_process, process_count
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces import Generator
     from zoo_core.sampling.distributed import DrawSamples
-
-_BAR_FROM = 1000  # samples; fewer are done before a bar could be read
 
 
 @click.command("sample")
@@ -46,7 +43,7 @@ def command(
     count: int,
     out: str | None,
     seed: int,
-    label: str | None,
+    label: tuple[str, ...],
     truncation: float | None,
     batch_size: int | None,
     device: str,
@@ -65,39 +62,31 @@ def command(
     check_output(out, generator.kind, count, generator.sample_shape)
 
     from zoo_core.sampling.batches import sample_batches
+    from zoo_core.sampling.labels import classes_by_name, in_turn
+
+    classes = classes_by_name(generator, label)
 
     def draw(start: int, n: int) -> Iterator[torch.Tensor]:
+        labels = in_turn(classes, start, n) if classes else None
         return sample_batches(
-            generator, n, seed=seed, start=start, labels=label, truncation=truncation, batch_size=batch_size
+            generator, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size
         )
 
     if process_count() > 1:
         _sample_together(generator, count, out, draw)
         return
-    with _progress(draw(0, count), count) as shown:
-        echo_path(write_samples(shown, count, generator.sample_shape, generator.kind, out))
+    with working("sampling", count) as work:
+        path = write_samples(counted(draw(0, count), work), count, generator.sample_shape, generator.kind, out)
+    echo_path(path)
 
 
 def _sample_together(generator: Generator, count: int, out: str, draw: DrawSamples) -> None:
     """Write this process's share, as one of several that torchrun or `accelerate launch` started."""
     from zoo_core.runtime.processes import join
-    from zoo_core.sampling.distributed import write_together
+    from zoo_core.sampling.distributed import share_of_process, write_together
 
-    path = write_together(generator, count, out, join("cpu"), draw)
+    processes = join("cpu")
+    with working("sampling", share_of_process(count, processes)[1]) as work:
+        path = write_together(generator, count, out, processes, lambda start, n: counted(draw(start, n), work))
     if first_process():
         echo_path(path)
-
-
-@contextlib.contextmanager
-def _progress(batches: Iterator[torch.Tensor], count: int) -> Iterator[Iterator[torch.Tensor]]:
-    if count < _BAR_FROM or not sys.stderr.isatty():
-        yield batches
-        return
-    with click.progressbar(length=count, file=sys.stderr, label="sampling", show_pos=True) as bar:
-
-        def counted() -> Iterator[torch.Tensor]:
-            for batch in batches:
-                yield batch
-                bar.update(len(batch))
-
-        yield counted()

@@ -10,6 +10,7 @@ from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
 from zoo_core.cli.opening import open_model
+from zoo_core.cli.working import working
 
 
 @click.command("traverse")
@@ -30,22 +31,29 @@ from zoo_core.cli.opening import open_model
 @options.label()
 @options.device()
 def command(
-    name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: str | None, device: str
+    name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: tuple[str, ...], device: str
 ) -> None:
     """Vary a latent of the model NAME one dimension at a time, one row each, the most effective dimension first.
 
-    Where a β-VAE has separated the factors of its data, each row changes one thing alone.
+    Where a β-VAE has separated the factors of its data, each row changes one thing alone. Of several classes, each gets
+    rows of its own.
     """
-    from zoo_core.kinds.image import check_picture, grid, require_pictures, save_png, to_uint8
+    from zoo_core.kinds.image import check_picture, grid, require_pictures, save_png, stack, to_uint8
 
     check_picture(out, (".png",))
     generator, stem = open_model(name, device)
     require_pictures(generator.kind, "traverse")
     out = out or Path(f"{stem}-traversal.png")
 
+    from zoo_core.sampling.labels import classes_by_name
     from zoo_core.sampling.latent_space import traverse
 
     z = generator.latents(seed, 0, 1)[0]
-    samples, _ = traverse(generator, z, steps=steps, span=span, label=label)
-    save_png(grid(to_uint8(samples[:rows].flatten(0, 1)), columns=steps), out)
+    classes: list[int | None] = [*classes_by_name(generator, label)] or [None]
+    shown = []
+    for one in classes:
+        with working("sampling"):
+            samples, _ = traverse(generator, z, steps=steps, span=span, label=one)
+        shown += list(to_uint8(samples[:rows].flatten(0, 1)))
+    save_png(grid(stack(shown), columns=steps), out)
     echo_path(out)

@@ -10,6 +10,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import report_problems
+from zoo_core.cli.working import working
 from zoo_core.errors import MetricError, ZooError, printable
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def _verified(name: str, sources: tuple[str, ...], device: str) -> bool:
     from zoo_core.metrics.verification import verify_model
 
     try:
-        found = verify_model(name, data=_data_for(name, sources), device=device)
+        with working(f"verifying {name}") as work:
+            found = verify_model(name, data=_data_for(name, sources), device=device, progress=work.report)
     except ZooError as error:
         click.echo(f"zoo: {printable(error, 2000)}", err=True)
         return False

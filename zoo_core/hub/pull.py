@@ -122,11 +122,12 @@ def _first_failure(futures: Sequence[Future[Any]], job: Job) -> BaseException | 
 # without a registry entry
 
 
-def fetch_address(address: HubAddress, job: Job | None = None) -> Path:
+def fetch_address(address: HubAddress, job: Job | None = None, *, config_only: bool = False) -> Path:
     """Fetch the model of a repository, verified as far as that is possible without a registry entry.
 
     The commit of a branch or tag is requested each time; where the Hub does not answer, the last known one is used and
-    a warning is logged. Only files that the format names are fetched, config.json before all others.
+    a warning is logged. Only files that the format names are fetched, config.json before all others. With
+    `config_only` it is fetched alone, unless the others are in the cache.
 
     Returns:
         The folder in the cache.
@@ -154,6 +155,8 @@ def fetch_address(address: HubAddress, job: Job | None = None) -> Path:
         return _warn_once(address, fetch(address.repo, known, in_cache, job), in_cache)
     folder = fetch(address.repo, commit, {CONFIG: files[CONFIG]}, job)
     read_config(folder)  # a repository of another library is refused before its weights are downloaded
+    if config_only:
+        return folder
     fetch(address.repo, commit, files, job)
     cache.write_listing(address.repo, commit, files)
     if not address.commit:

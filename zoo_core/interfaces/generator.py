@@ -6,6 +6,7 @@ Shapes of samples and latents are written without the batch: a grey 28 x 28 pict
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -124,7 +125,7 @@ class Generator(nn.Module, ABC):
         *,
         seed: int = 0,
         start: int = 0,
-        labels: Tensor | int | str | None = None,
+        labels: Tensor | int | str | Sequence[int | str] | None = None,
         truncation: float | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
@@ -134,8 +135,9 @@ class Generator(nn.Module, ABC):
             n: number of samples, at least 1.
             seed: 0 to 2^64 - 1. One seed gives the same samples for every batch size.
             start: index of the first sample.
-            labels: classes for a conditional generator: one for all samples, by number or by name, or a tensor (n,);
-                by default drawn from the seed.
+            labels: classes for a conditional generator: one for all samples, by number or by name; several in a list,
+                of which each sample gets one if there are n, and sample i the one at i modulo their number otherwise;
+                or a tensor (n,). By default they are drawn from the seed.
             truncation: draw latents from a normal that is cut off at ± truncation standard deviations (the truncation
                 trick, arXiv 1809.11096). Smaller values give more typical and less varied samples.
             batch_size: number of samples to compute at a time; limits memory and changes no sample.

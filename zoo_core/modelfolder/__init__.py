@@ -8,6 +8,7 @@ loading         a generator from a folder that is checked before a weight is rea
 weight_loading  stored weights, put into a module on the meta device
 saving          a folder, complete or not at all
 replacing       several files of a folder together, also after a kill
+describing      what a folder says about itself, model or run
 run_record      run.json, the record of the run that trained a model
 card            README.md, the model card
 """

@@ -62,7 +62,8 @@ def _read_small(path: Path) -> bytes:
         if not path.parent.is_dir():
             raise ModelFolderError(path.parent, "is not a folder")
         if not path.is_file():
-            raise ModelFolderError(path.parent, f"is not a model folder: it has no {path.name}")
+            unfinished = "; it is a training run without a model yet" if (path.parent / "run.json").is_file() else ""
+            raise ModelFolderError(path.parent, f"is not a model folder: it has no {path.name}{unfinished}")
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelFolderError(path, f"is larger than {MAX_CONFIG_BYTES:,} bytes")
         return path.read_bytes()

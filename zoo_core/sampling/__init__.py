@@ -1,11 +1,13 @@
 """Sampling: from a seed to samples, the same for every batch size, number of threads and number of processes.
 
 batches       samples of a seed or of given latents, one batch at a time
+whole_blocks  matrix products in sizes that treat all samples alike
 eval_mode     eval mode while samples are drawn, for many threads at once
 inference     a faster equivalent of the network, with merged and packed layers
 distributed   samples that several processes make together
 latent_space  walks between samples, traversals of latent dimensions, reconstructions
 classes       labels by the name of their class
+labels        one label for each sample, from what a caller gives
 
 The random numbers come from `zoo_core.streams`.
 """

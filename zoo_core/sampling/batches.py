@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
+import threading
+import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo_core.errors import SamplingError
 from zoo_core.runtime.devices import device_and_dtype
-from zoo_core.sampling.classes import find_class, numbered
 from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.sampling.inference import prepared
+from zoo_core.sampling.labels import Labels, check_labels
+from zoo_core.sampling.whole_blocks import BLOCK, WholeBlocks
 from zoo_core.streams import check_stream, check_truncation, check_whole, draw_labels, latents
 
 if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
 
-# Matrix kernels treat all rows alike only in whole blocks: in a batch of 7 and in a batch of 64, the same row gets
-# different last bits. Networks therefore run on batches that are padded to a multiple of this.
-BLOCK = 16
 # The default batch has this many samples, or fewer if they are large: 2^20 values are 80 colour pictures of 64 x 64.
 # With 256 samples instead of 64, small networks are up to a seventh faster; large ones only need more memory.
 LARGEST_DEFAULT_BATCH, DEFAULT_BATCH_VALUES = 256, 2**20
@@ -33,7 +34,7 @@ def sample_batches(
     *,
     seed: int = 0,
     start: int = 0,
-    labels: Tensor | int | str | None = None,
+    labels: Labels | None = None,
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Tensor]:
@@ -64,18 +65,18 @@ def sample_batches(
             raise SamplingError(
                 f"{type(generator).__qualname__} draws latents of its own, for which truncation is not defined"
             )
-    given = check_labels(generator, labels, n)
+    given = check_labels(generator, labels, n, start=start)
     return _batches(generator, n, seed, start, given, truncation, batch_size or default_batch_size(generator))
 
 
 def render(
-    generator: Generator, z: Tensor, labels: Tensor | int | str | None = None, *, batch_size: int | None = None
+    generator: Generator, z: Tensor, labels: Labels | None = None, *, batch_size: int | None = None
 ) -> Iterator[Tensor]:
     """Generate samples from the given latents, one batch at a time.
 
     Args:
         z: latents (N, *latent_shape), N at least 1.
-        labels: for a conditional generator: one class for all, by number or by name, or a tensor (N,).
+        labels: for a conditional generator: as for `Generator.sample`.
         batch_size: by default as large as `default_batch_size` returns.
 
     Yields:
@@ -98,10 +99,10 @@ def render(
 
 
 def _rendered(generator: Generator, z: Tensor, labels: Tensor | None, batch_size: int) -> Iterator[Tensor]:
-    forward = _PaddedForward(generator)
+    forward = _Forward(generator)
     for start in range(0, len(z), batch_size):
         part = slice(start, start + batch_size)
-        yield forward(z[part], labels[part] if labels is not None else None, len(z[part]))
+        yield forward(z[part], labels[part] if labels is not None else None)
 
 
 def default_batch_size(generator: Generator) -> int:
@@ -116,7 +117,7 @@ def sample(
     *,
     seed: int = 0,
     start: int = 0,
-    labels: Tensor | int | str | None = None,
+    labels: Labels | None = None,
     truncation: float | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
@@ -142,42 +143,83 @@ def _batches(
     truncation: float | None,
     batch_size: int,
 ) -> Iterator[Tensor]:
-    forward = _PaddedForward(generator)
+    forward = _Forward(generator)
     for offset in range(0, n, batch_size):
         count = min(batch_size, n - offset)
         first = start + offset
-        padded = -(-count // BLOCK) * BLOCK  # the last block is filled with the samples that follow
         if truncation is None:
-            z = generator.latents(seed, first, padded)
+            z = generator.latents(seed, first, count)
         else:
-            z = latents(seed, first, padded, generator.latent_shape, truncation)
+            z = latents(seed, first, count, generator.latent_shape, truncation)
         of_batch = labels[offset : offset + count] if labels is not None else None
         if of_batch is None and generator.num_classes is not None:
-            of_batch = draw_labels(seed, first, padded, generator.num_classes)
-        yield forward(z, of_batch, count)
+            of_batch = draw_labels(seed, first, count, generator.num_classes)
+        yield forward(z, of_batch)
 
 
-class _PaddedForward:
-    """The forward pass of a generator for batches of any size, padded so that no sample depends on its batch."""
+@dataclass
+class _Sizes:
+    """In which batches a model is computed, as far as its forward passes have shown; shared by all threads.
+
+    Attributes:
+        multiple: every batch is filled up to a multiple of this.
+        alike: sizes of batches in which no operation needs help, so that they run without being watched.
+    """
+
+    multiple: int = 1
+    alike: set[int] = field(default_factory=set)
+
+
+_sizes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[object, ...], _Sizes]] = weakref.WeakKeyDictionary()
+_sizes_lock = threading.Lock()
+
+
+def _sizes_of(generator: Generator, dtype: torch.dtype) -> _Sizes:
+    """What is known of a model on the CPU, in this type and with this number of threads."""
+    with _sizes_lock:
+        return _sizes.setdefault(generator, {}).setdefault((dtype, torch.get_num_threads()), _Sizes())
+
+
+class _Forward:
+    """The forward pass of a generator for batches of any size, computed so that no sample depends on its batch."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._device, self._dtype = device_and_dtype(generator)
+        # Other devices choose every kernel by the size of its operation: there, whole batches are filled up.
+        self._watched = self._device.type == "cpu"
+        self._sizes = _sizes_of(generator, self._dtype) if self._watched else _Sizes(BLOCK)
         with in_eval_mode(generator):
             self._function = prepared(generator)
 
-    def __call__(self, z: Tensor, labels: Tensor | None, count: int) -> Tensor:
-        """Return the first `count` samples, (count, *sample_shape), float32 on the CPU; images in [0, 1].
+    def __call__(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the samples, (N, *sample_shape), float32 on the CPU; images in [0, 1].
 
         Args:
-            z: (N, *latent_shape), N at least `count`. The last latent is repeated to fill the last block.
-            labels: (count,) or (N,) class indices, or None. Class 0 fills the last block.
+            z: (N, *latent_shape).
+            labels: (N,) class indices, or None.
         """
-        z = torch.cat([z, z[-1:].expand(-len(z) % BLOCK, *z.shape[1:])]).to(self._device, self._dtype)
-        if labels is not None:
-            labels = torch.nn.functional.pad(labels, (0, len(z) - len(labels))).to(self._device)
-        with in_eval_mode(self._generator), torch.no_grad():
-            return self._to_public_range(self._function(z, labels), len(z))[:count].cpu()
+        z = z.to(self._device, self._dtype)
+        labels = labels.to(self._device) if labels is not None else None
+        while True:
+            multiple = self._sizes.multiple
+            filled = torch.cat([z, z[-1:].expand(-len(z) % multiple, *z.shape[1:])])
+            of_filled = torch.nn.functional.pad(labels, (0, len(filled) - len(z))) if labels is not None else None
+            with in_eval_mode(self._generator), torch.no_grad():
+                output = self._run(filled, of_filled)
+                if len(filled) % self._sizes.multiple == 0:
+                    return self._to_public_range(output, len(filled))[: len(z)].cpu()
+
+    def _run(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        if not self._watched or len(z) in self._sizes.alike:
+            unwatched: Tensor = self._function(z, labels)
+            return unwatched
+        with WholeBlocks.of(self._generator) as blocks:
+            output: Tensor = self._function(z, labels)
+        self._sizes.multiple = max(self._sizes.multiple, blocks.needed)
+        if len(z) % BLOCK == 0 and not blocks.helped:
+            self._sizes.alike.add(len(z))
+        return output
 
     def _to_public_range(self, output: Tensor, count: int) -> Tensor:
         name, expected = type(self._generator).__qualname__, (count, *self._generator.sample_shape)
@@ -200,28 +242,3 @@ def _default_latents() -> object:
     from zoo_core.interfaces import Generator
 
     return Generator.latents
-
-
-def check_labels(
-    generator: Generator, labels: Tensor | int | str | None, n: int, *, required: bool = False
-) -> Tensor | None:
-    """Return the classes of n samples, (n,) int64 on the CPU, or None if there are none. Raises SamplingError."""
-    if labels is None:
-        if required and generator.num_classes is not None:
-            raise SamplingError(f"{type(generator).__qualname__} is conditional: it needs a label")
-        return None
-    if generator.num_classes is None:
-        raise SamplingError(f"{type(generator).__qualname__} is unconditional: it takes no label")
-    if isinstance(labels, str):
-        labels = find_class(labels, generator.class_names)
-    if isinstance(labels, int):  # a number too large for int64 is out of range too
-        labels = max(-1, min(labels, generator.num_classes))
-    given = torch.as_tensor(labels, dtype=torch.int64, device="cpu")
-    if given.ndim == 0:
-        given = given.expand(n)
-    if tuple(given.shape) != (n,):
-        raise SamplingError(f"labels must be one class or {n} of them, not of shape {tuple(given.shape)}")
-    if not bool(((given >= 0) & (given < generator.num_classes)).all()):
-        bounds, names = f"0 to {generator.num_classes - 1}", numbered(generator.class_names)
-        raise SamplingError(f"labels must be from {bounds}" + (f": {names}" if names not in ("", bounds) else ""))
-    return given

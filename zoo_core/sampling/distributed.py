@@ -15,7 +15,7 @@ from zoo_core.interfaces import Generator
 from zoo_core.kinds.layout import Layout
 from zoo_core.kinds.output import as_arrays, check_output, write_samples
 from zoo_core.runtime.processes import Processes
-from zoo_core.sampling.batches import BLOCK
+from zoo_core.sampling.whole_blocks import BLOCK
 
 DrawSamples = Callable[[int, int], Iterator[Tensor]]  # (index of the first, count) -> batches of samples
 

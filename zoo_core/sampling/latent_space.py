@@ -11,8 +11,9 @@ from torch import Tensor
 from zoo_core.errors import SamplingError
 from zoo_core.interfaces import Encoder, Generator
 from zoo_core.runtime.devices import device_and_dtype
-from zoo_core.sampling.batches import check_labels, default_batch_size, render
+from zoo_core.sampling.batches import default_batch_size, render
 from zoo_core.sampling.eval_mode import in_eval_mode
+from zoo_core.sampling.labels import Labels, check_labels
 from zoo_core.streams import draw_labels, latents
 
 
@@ -54,7 +55,7 @@ def interpolate(
     through: int = 4,
     frames: int = 24,
     seed: int = 0,
-    label: int | str | None = None,
+    label: Labels | None = None,
     truncation: float | None = None,
 ) -> Iterator[Tensor]:
     """Walk through the latent space in closed loops, frame by frame.
@@ -66,7 +67,8 @@ def interpolate(
         walks: number of walks, side by side in every frame.
         through: number of samples that each walk passes through, 2 or more.
         frames: number of frames from one sample to the next.
-        label: class of all walks; by default, each walk has the class of its first sample.
+        label: class of all walks, or several that take turns, as for `Generator.sample`; by default, each walk has the
+            class of its first sample.
         truncation: as for `Generator.sample`.
 
     Yields:
@@ -89,8 +91,8 @@ def interpolate(
     else:
         z = latents(seed, 0, walks * through, generator.latent_shape, truncation)
     stops = z.reshape(through, walks, *generator.latent_shape)
-    labels: Tensor | int | str | None = label
-    if label is None and generator.num_classes is not None:
+    labels = check_labels(generator, label, walks)
+    if labels is None and generator.num_classes is not None:
         labels = draw_labels(seed, 0, walks, generator.num_classes)
     for leg in range(through):
         begin, end = stops[leg], stops[(leg + 1) % through]
@@ -130,23 +132,28 @@ def traverse(
         )
     if steps < 2 or not (math.isfinite(span) and span > 0):
         raise SamplingError("a traversal needs at least 2 steps and a span above 0")
+    if isinstance(label, list | tuple | Tensor) and len(label) != 1:
+        raise SamplingError(f"a traversal varies one sample: it takes one class, not {len(label)}")
+    labels = check_labels(generator, label, 1, required=True)
     (size,) = generator.latent_shape
     values = torch.linspace(-span, span, steps)
     moved = z.expand(size, steps, size).clone()
     moved.diagonal(dim1=0, dim2=2).copy_(values[:, None].expand(steps, size))
-    samples = torch.cat(list(render(generator, moved.flatten(0, 1), label)))
+    samples = torch.cat(
+        list(render(generator, moved.flatten(0, 1), labels.expand(size * steps) if labels is not None else None))
+    )
     samples = samples.reshape(size, steps, *generator.sample_shape)
     order = samples.var(1).flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
     return samples[order], order
 
 
 @torch.no_grad()
-def reconstruct(generator: Generator, samples: Tensor, label: int | str | None = None) -> Tensor:
+def reconstruct(generator: Generator, samples: Tensor, label: Labels | None = None) -> Tensor:
     """Encode pictures, and decode the mean of q(z|x).
 
     Args:
         samples: (N, *sample_shape) in [0, 1].
-        label: class of the pictures, for a conditional model.
+        label: class of the pictures, or several, as for `Generator.sample`; for a conditional model.
 
     Returns:
         (N, *sample_shape), float32 on the CPU, in [0, 1].

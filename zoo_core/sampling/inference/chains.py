@@ -102,7 +102,8 @@ class _Chain(nn.Sequential):
         # At the first call two threads may both merge. Each assigns a complete result, and the results are equal.
         merged = self._merged
         if merged is None:
-            merged = self._merged = tuple(_merged(self.state.layers))
+            with torch._C._DisableTorchDispatch():  # merging is no part of the forward pass, which may be watched
+                merged = self._merged = tuple(_merged(self.state.layers))
         for function in merged:
             x = function(x)
         return x.contiguous()  # the model's own code may call `view`

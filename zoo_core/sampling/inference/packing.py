@@ -10,6 +10,8 @@ from torch import Tensor, nn
 # An activation in the terms of oneDNN: its name, its parameters, and which of several formulas.
 Activation = tuple[str, list[float], str]
 
+_MANY = 16  # pictures
+
 
 def onednn_activation(layer: nn.Module | None) -> Activation | None:
     """The activation in the terms of oneDNN; None for a layer that it does not know."""
@@ -68,7 +70,7 @@ class _PackedConvolution:
     """A convolution and its activation, computed by oneDNN.
 
     The best layout of the weights depends on the size of the pictures, so that they are packed at the first call, for
-    its size. For pictures of another size the result is right too, only slower.
+    its size, and for many of them even if it has one. For another size the result is right too, only slower.
     """
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, activation: Activation) -> None:
@@ -90,7 +92,7 @@ class _PackedConvolution:
         weight = self._packed
         if weight is None:
             own = self._weight.contiguous(memory_format=torch.channels_last)
-            weight = self._packed = self._reorder(own, *self._geometry, list(x.shape))
+            weight = self._packed = self._reorder(own, *self._geometry, [max(_MANY, len(x)), *x.shape[1:]])
         result: Tensor = self._convolve(x, weight, self._bias, *self._geometry, *self._activation)
         return result
 

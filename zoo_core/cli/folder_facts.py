@@ -1,0 +1,104 @@
+"""What `zoo info` shows of a folder: a model, or a training run. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo_core.sampling.classes import numbered
+
+if TYPE_CHECKING:
+    from zoo_core.modelfolder.describing import FolderFacts
+
+Facts = list[tuple[str, object]]
+
+
+def facts_as_lines(name: str, folder: Path, facts: FolderFacts) -> Facts:
+    """Return names and values to print. `name` is what the user called it."""
+    lines: Facts = [("name", name), ("architecture", facts.architecture), ("plugin", _plugin(facts))]
+    lines.append(("paper", paper_of(facts.architecture)))
+    if facts.model is not None:
+        lines.append(("sample", " x ".join(map(str, facts.model.sample_shape))))
+        lines.append(("classes", numbered(facts.model.class_names)))
+    lines += [("configuration", in_words(facts.config)), *_run(facts)]
+    if facts.weights is not None:
+        counts = f"{facts.weights.values:,} values in {facts.weights.tensors} tensors"
+        lines.append(("weights", f"{counts}, {', '.join(facts.weights.dtypes)}"))
+    elif facts.model is not None:
+        lines.append(("weights", "not in this folder; zoo pull downloads those of a model on the Hub"))
+    lines += [(file, f"{size:,} bytes") for file, size in facts.files.items()]
+    return [(what, value) for what, value in [*lines, ("folder", folder)] if value not in ("", None)]
+
+
+def facts_as_json(name: str, folder: Path, facts: FolderFacts) -> dict[str, Any]:
+    """Return everything for a program to read."""
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(facts)
+    model = plain.pop("model") or {}
+    del plain["config"]
+    stated = {"config": facts.config} | {key: value for key, value in model.items() if key != "format"}
+    found = {"name": name, "folder": str(folder)} | plain | stated
+    return found | {"installed": _why_unusable(facts.architecture) is None}
+
+
+def paper_of(architecture: str) -> str:
+    """Return the paper that an installed architecture names; "" if there is none."""
+    from zoo_core.interfaces.names import canonical_name
+    from zoo_core.plugins import manager
+
+    known = manager().architectures.get(canonical_name(architecture))
+    return (known[0].paper or "") if known else ""
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Return values as `name value, name value`, as `--set` takes them.
+
+    Example:
+        >>> in_words({"size": 32, "widths": [400, 200], "conditional": False, "loss": "elbo"})
+        'size 32, widths [400, 200], conditional false, loss elbo'
+    """
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) and value else json.dumps(value)}" for name, value in values.items()
+    )
+
+
+def _plugin(facts: FolderFacts) -> str:
+    reason = _why_unusable(facts.architecture)
+    if reason is None:
+        from zoo_core.plugins import manager
+
+        owner = manager().owner(facts.architecture)
+        return f"{owner.distribution} {owner.version}, installed"
+    return f"{facts.model.plugin if facts.model else 'not stated'}, not usable here: {reason}"
+
+
+def _why_unusable(architecture: str) -> str | None:
+    from zoo_core.errors import UnknownArchitectureError
+    from zoo_core.plugins import manager
+
+    try:
+        manager().architecture(architecture)
+    except UnknownArchitectureError as error:
+        return str(error)
+    return None
+
+
+def _run(facts: FolderFacts) -> Facts:
+    if facts.run is None:
+        return []
+    run, settings, data = facts.run, facts.run["settings"], facts.run.get("data", {})
+    state = "finished" if run.get("finished") else "not finished"
+    if facts.checkpoint is not None:
+        state += f", newest checkpoint at step {facts.checkpoint:,} of {settings['steps']:,}"
+    elif not run.get("finished"):
+        state += f", no checkpoint yet of {settings['steps']:,} steps"
+    described = [data.get("name"), f"{data.get('samples', 0):,} samples", *data.get("notes", [])]
+    return [
+        ("run", state),
+        ("settings", in_words(settings)),
+        ("processes", run["processes"] if run.get("processes", 1) > 1 else ""),
+        ("data", ", ".join(part for part in described if part)),
+    ]
