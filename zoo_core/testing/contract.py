@@ -263,8 +263,17 @@ class ArchitectureContract:
         with torch.no_grad():
             encoded = encode(generator, x, labels)
             static.expect_posterior(generator, encoded)
-            static.expect_samples(generator, generator.reconstruct(x, labels), "reconstruct(x)")
+            shown = generator.to_unit(x).clamp(0, 1) if generator.kind == "image" else x
+            reconstruction = generator.reconstruct(shown, labels)
+            static.expect_samples(generator, reconstruction, "reconstruct(x)")
             again = encode(generator, x, labels)
+        expect(
+            generator.kind != "image" or (reconstruction.min().item() >= 0 and reconstruction.max().item() <= 1),
+            f"{_name(generator)}.reconstruct takes and returns pictures in [0, 1]",
+            "what sample returns can be reconstructed, whatever the model's own range is",
+            "leave reconstruct to the mixin, or map with from_unit and to_unit",
+            f"{reconstruction.min().item():.3g} to {reconstruction.max().item():.3g}",
+        )
         same = all(a is b is None or torch.equal(a, b) for a, b in zip(encoded, again, strict=True))
         expect(
             same,
