@@ -48,8 +48,7 @@ def check_ranges(generator: Ranged, device: torch.device) -> None:
         ...         return x**2
         >>> check_ranges(Squared(), torch.device("cpu"))
         Traceback (most recent call last):
-        zoo_core.errors.InterfaceError: Squared: to_unit(from_unit(x)) is not x: 0 becomes 1; override from_unit as the \
-inverse of to_unit, which Squared overrides alone
+        zoo_core.errors.InterfaceError: Squared: to_unit(from_unit(x)) is not x: 0 becomes 1; override from_unit as ...
     """
     if device.type == "meta":
         return

@@ -16,6 +16,7 @@ from zoo_core.modelfolder import CONFIG, WEIGHTS
 from zoo_core.testing.architecture_under_test import COUNT, labels_for
 from zoo_core.testing.expectation import expect, violation
 from zoo_core.testing.static import expect_samples
+from zoo_core.training.figures import checked_figures
 
 _PUSHES = 300  # steps of Adam after which an unbounded logit is beyond 1
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -95,7 +96,7 @@ def train(trainer: Trainer, batch: Batch, steps: int) -> dict[str, list[float]]:
     """Run steps of a prepared trainer on one batch; return what each figure was, by name."""
     history: dict[str, list[float]] = {}
     for _ in range(steps):
-        for name, value in trainer.training_step(batch).items():
+        for name, value in checked_figures(trainer, trainer.training_step(batch)).items():
             history.setdefault(name, []).append(float(value))
         trainer.step += 1
     return history

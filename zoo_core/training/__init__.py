@@ -12,6 +12,7 @@ batch_sources        where the samples of a batch are read
 synchronised_layers  BatchNorm and dropout over the batch of all processes
 ema                  the moving average of the weights
 compilation          torch.compile, where it saves time
+figures              what a training step returns, checked
 checkpoints          the whole state of a run, without a pickle
 run_folder           run.json, and the paths of a run's files
 log                  log.jsonl, the progress bar and trackers
@@ -24,6 +25,7 @@ __all__ = [
     "checkpoints",
     "compilation",
     "ema",
+    "figures",
     "finishing",
     "gan",
     "grids",

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -19,6 +20,7 @@ from torch import Tensor
 from zoo_core.errors import MissingExtraError, OutputError, SettingsError, TrainingError, printable
 from zoo_core.files import strict_json
 from zoo_core.interfaces import Trainer
+from zoo_core.training.figures import RATE, STEP
 from zoo_core.training.run_folder import RunFolder
 
 
@@ -43,7 +45,7 @@ class RunLog:
         resumed = trainer.step > 0 and trainer.processes.first
         self._earlier_lines = _lines_up_to(run.log, trainer.step) if resumed else b""
         self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor | float] = {}
         self._counts: dict[str, int] = {}  # per figure, because a lazy penalty is not computed at every step
         self._count = 0
         self._since = time.perf_counter()
@@ -82,8 +84,12 @@ class RunLog:
         if self._tracker is not None:
             self._tracker.end_training()
 
-    def add(self, step: int, figures: dict[str, Tensor]) -> None:
-        """Add the figures of one step. They stay on the device until `write`, so that a GPU is not waited for."""
+    def add(self, step: int, figures: Mapping[str, Tensor | float]) -> None:
+        """Add the figures of one step. Tensors stay on the device until `write`, so that a GPU is not waited for.
+
+        Args:
+            figures: as `checked_figures` returns them.
+        """
         for name, value in figures.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -106,9 +112,9 @@ class RunLog:
                 f"{', '.join(broken)} became NaN or infinite before step {step}; "
                 "try a lower learning_rate, --set precision=fp32, or another seed"
             )
-        self.latest = figures | {"images_per_second": rate}
+        self.latest = figures | {RATE: rate}
         if self._file is not None:
-            self._file.write(json.dumps({"step": step, **self.latest}).encode() + b"\n")
+            self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
             self._file.flush()
         if self._tracker is not None:
             self._tracker.log(self.latest, step=step)
@@ -129,7 +135,12 @@ class RunLog:
         names = list(self._sums)
         if not names:
             return {}
-        means = torch.stack([self._sums[name].float() / self._counts[name] for name in names])
+        means = torch.stack(
+            [
+                torch.as_tensor(self._sums[name], dtype=torch.float32, device=self._trainer.device) / self._counts[name]
+                for name in names
+            ]
+        )
         self._trainer.processes.average([means])
         return dict(zip(names, means.tolist(), strict=True))
 

@@ -31,12 +31,13 @@ from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
-from zoo_core.training.compilation import compile_networks, resolve_compile
+from zoo_core.training.compilation import compiled_in, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
+from zoo_core.training.figures import checked_figures
 from zoo_core.training.finishing import write_finished_model
 from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
-from zoo_core.training.run_folder import RunFolder, describe_run
+from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
 from zoo_core.training.stop_signals import stop_signals
 from zoo_core.training.synchronised_layers import synchronise_layers
 
@@ -76,9 +77,9 @@ def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, 
             )
     averaged = _generator_of(average.module) if average is not None else generator
     if trainer.settings.compile == "on":
-        compile_networks(trainer)
+        trainer.compile()
     try:
-        _train(trainer, batch_stream(trainer, training_data), average, averaged, run)
+        _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description)
     except ProcessError as error:
         raise TrainingError(
             f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
@@ -102,6 +103,8 @@ def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
     """Replace every `auto`: with the value that the run was started with, else with one that suits this machine."""
     settings = trainer.settings
     begun = _recorded_settings(run, settings)
+    if settings.compile == "on" and begun.get("compile") == "off" and (run.recorded() or {}).get(COMPILED) == []:
+        settings = msgspec.structs.replace(settings, compile="off")  # it was asked for at first too, and did nothing
     meant: dict[str, Any] = {"device": trainer.device.type}
     precision = begun.get("precision", "auto") if settings.precision == "auto" else settings.precision
     meant["precision"] = resolve_precision(precision, trainer.device)
@@ -172,14 +175,14 @@ def prepare(trainer: Trainer) -> None:
         synchronise_layers(module, trainer.processes)
 
 
-def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
-    """Run one training step of the plugin under autocast and return its figures, still on the device."""
+def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | float]:
+    """Run one training step of the plugin under autocast and return its figures; tensors are still on the device."""
     count = trainer.batches_per_step
     if trainer.settings.compile == "on":
         begin_compiled_step(trainer.device)
     batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
-        figures = trainer.training_step(batch)
+        figures = checked_figures(trainer, trainer.training_step(batch))
     trainer.update_scale()
     trainer.step += 1
     return figures
@@ -191,15 +194,23 @@ def _train(
     average: ExponentialMovingAverage | None,
     averaged: Generator,
     run: RunFolder,
+    description: dict[str, Any],
 ) -> None:
-    """Train for the remaining steps; write the log, sample grids and checkpoints on the way."""
+    """Train for the remaining steps; write the log, sample grids and checkpoints on the way.
+
+    Args:
+        description: of the run, which learns what the first step has compiled.
+    """
     settings, processes = trainer.settings, trainer.processes
     with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:
             log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
         log.report("data", stream.note)
         while trainer.step < settings.steps:
-            figures = train_one_step(trainer, stream)
+            if settings.compile == "on" and COMPILED not in description:
+                figures = _train_first_compiled_step(trainer, stream, run, description, log)
+            else:
+                figures = train_one_step(trainer, stream)
             if average is not None:
                 average.update(trainer.modules["generator"], trainer.step)
             done = trainer.step
@@ -214,6 +225,25 @@ def _train(
                 save_checkpoint(run.checkpoints, trainer, average, log.latest.get(settings.best_figure))
             if stopped and done < settings.steps:
                 raise TrainingError(f"stopped at step {done} of {settings.steps}; use --resume to continue from there")
+
+
+def _train_first_compiled_step(
+    trainer: Trainer, stream: BatchStream, run: RunFolder, description: dict[str, Any], log: RunLog
+) -> dict[str, Tensor | float]:
+    """Train one step with what `Trainer.compile` has compiled, and record what of that the step has really called."""
+    figures, compiled = compiled_in(trainer, lambda: train_one_step(trainer, stream))
+    description[COMPILED] = compiled
+    if not compiled:
+        trainer.settings = msgspec.structs.replace(trainer.settings, compile="off")
+        description["settings"]["compile"] = "off"
+        log.report(
+            "compile",
+            f"compile=on compiled nothing: {type(trainer).__qualname__}.training_step calls no network and no function "
+            "that compile() of the trainer compiles, or torch's compiler is switched off; this run continues without",
+        )
+    if trainer.processes.first:
+        run.begin(description)
+    return figures
 
 
 def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:
