@@ -1,6 +1,8 @@
 """Data: what models are trained on and measured against.
 
 training_data     TrainingData: samples, labels, and what is known of both
+from_memory       training data from tensors, arrays, lists, Datasets and DataLoaders
+tensors           samples and labels as the tensors that training takes
 opening           from what `--data` names to the pictures of a data source
 encoded_pictures  the interface of every data source
 dataset_rows      the data sources of the library `datasets`
@@ -19,8 +21,10 @@ __all__ = [
     "decoding_workers",
     "encoded_pictures",
     "fingerprint",
+    "from_memory",
     "image_source",
     "opening",
     "source_files",
+    "tensors",
     "training_data",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
@@ -19,6 +19,8 @@ from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from zoo_core.data.training_data import TrainingData
 
 _P = ParamSpec("_P")
@@ -394,11 +396,21 @@ class Trainer(ABC):
             self.scaler.update()
         self._stepped.clear()
 
-    def fit(self, data: TrainingData | Tensor | str | Path, *, out: str | Path, resume: bool = False) -> Path:
+    def fit(
+        self,
+        data: TrainingData | Tensor | np.ndarray | Iterable[Any] | str | Path,
+        *,
+        out: str | Path,
+        resume: bool = False,
+    ) -> Path:
         """Train to the end and write the finished model into `out`.
 
         Args:
-            data: TrainingData, a tensor (N, *sample_shape) in the model's range, or a source as in `zoo train --data`.
+            data: a tensor or an array of samples (N, *sample_shape); a tuple of samples and labels; a list, a torch
+                Dataset, a DataLoader or another iterable of samples, or of pairs (sample, label); TrainingData; or a
+                source as in `zoo train --data`. Pictures are uint8, or floating values in the model's own range, and
+                may have their channels last. A model that makes no pictures gets its samples as they are, but floating
+                ones as float32.
             out: folder of the run: checkpoints, log, sample grids and, at the end, the model.
             resume: continue from the newest checkpoint in `out`; start if there is none.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +35,7 @@ _PICTURES = 500  # of the data that a PictureMetric takes at a time
 
 def evaluate(
     model: str | Path | Generator,
-    data: str | Path | TrainingData,
+    data: str | Path | TrainingData | Tensor | np.ndarray | Iterable[Any],
     *,
     metrics: Iterable[str] = DEFAULT_METRICS,
     n: int = DEFAULTS.samples,
@@ -62,7 +63,8 @@ def evaluate(
 
     Args:
         model: a name, a folder or a generator of pictures.
-        data: whatever `zoo train --data` takes, training data that is decoded already, or a file of statistics.
+        data: whatever `zoo train --data` takes, 8-bit pictures in memory as `Trainer.fit` takes them, or a file of
+            statistics.
         metrics: names of metrics: fid, kid, prdc, elbo, iwae.
         n: number of samples.
         seed: seed for the samples; draw r, from 0, uses seed + r.

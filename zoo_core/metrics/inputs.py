@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from zoo_core.data import decoding
+from zoo_core.data.from_memory import from_memory
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
@@ -35,7 +36,7 @@ def picture_shape(generator: Generator) -> tuple[int, int, int]:
 
 
 def open_data(
-    data: str | Path | TrainingData,
+    data: object,
     shape: tuple[int, int, int],
     split: str = "train",
     tell: Tell = no_message,
@@ -43,13 +44,15 @@ def open_data(
     """Return the data as pictures of a model's shape, or the path of a file of statistics.
 
     Args:
-        data: what `zoo train --data` takes, a .safetensors file of statistics, or training data.
+        data: what `zoo train --data` takes, a .safetensors file of statistics, or what `Trainer.fit` takes.
         shape: (channels, size, size) of the model's pictures.
 
     Raises:
         DataError: if the data cannot be read.
         MetricError: if the data is in colour and the model grey, or the reverse; or for samples of another shape.
     """
+    if not isinstance(data, (str, Path, TrainingData)):
+        data = from_memory(data, shape)
     if not isinstance(data, TrainingData):
         if Path(data).suffix == ".safetensors":
             return Path(data).expanduser()
@@ -58,15 +61,15 @@ def open_data(
         data = images.decode(shape[0], shape[1])
         for note in data.notes:
             tell(note)
-    _check_channels(data.name, data.sample_shape[0], shape[0])
+    _check_channels(data.name, data.sample_shape[0] if len(data.sample_shape) == 3 else 0, shape[0])
     if data.sample_shape != shape or data.samples.dtype != torch.uint8:
         raise MetricError(f"{printable(data.name)} has samples of {data.sample_shape}, not 8-bit pictures of {shape}")
     return data
 
 
 def _check_channels(name: str, of_data: int, of_model: int) -> None:
-    if of_data != of_model:
-        kind = {1: "grey", 3: "in colour"}
+    kind = {1: "grey", 3: "in colour"}
+    if of_data != of_model and of_data in kind:
         raise MetricError(
             f"{printable(name)} is {kind[of_data]} and the model's pictures are {kind[of_model]}: "
             "a distance between them would measure that alone"

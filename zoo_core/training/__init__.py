@@ -9,6 +9,7 @@ gan                  the training step that GANs share
 augmentation         differentiable augmentation, by name
 batches              which samples a batch holds, and in which order
 batch_sources        where the samples of a batch are read
+sample_range         whether samples are such as the model could make
 synchronised_layers  BatchNorm and dropout over the batch of all processes
 ema                  the moving average of the weights
 compilation          torch.compile, where it saves time
@@ -32,6 +33,7 @@ __all__ = [
     "log",
     "loop",
     "run_folder",
+    "sample_range",
     "setup",
     "stop_signals",
     "synchronised_layers",

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.decoding import picture_shape
+from zoo_core.data.from_memory import from_memory
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
@@ -38,26 +39,30 @@ from zoo_core.training.finishing import write_finished_model
 from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
 from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
+from zoo_core.training.sample_range import check_samples
 from zoo_core.training.stop_signals import stop_signals
 from zoo_core.training.synchronised_layers import synchronise_layers
 
 LOG_EVERY = 50
 
 
-def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
+def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False) -> Path:
     """Run the training; see `Trainer.fit`, the public entry point."""
     with tf32_restored():
         return _fit(trainer, data, out, resume)
 
 
-def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, resume: bool) -> Path:
+def _fit(trainer: Trainer, data: object, out: Path, resume: bool) -> Path:
     run = RunFolder(out)
     _join(trainer)
     training_data = trainer.prepare_data(_as_training_data(data, trainer))
     _resolve(trainer, run, training_data)
     prepare(trainer)
     generator = _generator(trainer)
+    if isinstance(data, (str, Path)) and generator.kind != "image":
+        raise DataError(f"{data} is read as pictures, but {type(generator).__qualname__} makes none; pass a tensor")
     _check_labels(generator, training_data)
+    remark = check_samples(generator, training_data, trainer.device)
     architecture, _ = manager().architecture_of(type(generator))
     processes = trainer.processes
     description = describe_run(trainer, architecture.name, training_data)
@@ -79,7 +84,7 @@ def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, 
     if trainer.settings.compile == "on":
         trainer.compile()
     try:
-        _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description)
+        _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark)
     except ProcessError as error:
         raise TrainingError(
             f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
@@ -182,10 +187,22 @@ def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | 
         begin_compiled_step(trainer.device)
     batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
-        figures = checked_figures(trainer, trainer.training_step(batch))
+        figures = checked_figures(trainer, _training_step(trainer, batch))
     trainer.update_scale()
     trainer.step += 1
     return figures
+
+
+def _training_step(trainer: Trainer, batch: Batch) -> object:
+    try:
+        return trainer.training_step(batch)
+    except RuntimeError as error:  # what torch raises for a type that a layer does not take
+        if batch.samples.is_floating_point():
+            raise
+        raise DataError(
+            f"{type(trainer).__qualname__}.training_step cannot compute with samples of {batch.samples.dtype}: "
+            f"{printable(error, 160)}; if the model takes floating values, pass samples.float()"
+        ) from error
 
 
 def _train(
@@ -195,17 +212,21 @@ def _train(
     averaged: Generator,
     run: RunFolder,
     description: dict[str, Any],
+    remark: str | None,
 ) -> None:
     """Train for the remaining steps; write the log, sample grids and checkpoints on the way.
 
     Args:
         description: of the run, which learns what the first step has compiled.
+        remark: about the samples, for the user.
     """
     settings, processes = trainer.settings, trainer.processes
     with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:
             log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
         log.report("data", stream.note)
+        if remark is not None:
+            log.report("samples", remark)
         while trainer.step < settings.steps:
             if settings.compile == "on" and COMPILED not in description:
                 figures = _train_first_compiled_step(trainer, stream, run, description, log)
@@ -246,7 +267,7 @@ def _train_first_compiled_step(
     return figures
 
 
-def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:
+def _as_training_data(data: object, trainer: Trainer) -> TrainingData:
     sample_shape = trainer.sample_shape
     if isinstance(data, (str, Path)):
         shape = picture_shape("image", sample_shape)
@@ -254,8 +275,8 @@ def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer
             raise DataError(f"{data} is read as square pictures, but the model makes {sample_shape}; pass a tensor")
         channels, _, size = shape
         data = open_images(data).decode(channels, size, processes=trainer.processes)
-    elif isinstance(data, Tensor):
-        data = TrainingData.from_tensors(data)
+    elif not isinstance(data, TrainingData):
+        data = from_memory(data, sample_shape)
     if data.sample_shape != sample_shape:
         raise DataError(f"{data.name} has samples of {data.sample_shape}, but the model makes {sample_shape}")
     return data
