@@ -24,7 +24,7 @@ from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
-from zoo_core.metrics.table import DEFAULT_METRICS, FeatureMetric, PictureMetric, find_metrics
+from zoo_core.metrics.table import DEFAULT_METRICS, Counts, FeatureMetric, PictureMetric, find_metrics
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.sampling.batches import sample_batches
@@ -81,8 +81,8 @@ def evaluate(
         progress: called with the part of the measurement, how much of it is done, and how much there is.
 
     Returns:
-        The figures, each with the conditions it was measured under, in the order of the metrics; those of features
-        come first.
+        The figures, each with the conditions it was measured under and, if these make it unreliable, a warning; in the
+        order of the metrics, those of features first.
 
     Raises:
         MetricError: for a metric, count or extractor that cannot be used with this model and data.
@@ -253,7 +253,12 @@ def _feature_figures(
             progress=run.progress,
         )
         draws.append(compare(reference, samples, [metric.name for metric in metrics]))
-    pairs = min(len(reference.kept), run.conditions.samples)
+    counts = Counts(
+        pictures=reference.count,
+        samples=run.conditions.samples,
+        pairs=min(len(reference.kept), run.conditions.samples),
+        dimensions=extractor.facts.dimensions,
+    )
     return [
         Figure(
             **_measured([draw[name] for draw in draws], run.conditions),
@@ -266,7 +271,8 @@ def _feature_figures(
             version=extractor.facts.version,
             weights=extractor.weights,
             resizing=extractor.facts.resizing,
-            detail=metric.detail(reference.count, pairs),
+            detail=metric.detail(counts.pictures, counts.pairs),
+            warning=metric.warning(counts),
         )
         for metric in metrics
         for name in metric.figures
@@ -285,6 +291,7 @@ def _picture_figure(run: _Run, metric: PictureMetric, data: TrainingData) -> Fig
         fingerprint=data.fingerprint,
         samples=count,
         detail=detail,
+        warning=metric.warning(run.conditions),
     )
 
 
