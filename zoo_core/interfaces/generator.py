@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import InterfaceError
+from zoo_core.errors import InterfaceError, SamplingError
 from zoo_core.interfaces.config import ModelConfig
 from zoo_core.interfaces.unit_range import check_public, check_ranges
 from zoo_core.runtime.devices import device_and_dtype
+from zoo_core.runtime.torch_defaults import torch_defaults
 
 
 class Generator(nn.Module, ABC):
@@ -158,7 +159,10 @@ class Generator(nn.Module, ABC):
         """
         from zoo_core.sampling.batches import sample
 
-        return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
+        if device_and_dtype(self)[0].type == "meta":
+            raise SamplingError(f"{type(self).__qualname__} was built on the meta device and has no weights to sample")
+        with torch_defaults():
+            return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors into a folder; both appear complete, or not at all.
@@ -299,17 +303,18 @@ class Encoder(ABC):
             torch.Size([3, 2])
         """
         assert isinstance(self, Generator)
-        check_public(self, x)
         device, dtype = device_and_dtype(self)
-        own = x.to(device)
-        if self.kind == "image":
-            check_ranges(self, device)
-            own = self.from_unit(own)
-        given = () if labels is None else (labels.to(device),)
-        mean, logvar = self.encode(own.to(dtype), *given)
-        if sample and logvar is not None:
-            mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
-        decoded: Tensor = self(mean, *given).to(x.dtype)
-        if self.kind == "image":
-            decoded = self.to_unit(decoded).clamp(0, 1)
-        return decoded.to(x)
+        with torch_defaults():
+            check_public(self, x)
+            own = x.to(device)
+            if self.kind == "image":
+                check_ranges(self, device)
+                own = self.from_unit(own)
+            given = () if labels is None else (labels.to(device),)
+            mean, logvar = self.encode(own.to(dtype), *given)
+            if sample and logvar is not None:
+                mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
+            decoded: Tensor = self(mean, *given).to(x.dtype)
+            if self.kind == "image":
+                decoded = self.to_unit(decoded).clamp(0, 1)
+            return decoded.to(x)

@@ -27,12 +27,14 @@ from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
 from zoo_core.metrics.table import DEFAULT_METRICS, Counts, FeatureMetric, PictureMetric, find_metrics
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
+from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.sampling.batches import sample_batches
 from zoo_core.sampling.distributed import share_of_process
 
 _PICTURES = 500  # of the data that a PictureMetric takes at a time
 
 
+@torch_defaults()
 def evaluate(
     model: str | Path | Generator,
     data: str | Path | TrainingData | Tensor | np.ndarray | Iterable[Any],

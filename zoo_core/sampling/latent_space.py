@@ -130,7 +130,7 @@ def traverse(
     if steps < 2 or not (math.isfinite(span) and span > 0):
         raise SamplingError("a traversal needs at least 2 steps and a span above 0")
     (size,) = generator.latent_shape
-    values = torch.linspace(-span, span, steps)
+    values = torch.linspace(-span, span, steps, dtype=torch.float32, device="cpu")
     moved = z.expand(size, steps, size).clone()
     moved.diagonal(dim1=0, dim2=2).copy_(values[:, None].expand(steps, size))
     samples = torch.cat(list(render(generator, moved.flatten(0, 1), label)))

@@ -30,6 +30,7 @@ from zoo_core.plugins import manager
 from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process, tf32_restored
 from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
+from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
 from zoo_core.training.compilation import compiled_in, resolve_compile
@@ -48,7 +49,7 @@ LOG_EVERY = 50
 
 def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False) -> Path:
     """Run the training; see `Trainer.fit`, the public entry point."""
-    with tf32_restored():
+    with tf32_restored(), torch_defaults(), torch.enable_grad():
         return _fit(trainer, data, out, resume)
 
 
