@@ -16,7 +16,8 @@ compilation          torch.compile, where it saves time
 figures              what a training step returns, checked
 checkpoints          the whole state of a run, without a pickle
 run_folder           run.json, and the paths of a run's files
-log                  log.jsonl, the progress bar and trackers
+log                  log.jsonl and the progress bar
+trackers             TensorBoard and others, through accelerate
 """
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "setup",
     "stop_signals",
     "synchronised_layers",
+    "trackers",
 ]

@@ -21,7 +21,9 @@ def write_sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, 
     if not processes.first:
         return
     pictures = grid_samples(generator, seed)
-    save_grid(pictures, generator, path)
+    shown = grid(pictures, _columns(generator))
+    save_png(shown, path)
+    log.show(shown)
     if np.ptp(pictures.astype(np.int16), axis=0).max() <= 1:
         log.report(
             "collapse",
