@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError
 from zoo_core.kinds.gif import evenly
 from zoo_core.training.compilation import resolve_compile
+from zoo_core.training.remedies import remedies
 
 SHAPE = (1, 16, 16)
 
@@ -140,6 +142,24 @@ def test_collapse_is_noticed_and_said_once(tmp_path, capfd):
 
     mlp(Collapsed, sample_every=2, ema_decay=0.0).fit(pictures(), out=tmp_path / "run")
     assert capfd.readouterr().err.count("all samples are the same picture: the generator has collapsed; try") == 1
+
+
+def test_the_advice_names_only_settings_that_the_trainer_has_and_does_not_use(tmp_path, capfd):
+    vae = architecture("vae")
+
+    class Collapsed(vae.trainer_class()):
+        def training_step(self, batch):
+            with torch.no_grad():
+                self.modules["generator"].from_latent.weight.zero_()
+            return {}
+
+    settings = Collapsed.Settings(steps=2, batch_size=16, sample_every=2, ema_decay=0.0, checkpoint_every=0)
+    Collapsed(vae.config_class()(size=16, widths=(8,)), settings, SHAPE).fit(pictures(), out=tmp_path / "run")
+    assert "has collapsed; try another seed or a lower learning_rate\n" in capfd.readouterr().err
+    for settings in (GANSettings(), GANSettings(r1_gamma=1.0), vae.trainer_class().Settings()):
+        named = set(re.findall(r"--set (\w+)=", remedies(settings, "another seed")))
+        assert named <= set(settings.__struct_fields__)
+        assert all(not getattr(settings, field) for field in named)
 
 
 def test_a_discriminator_that_has_won_is_noticed_and_said(tmp_path, capfd):

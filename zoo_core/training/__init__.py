@@ -4,6 +4,7 @@ setup                from what a user writes to a trainer and its data
 loop                 the steps of a run
 stop_signals         Ctrl-C and SIGTERM: the step in progress ends first
 grids                sample grids during the run
+remedies             what to try when a run goes wrong
 finishing            the files of the finished model
 gan                  the training step that GANs share
 augmentation         differentiable augmentation, by name
@@ -33,6 +34,7 @@ __all__ = [
     "grids",
     "log",
     "loop",
+    "remedies",
     "run_folder",
     "sample_range",
     "setup",

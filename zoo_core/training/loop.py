@@ -240,7 +240,7 @@ def _train(
             if done % LOG_EVERY == 0 or done == settings.steps:
                 log.write(done)
             if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
-                write_sample_grid(averaged, settings.seed, run.sample_grid(done), log, processes)
+                write_sample_grid(averaged, settings, run.sample_grid(done), log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
             if (periodic or done == settings.steps or stopped) and processes.first:
