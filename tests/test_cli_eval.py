@@ -47,6 +47,22 @@ def test_json_holds_every_condition(model):
     assert len(figures[0]["fingerprint"]) == len(figures[0]["weights"]) == 64
 
 
+def test_what_makes_a_figure_unreliable_is_said_in_the_figure_itself(model):
+    few = run("-n", 40)
+    lines = {line.split()[0]: line for line in few.stdout.splitlines()}
+    assert lines["fid"].endswith(
+        "; warning: biased: 40 samples are too few for features of 64 dimensions, whose covariance they leave singular"
+    )
+    for name in ("kid", "kid_deviation"):
+        assert (
+            "; warning: not averaged: with no more than 1,000 of each, all 100 subsets are the same 40" in lines[name]
+        )
+    for name in ("precision", "recall", "density", "coverage"):
+        assert "; warning: coarse: the 5 nearest of only 40 are far apart" in lines[name]
+    figures = json.loads(run("-n", 65, "--metric", "fid,prdc", "--json").stdout)
+    assert {figure["warning"] for figure in figures} == {None}
+
+
 def test_the_neighbours_are_a_picture(model):
     result = run("--metric", "neighbours", "-o", "near.png")
     assert (result.exit_code, result.stdout) == (0, "near.png\n"), result.stderr

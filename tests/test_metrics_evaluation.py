@@ -17,12 +17,16 @@ from zoo_core import Generator
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, MetricError
+from zoo_core.hub.cards import model_index
 from zoo_core.kinds.image import to_uint8
 from zoo_core.metrics import FeatureStatistics, compare, evaluate
+from zoo_core.metrics.conditions import Conditions
 from zoo_core.metrics.data_features import data_statistics
 from zoo_core.metrics.extractors.opening import open_extractor
 from zoo_core.metrics.inputs import open_data
 from zoo_core.metrics.neighbours import nearest, neighbours_picture
+from zoo_core.metrics.table import METRICS, Counts
+from zoo_core.modelfolder.card import model_card
 
 MNIST = Path(__file__).parent / "data" / "mnist"
 
@@ -60,6 +64,42 @@ def gan(size=28, channels=1):
 def small_vae(**options):
     vae = architecture("vae")
     return vae.generator_class()(vae.config_class()(latent_size=4, widths=(16,), **options)).eval()
+
+
+@pytest.mark.parametrize(
+    ("metric", "counts", "words"),
+    [
+        ("fid", (10_000, 64, 64, 64), "64 samples are too few"),
+        ("fid", (64, 10_000, 64, 64), "64 pictures of the data are too few"),
+        ("fid", (2049, 2048, 2048, 2048), "2,048 samples are too few for features of 2,048 dimensions"),
+        ("fid", (65, 65, 65, 64), None),
+        ("kid", (1000, 10_000, 1000, 64), "all 100 subsets are the same 1,000, and kid_deviation is no error bar"),
+        ("kid", (1001, 10_000, 1001, 64), None),
+        ("prdc", (10_000, 49, 49, 64), "nearest of only 49"),
+        ("prdc", (50, 50, 50, 64), None),
+    ],
+)
+def test_a_figure_of_too_few_pictures_is_warned_about(metric, counts, words):
+    names = ("pictures", "samples", "pairs", "dimensions")
+    warning = METRICS[metric].warning(Counts(**dict(zip(names, counts, strict=True))))
+    assert warning is None if words is None else words in warning
+
+
+def test_one_importance_sample_is_no_tighter_than_the_elbo():
+    assert "k = 1 is the ELBO" in METRICS["iwae"].warning(Conditions(importance_samples=1))
+    assert METRICS["iwae"].warning(Conditions()) is None
+    assert METRICS["elbo"].warning(Conditions()) is None
+
+
+def test_a_warning_goes_with_its_figure_into_registries_and_cards(train):
+    (figure, *_) = evaluate(gan(), train, metrics=["fid"], n=40)
+    metric = figure.to_metric()
+    assert metric.warning == figure.warning == figure.to_dict()["warning"]
+    assert metric.warning.startswith("biased: 40 samples")
+    card = model_card(gan(), architecture("vanilla_gan"), name="few", metrics={"fid": metric})
+    assert f"warning: {metric.warning}" in card
+    (result,) = model_index("few", {"fid": metric}, None)[0]["results"]
+    assert result["metrics"][0]["args"]["warning"] == metric.warning
 
 
 def values(figures):

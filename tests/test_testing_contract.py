@@ -152,6 +152,7 @@ class Mutant:
     base: str = GAN
     config: dict[str, object] = field(default_factory=dict)
     refused: tuple[dict[str, object], ...] = ({"width": 7},)
+    settings: dict[str, object] = field(default_factory=dict)
 
     def source(self):
         """Of the model's module."""
@@ -173,6 +174,17 @@ SIGMOID = "return torch.sigmoid(self.decode(z))"
 UPDATE = 'self.update("generator", loss)\n'
 BUILD = "self.set_networks(Model(self.config), Judge(self.config))\n"
 FIELD = "width: Annotated[int, Meta(ge=1, le=64)] = 16\n"
+LAST_LAYER = "nn.Linear(config.width, 64), nn.Tanh()\n            )"
+ZEROED = "\n            nn.init.zeros_(self.layers[2].weight)\n            nn.init.zeros_(self.layers[2].bias)"
+STAGED = (
+    "if self.step < self.settings.steps // 2:\n"
+    "                loss = bernoulli_negative_log_likelihood(vae.decode(mean.detach()), x).mean()\n            "
+    + UPDATE
+)
+POSTERIOR = "def encode(self, x):\n            return self.posterior(x)"
+ROUNDED = (
+    "def encode(self, x):\n            mean, logvar = self.posterior(x)\n            return (2 * mean).round(), logvar"
+)
 MUTANTS = {
     "no_docstring": Mutant(
         "test_names_and_documentation_are_present",
@@ -354,6 +366,14 @@ MUTANTS = {
         {"self.decoder =": "self.spare = nn.Parameter(torch.zeros(3))\n            self.decoder ="},
         VAE,
     ),
+    "weight_without_effect": Mutant(
+        "test_training_touches_every_parameter",
+        "unchanged: discriminator.spare",
+        {
+            JUDGE: JUDGE + " + 0 * self.spare",
+            "nn.Linear(config.width, 1)\n            )": "nn.Linear(config.width, 1)\n            )\n            self.spare = nn.Parameter(torch.zeros(()))",
+        },
+    ),
     "climbs": Mutant(
         "test_training_lowers_a_loss",
         "lower a figure whose name starts with `loss`",
@@ -385,6 +405,24 @@ SOUND = {
     "sound_gan": Mutant("", ""),
     "sound_conditional_gan": Mutant("", "", config={"num_classes": 3}),
     "sound_vae": Mutant("", "", base=VAE),
+    # D's last bias shifts all logits alike: no difference of them depends on it.
+    "critic": Mutant("", "", settings={"loss": "wasserstein"}),
+    # As the last layers of diffusion models are: whatever comes before is hidden until the first step.
+    "zero_output": Mutant(
+        "", "", {LAST_LAYER: LAST_LAYER + ZEROED}, config={"num_classes": 3}
+    ),
+    # The encoder learns in the second half of the run alone.
+    "in_stages": Mutant(
+        "",
+        "",
+        {UPDATE: STAGED},
+        VAE,
+        settings={"steps": 80, "learning_rate": 1e-2},
+    ),
+    # Codes of a few levels coincide, and a last bit can turn one into the next.
+    "discrete": Mutant("", "", {POSTERIOR: ROUNDED}, VAE),
+    "large_values": Mutant("", "", {"sample_shape = (1, 8, 8)": 'kind = "tensor"\n        sample_shape = (1, 8, 8)', FORWARD: FORWARD + " * 1e4"}, settings={"learning_rate": 1e-3}),
+    "reads_its_loss": Mutant("", "", {'{"loss": loss.detach()}': '{"loss": loss.item()}'}, VAE),
 }  # fmt: skip
 
 
@@ -411,7 +449,7 @@ def run_contract(folder):
     for name, mutant in {**SOUND, **MUTANTS}.items():
         site.add(f"zoo-{name}", mutant.hooks(name), model=mutant.source())
         tests.append(
-            f"class Test_{name}(ArchitectureContract):\n    architecture = {name!r}\n    config = {mutant.config}\n    refused = {mutant.refused}\n"
+            f"class Test_{name}(ArchitectureContract):\n    architecture = {name!r}\n    config = {mutant.config}\n    refused = {mutant.refused}\n    settings = {mutant.settings}\n"
         )
     (folder / "test_plugins.py").write_text("\n\n".join(tests))
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml=report.xml", "test_plugins.py"]

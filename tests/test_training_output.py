@@ -1,6 +1,8 @@
 """What a run leaves and says: checkpoints that stay, the film, trackers, warnings, and what `auto` came to mean."""
 
+import io
 import json
+import re
 
 import msgspec
 import numpy as np
@@ -14,6 +16,7 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError
 from zoo_core.kinds.gif import evenly
 from zoo_core.training.compilation import resolve_compile
+from zoo_core.training.remedies import remedies
 
 SHAPE = (1, 16, 16)
 
@@ -84,15 +87,44 @@ def test_a_conditional_models_grid_has_a_column_for_every_class(tmp_path):
         assert grid.size == (3 * (16 + 2) + 2, 8 * (16 + 2) + 2)
 
 
-def test_tensorboard_is_written_through_accelerate(tmp_path):
-    pytest.importorskip("accelerate")
+def test_tensorboard_gets_figures_and_grids_under_the_name_of_the_runs_folder(tmp_path, capfd):
+    tracking = pytest.importorskip("accelerate.tracking")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    folder = mlp(steps=100, checkpoint_every=0, trackers=("tensorboard",)).fit(pictures(), out=tmp_path / "run")
-    events = accumulator.EventAccumulator(str(next((folder / "tracking").rglob("events*")).parent)).Reload()
+    settings = {"steps": 100, "checkpoint_every": 0, "sample_every": 50}
+    folder = mlp(trackers=("tensorboard", "tensorboard"), **settings).fit(pictures(), out=tmp_path / "digits")
+    assert capfd.readouterr().out == ""
+    assert tracking.TensorBoardTracker.name == "tensorboard"
+    (events,) = (folder / "tracking" / "digits").glob("events*")
+    logged = accumulator.EventAccumulator(str(events)).Reload()
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    scalars = events.Scalars("loss_d")
+    scalars = logged.Scalars("loss_d")
     assert [scalar.step for scalar in scalars] == [50, 100]
     assert [scalar.value for scalar in scalars] == pytest.approx([line["loss_d"] for line in lines])
+    grids = logged.Images("samples")
+    assert [grid.step for grid in grids] == [50, 100]
+    with Image.open(io.BytesIO(grids[-1].encoded_image_string)) as grid, Image.open(folder / "samples.png") as last:
+        assert np.array_equal(np.asarray(grid.convert("L")), np.asarray(last))
+
+
+def test_what_a_tracker_prints_stays_off_stdout(tmp_path, capfd, monkeypatch):
+    tracking = pytest.importorskip("accelerate.tracking")
+    pytest.importorskip("tensorboard")
+    for name in ("start", "log", "finish"):
+        before = getattr(tracking.TensorBoardTracker, name)
+
+        def loud(self, *args, before=before, name=name, **kwargs):
+            print(f"tracker: {name}")
+            return before(self, *args, **kwargs)
+
+        monkeypatch.setattr(tracking.TensorBoardTracker, name, loud)
+    mlp(steps=2, trackers=("tensorboard",)).fit(pictures(), out=tmp_path / "run")
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert [line for line in printed.err.splitlines() if "tracker" in line] == [
+        "tracker: start",
+        "tracker: log",
+        "tracker: finish",
+    ]
 
 
 def test_a_tracker_that_nobody_knows_is_refused(tmp_path):
@@ -110,6 +142,24 @@ def test_collapse_is_noticed_and_said_once(tmp_path, capfd):
 
     mlp(Collapsed, sample_every=2, ema_decay=0.0).fit(pictures(), out=tmp_path / "run")
     assert capfd.readouterr().err.count("all samples are the same picture: the generator has collapsed; try") == 1
+
+
+def test_the_advice_names_only_settings_that_the_trainer_has_and_does_not_use(tmp_path, capfd):
+    vae = architecture("vae")
+
+    class Collapsed(vae.trainer_class()):
+        def training_step(self, batch):
+            with torch.no_grad():
+                self.modules["generator"].from_latent.weight.zero_()
+            return {}
+
+    settings = Collapsed.Settings(steps=2, batch_size=16, sample_every=2, ema_decay=0.0, checkpoint_every=0)
+    Collapsed(vae.config_class()(size=16, widths=(8,)), settings, SHAPE).fit(pictures(), out=tmp_path / "run")
+    assert "has collapsed; try another seed or a lower learning_rate\n" in capfd.readouterr().err
+    for settings in (GANSettings(), GANSettings(r1_gamma=1.0), vae.trainer_class().Settings()):
+        named = set(re.findall(r"--set (\w+)=", remedies(settings, "another seed")))
+        assert named <= set(settings.__struct_fields__)
+        assert all(not getattr(settings, field) for field in named)
 
 
 def test_a_discriminator_that_has_won_is_noticed_and_said(tmp_path, capfd):

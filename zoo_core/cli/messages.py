@@ -93,4 +93,5 @@ def figure_line(metric: Metric) -> str:
         metric.detail or "",
     ]
     stated = ", ".join(condition for condition in conditions if condition)
-    return f"{value} ({stated})" if stated else value
+    warning = f"; warning: {metric.warning}" if metric.warning else ""
+    return (f"{value} ({stated})" if stated else value) + warning

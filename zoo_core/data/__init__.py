@@ -1,6 +1,8 @@
 """Data: what models are trained on and measured against.
 
 training_data     TrainingData: samples, labels, and what is known of both
+from_memory       training data from tensors, arrays, lists, Datasets and DataLoaders
+tensors           samples and labels as the tensors that training takes
 opening           from what `--data` names to the pictures of a data source
 encoded_pictures  the interface of every data source
 picture_folder    a folder of pictures
@@ -37,6 +39,7 @@ __all__ = [
     "encoded_pictures",
     "fingerprint",
     "folder_structure",
+    "from_memory",
     "hub_rows",
     "idx",
     "image_source",
@@ -51,6 +54,7 @@ __all__ = [
     "pixel_arrays",
     "source_files",
     "splits",
+    "tensors",
     "training_data",
     "zip_archive",
 ]

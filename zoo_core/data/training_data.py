@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zoo_core.data.decoding import PictureDecoder
 from zoo_core.data.fingerprint import Fingerprint
+from zoo_core.data.tensors import label_tensor, sample_tensor
 from zoo_core.errors import DataError, printable, unseen, well_formed
 
 
@@ -18,9 +20,10 @@ class TrainingData:
     """Samples for training, and what is known about them.
 
     Attributes:
-        samples: (N, *sample_shape): uint8 pictures (0 to 255), or floating values in the model's own range. Samples
-            larger than memory cannot be written to; samples that `decoder` makes when they are needed are on the meta
-            device. `take` returns some of them in any case.
+        samples: (N, *sample_shape): uint8 pictures (0 to 255), or floating values in the model's own range; for a
+            model that makes no pictures, whatever values it takes, which are never rescaled. Samples larger than memory
+            cannot be written to; samples that `decoder` makes when they are needed are on the meta device. `take`
+            returns some of them in any case.
         labels: (N,) class indices, int64, or None.
         name: the name of the data in the model card.
         notes: what was done to the data, one sentence each.
@@ -59,8 +62,8 @@ class TrainingData:
     @classmethod
     def from_tensors(
         cls,
-        samples: Tensor,
-        labels: Tensor | None = None,
+        samples: Tensor | np.ndarray,
+        labels: Tensor | np.ndarray | Sequence[int] | None = None,
         *,
         name: str = "tensor",
         notes: Sequence[str] = (),
@@ -69,24 +72,24 @@ class TrainingData:
         """Make training data from tensors.
 
         Args:
-            samples: (N, *sample_shape): uint8 pictures, or floating values in the model's own range.
-            labels: (N,) class indices, int64.
+            samples: (N, *sample_shape), a tensor or an array: uint8 pictures, or floating values in the model's own
+                range, which become float32. A model that makes no pictures takes any dtype, as it is.
+            labels: (N,) class indices, of any dtype.
             name, notes, class_names: as the attributes.
 
         Raises:
-            DataError: if there are no samples, another number of labels, a label below 0, or a class whose name has
-                characters that cannot be seen.
+            DataError: if there are no samples, or one that is NaN or infinite; for another number of labels, a label
+                below 0, or a class whose name has characters that cannot be seen.
 
         Example:
             >>> TrainingData.from_tensors(torch.randn(100, 2), name="points").sample_shape
             (2,)
         """
+        samples = sample_tensor(samples, name)
         if len(samples) == 0:
             raise DataError("the training data is empty")
-        if labels is not None and len(labels) != len(samples):
-            raise DataError(f"there are {len(labels)} labels for {len(samples)} samples")
-        if labels is not None and labels.min() < 0:
-            raise DataError(f"there is a label {labels.min()}; classes are numbered from 0")
+        if labels is not None:
+            labels = label_tensor(labels, len(samples))
         fingerprint = Fingerprint(samples.dtype, tuple(samples.shape))
         fingerprint.add(samples)
         return cls(samples, labels, name, tuple(notes), fingerprint.with_labels(labels), tuple(class_names))

@@ -141,7 +141,17 @@ def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -
             metric_value=metric.value,
             metric_args={
                 key: value
-                for key in ("samples", "seed", "repeats", "extractor", "version", "resizing", "detail", "error")
+                for key in (
+                    "samples",
+                    "seed",
+                    "repeats",
+                    "extractor",
+                    "version",
+                    "resizing",
+                    "detail",
+                    "error",
+                    "warning",
+                )
                 if (value := getattr(metric, key)) is not None
             },
         )

@@ -6,6 +6,7 @@ settings        Settings of a training run
 schedules       learning-rate schedules by name
 architecture    Architecture: the classes of a kind of model by import string, resolved at first use
 generator       Generator, and Encoder for models that also encode
+unit_range      whether to_unit and from_unit match, and whether samples are in the public range
 discriminator   Discriminator
 trainer         Trainer, and Batch, the input of a training step
 extractor       FeatureExtractor, a network in whose features samples are measured

@@ -13,8 +13,11 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import InterfaceError
+from zoo_core.errors import InterfaceError, SamplingError
 from zoo_core.interfaces.config import ModelConfig
+from zoo_core.interfaces.unit_range import check_public, check_ranges
+from zoo_core.runtime.devices import device_and_dtype
+from zoo_core.runtime.torch_defaults import torch_defaults
 
 
 class Generator(nn.Module, ABC):
@@ -111,7 +114,10 @@ class Generator(nn.Module, ABC):
         return (x + 1) / 2
 
     def from_unit(self, x: Tensor) -> Tensor:
-        """Map samples (N, *sample_shape) from [0, 1] to the model's range: the inverse of `to_unit`, for training data.
+        """Map samples (N, *sample_shape) from [0, 1] to the model's range, for training data and `reconstruct`.
+
+        It is the inverse of `to_unit`: a model that overrides one overrides the other too. Where pictures go through
+        both, `unit_range.check_ranges` compares them and raises InterfaceError if they do not match.
 
         Example:
             >>> ring.from_unit(torch.tensor([0.0, 0.5, 1.0]))
@@ -155,7 +161,10 @@ class Generator(nn.Module, ABC):
         """
         from zoo_core.sampling.batches import sample
 
-        return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
+        if device_and_dtype(self)[0].type == "meta":
+            raise SamplingError(f"{type(self).__qualname__} was built on the meta device and has no weights to sample")
+        with torch_defaults():
+            return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors into a folder; both appear complete, or not at all.
@@ -215,11 +224,15 @@ class Generator(nn.Module, ABC):
 class Encoder(ABC):
     """A mixin for generators that also map samples to latents: `class VAE(Generator, Encoder)`.
 
+    `encode` and `log_likelihood` take samples in the model's own range, as `forward` returns them; `reconstruct` takes
+    and returns what `Generator.sample` returns. `from_unit` and `to_unit` lead from one to the other.
+
     Attributes:
         binary: whether `log_likelihood` holds only for binary pixels, 0 or 1 in the range [0, 1].
 
     Example:
         >>> class Halving(Generator, Encoder):
+        ...     kind = "tensor"
         ...     latent_shape = sample_shape = (2,)
         ...
         ...     def forward(self, z, labels=None):
@@ -239,7 +252,7 @@ class Encoder(ABC):
         """Return the mean and the log variance of q(z|x). A conditional encoder takes class indices (N,) as well.
 
         Args:
-            x: samples (N, *sample_shape) in the model's range.
+            x: samples (N, *sample_shape) in the model's own range; for pictures in [0, 1], `from_unit` leads there.
 
         Returns:
             The mean (N, *latent_shape), and the log variance (N, *latent_shape), or None if the encoder is not
@@ -255,7 +268,7 @@ class Encoder(ABC):
         """Return log p(x|z) in nats. `zoo eval --metric elbo,iwae` measures models that override it.
 
         Args:
-            x: samples (N, *sample_shape) in the model's range.
+            x: samples (N, *sample_shape) in the model's own range.
             z: latents (N, *latent_shape), whose prior is the standard normal.
             labels: class indices (N,) for a conditional model.
 
@@ -273,23 +286,37 @@ class Encoder(ABC):
         raise InterfaceError(f"{type(self).__qualname__} states no likelihood: it has no log_likelihood of its own")
 
     def reconstruct(self, x: Tensor, labels: Tensor | None = None, *, sample: bool = False) -> Tensor:
-        """Encode samples and decode them again.
+        """Encode samples and decode them again. Both are in the range of `Generator.sample`: images in [0, 1].
 
         Args:
-            x: samples (N, *sample_shape) in the model's range.
+            x: samples (N, *sample_shape); images in [0, 1]. They may be on any device and of any floating dtype.
             labels: their class indices (N,), for a conditional model.
             sample: draw z from q(z|x) with torch's global generator; by default z is the mean.
 
         Returns:
-            (N, *sample_shape), in the model's range.
+            (N, *sample_shape), on the device and in the dtype of `x`; images in [0, 1].
+
+        Raises:
+            SamplingError: for samples of another shape or dtype, or pictures outside [0, 1].
+            InterfaceError: for a model whose `to_unit` and `from_unit` do not match.
 
         Example:
             >>> halving.reconstruct(torch.zeros(3, 2)).shape
             torch.Size([3, 2])
         """
-        given = () if labels is None else (labels,)
-        mean, logvar = self.encode(x, *given)
-        if sample and logvar is not None:
-            mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
-        decoded: Tensor = self(mean, *given)  # type: ignore[operator]  # a mixin of Generator, whose call is forward
-        return decoded
+        assert isinstance(self, Generator)
+        device, dtype = device_and_dtype(self)
+        with torch_defaults():
+            check_public(self, x)
+            own = x.to(device)
+            if self.kind == "image":
+                check_ranges(self, device)
+                own = self.from_unit(own)
+            given = () if labels is None else (labels.to(device),)
+            mean, logvar = self.encode(own.to(dtype), *given)
+            if sample and logvar is not None:
+                mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
+            decoded: Tensor = self(mean, *given).to(x.dtype)
+            if self.kind == "image":
+                decoded = self.to_unit(decoded).clamp(0, 1)
+            return decoded.to(x)

@@ -39,7 +39,8 @@ class Settings(Config, frozen=True):
         keep_checkpoints: how many of the newest checkpoints to keep.
         best_figure: also keep the checkpoint at which this figure of the log was lowest; empty: none.
         sample_every: steps between sample grids; 0: never.
-        trackers: where to send figures besides the log, by accelerate's names: tensorboard, wandb and others.
+        trackers: where to send figures and sample grids besides the folder of the run, by accelerate's names:
+            tensorboard, wandb and others. Project and run have the name of that folder.
 
     Example:
         >>> Settings(steps=1000, schedule="cosine").learning_rate_factor(500)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,12 @@ from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from zoo_core.data.training_data import TrainingData
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Trainer(ABC):
         optimizers: optimizers by the name that `update` is called with; each trains the module of its name.
         device: the device of all tensors; set before `build`.
         processes: this process among those of the run.
+        compiled_calls: names of the compiled functions that have been called.
         step: number of finished steps.
 
     Example:
@@ -123,6 +130,7 @@ class Trainer(ABC):
         self.processes = ALONE
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)
         self._stepped: set[str] = set()  # optimizers, since the scaler's last update
+        self.compiled_calls: set[str] = set()
         self.step = 0
 
     @property
@@ -211,14 +219,16 @@ class Trainer(ABC):
         """
 
     @abstractmethod
-    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch) -> Mapping[str, Tensor | float]:
         """Take one step on one batch: compute the losses and call `self.update` for each.
 
         Args:
             batch: the samples and labels of this process.
 
         Returns:
-            The figures to log, as scalar tensors by name.
+            The figures to log by name, each a tensor with one value, or a number. A tensor costs no time on a GPU;
+            a number that was read from one, as by `item`, makes it wait. "step" and "images_per_second" are names of
+            the log's own.
 
         Example:
             >>> list(trainer.training_step(Batch(torch.ones(8, 2))))
@@ -247,6 +257,54 @@ class Trainer(ABC):
             True
         """
         return None
+
+    def compile(self) -> None:
+        """Compile what `training_step` calls, before the first step; called only if the setting `compile` is on.
+
+        The default compiles the call of every network. A `training_step` that calls other methods of its networks
+        would gain nothing from that: override this method, and pass what is called through `compiled`.
+
+        Example:
+            >>> class Compiled(Shrinking):
+            ...     def build(self):
+            ...         super().build()
+            ...         self.loss = lambda x: self.modules["generator"](x).square().mean()
+            ...
+            ...     def compile(self):
+            ...         self.loss = self.compiled("generator's loss", self.loss)
+            >>> compiled = Compiled(ModelConfig(), Trainer.Settings(), (2,))
+            >>> compiled.build()
+            >>> compiled.compile()
+        """
+        for name, module in self.modules.items():
+            # As nn.Module.compile does, which replaces the call and leaves `forward` as it is.
+            module._compiled_call_impl = self.compiled(name, module._call_impl)
+
+    def compiled(self, name: str, function: Callable[_P, _T]) -> Callable[_P, _T]:
+        """Return a function as torch.compile compiles it at its first call, in the mode that suits the device.
+
+        Args:
+            name: name of the function; run.json lists those that the first step called.
+            function: a function or method that `training_step` calls, always with tensors of the same shapes.
+
+        Returns:
+            A function that is called in the same way.
+
+        Example:
+            >>> norm = trainer.compiled("norm", torch.linalg.vector_norm)
+            >>> callable(norm), trainer.compiled_calls  # it has not been called yet
+            (True, set())
+        """
+        fast = torch.compile(function, mode=type_of(self.device).compile_mode, dynamic=False)
+        if fast is function:  # torch's compiler is switched off, as by TORCHDYNAMO_DISABLE=1
+            return function
+
+        @functools.wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            self.compiled_calls.add(name)
+            return fast(*args, **kwargs)
+
+        return call
 
     def adam(self, module: nn.Module, *, pace: float = 1.0) -> torch.optim.Adam:
         """Create Adam (arXiv 1412.6980) with the learning rate and the betas of the settings, fused if the device can.
@@ -365,11 +423,21 @@ class Trainer(ABC):
             self.scaler.update()
         self._stepped.clear()
 
-    def fit(self, data: TrainingData | Tensor | str | Path, *, out: str | Path, resume: bool = False) -> Path:
+    def fit(
+        self,
+        data: TrainingData | Tensor | np.ndarray | Iterable[Any] | str | Path,
+        *,
+        out: str | Path,
+        resume: bool = False,
+    ) -> Path:
         """Train to the end and write the finished model into `out`.
 
         Args:
-            data: TrainingData, a tensor (N, *sample_shape) in the model's range, or a source as in `zoo train --data`.
+            data: a tensor or an array of samples (N, *sample_shape); a tuple of samples and labels; a list, a torch
+                Dataset, a DataLoader or another iterable of samples, or of pairs (sample, label); TrainingData; or a
+                source as in `zoo train --data`. Pictures are uint8, or floating values in the model's own range, and
+                may have their channels last. A model that makes no pictures gets its samples as they are, but floating
+                ones as float32.
             out: folder of the run: checkpoints, log, sample grids and, at the end, the model.
             resume: continue from the newest checkpoint in `out`; start if there is none.
 

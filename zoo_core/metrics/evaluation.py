@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,18 +24,20 @@ from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
-from zoo_core.metrics.table import DEFAULT_METRICS, FeatureMetric, PictureMetric, find_metrics
+from zoo_core.metrics.table import DEFAULT_METRICS, Counts, FeatureMetric, PictureMetric, find_metrics
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
+from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.sampling.batches import sample_batches
 from zoo_core.sampling.distributed import share_of_process
 
 _PICTURES = 500  # of the data that a PictureMetric takes at a time
 
 
+@torch_defaults()
 def evaluate(
     model: str | Path | Generator,
-    data: str | Path | TrainingData,
+    data: str | Path | TrainingData | Tensor | np.ndarray | Iterable[Any],
     *,
     metrics: Iterable[str] = DEFAULT_METRICS,
     n: int = DEFAULTS.samples,
@@ -62,7 +65,8 @@ def evaluate(
 
     Args:
         model: a name, a folder or a generator of pictures.
-        data: whatever `zoo train --data` takes, training data that is decoded already, or a file of statistics.
+        data: whatever `zoo train --data` takes, 8-bit pictures in memory as `Trainer.fit` takes them, or a file of
+            statistics.
         metrics: names of metrics: fid, kid, prdc, elbo, iwae.
         n: number of samples.
         seed: seed for the samples; draw r, from 0, uses seed + r.
@@ -79,8 +83,8 @@ def evaluate(
         progress: called with the part of the measurement, how much of it is done, and how much there is.
 
     Returns:
-        The figures, each with the conditions it was measured under, in the order of the metrics; those of features
-        come first.
+        The figures, each with the conditions it was measured under and, if these make it unreliable, a warning; in the
+        order of the metrics, those of features first.
 
     Raises:
         MetricError: for a metric, count or extractor that cannot be used with this model and data.
@@ -251,7 +255,12 @@ def _feature_figures(
             progress=run.progress,
         )
         draws.append(compare(reference, samples, [metric.name for metric in metrics]))
-    pairs = min(len(reference.kept), run.conditions.samples)
+    counts = Counts(
+        pictures=reference.count,
+        samples=run.conditions.samples,
+        pairs=min(len(reference.kept), run.conditions.samples),
+        dimensions=extractor.facts.dimensions,
+    )
     return [
         Figure(
             **_measured([draw[name] for draw in draws], run.conditions),
@@ -264,7 +273,8 @@ def _feature_figures(
             version=extractor.facts.version,
             weights=extractor.weights,
             resizing=extractor.facts.resizing,
-            detail=metric.detail(reference.count, pairs),
+            detail=metric.detail(counts.pictures, counts.pairs),
+            warning=metric.warning(counts),
         )
         for metric in metrics
         for name in metric.figures
@@ -283,6 +293,7 @@ def _picture_figure(run: _Run, metric: PictureMetric, data: TrainingData) -> Fig
         fingerprint=data.fingerprint,
         samples=count,
         detail=detail,
+        warning=metric.warning(run.conditions),
     )
 
 

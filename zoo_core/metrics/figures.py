@@ -26,6 +26,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             that uses none.
         resizing: how pictures are resized for the extractor.
         detail: what else decides the value: the number of neighbours, subsets, importance samples, ….
+        warning: what makes the value unreliable, such as too few samples; None for a sound one.
 
     Example:
         >>> fid = Figure(metric="fid", value=7.25, error=0.5, repeats=3, dataset="mnist", split="train",
@@ -48,6 +49,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     weights: str | None = None
     resizing: str | None = None
     detail: str | None = None
+    warning: str | None = None
 
     def difference(self, other: Figure) -> float:
         """Return this value minus the other. Raises MetricError if their conditions differ.
@@ -89,6 +91,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             version=self.version,
             resizing=self.resizing,
             detail=self.detail,
+            warning=self.warning,
         )
 
     def to_dict(self) -> dict[str, Any]:

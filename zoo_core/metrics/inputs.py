@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from zoo_core.data import decoding
+from zoo_core.data.from_memory import from_memory
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
@@ -36,7 +37,7 @@ def picture_shape(generator: Generator) -> tuple[int, int, int]:
 
 
 def open_data(
-    data: str | Path | TrainingData,
+    data: object,
     shape: tuple[int, int, int],
     split: str = "train",
     tell: Tell = no_message,
@@ -48,7 +49,7 @@ def open_data(
     Pictures are converted to what the model makes, grey or colour, as they are for training, and `tell` says so.
 
     Args:
-        data: what `zoo train --data` takes, a .safetensors file of statistics, or training data.
+        data: what `zoo train --data` takes, a .safetensors file of statistics, or what `Trainer.fit` takes.
         shape: (channels, size, size) of the model's pictures.
         skip_damaged: leave out pictures that cannot be decoded.
 
@@ -56,6 +57,8 @@ def open_data(
         DataError: if the data cannot be read.
         MetricError: for training data of another shape, or that is in colour where the model is grey, or the reverse.
     """
+    if not isinstance(data, (str, Path, TrainingData)):
+        data = from_memory(data, shape)
     if not isinstance(data, TrainingData):
         if Path(data).suffix == ".safetensors":
             return user_path(data)
@@ -65,15 +68,15 @@ def open_data(
         data = images.decode(shape[0], shape[1])
         for note in data.notes:
             tell(note)
-    _check_channels(data.name, data.sample_shape[0], shape[0])
+    _check_channels(data.name, data.sample_shape[0] if len(data.sample_shape) == 3 else 0, shape[0])
     if data.sample_shape != shape or data.samples.dtype != torch.uint8:
         raise MetricError(f"{printable(data.name)} has samples of {data.sample_shape}, not 8-bit pictures of {shape}")
     return data
 
 
 def _check_channels(name: str, of_data: int, of_model: int) -> None:
-    if of_data != of_model:
-        kind = {1: "grey", 3: "in colour"}
+    kind = {1: "grey", 3: "in colour"}
+    if of_data != of_model and of_data in kind:
         raise MetricError(
             f"{printable(name)} is {kind[of_data]} and the model's pictures are {kind[of_model]}: "
             "a distance between them would measure that alone"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Encoder, Generator
+from zoo_core.interfaces.unit_range import check_ranges
 from zoo_core.losses import kl_divergence
 from zoo_core.metrics.conditions import Binarization
 from zoo_core.runtime.devices import device_and_dtype
@@ -80,7 +81,7 @@ def upper_bound(
 
     Raises:
         MetricError: for a deterministic encoder, or a conditional model without labels.
-        InterfaceError: for a model that defines no likelihood.
+        InterfaceError: for a model that defines no likelihood, or whose `to_unit` and `from_unit` do not match.
     """
     assert isinstance(generator, Encoder)
     if generator.num_classes is not None and labels is None:
@@ -90,6 +91,7 @@ def upper_bound(
         unit = binarize(unit, _STATIC_SEED if binarization == "static" else seed, start)
     device, _ = device_and_dtype(generator)
     given = (labels.to(device),) if labels is not None and generator.num_classes is not None else ()
+    check_ranges(generator, device)
     x = generator.from_unit(unit.to(device))
     k = importance_samples
     with in_eval_mode(generator):

@@ -20,6 +20,25 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Generator
     from zoo_core.metrics.statistics import FeatureStatistics
 
+_LEAST_PER_NEIGHBOUR = 10  # features for each of the k nearest; with fewer, balls reach across most of the set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How much there is to compare.
+
+    Attributes:
+        pictures: of the data.
+        samples: of the model.
+        pairs: features of each set that `paired` returns.
+        dimensions: of a feature.
+    """
+
+    pictures: int
+    samples: int
+    pairs: int
+    dimensions: int
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMetric:
@@ -31,12 +50,14 @@ class FeatureMetric:
         compute: from the statistics of the data and those of the samples, the value of each figure.
         detail: from the number of pictures of the data, and the number of features of each set that `paired` returns,
             what else decides the figures. Registries state this text: changing it makes `zoo verify --metrics` fail.
+        warning: what makes the figures unreliable for so many pictures, or None.
     """
 
     name: str
     figures: tuple[str, ...]
     compute: Callable[[FeatureStatistics, FeatureStatistics], Mapping[str, float]]
     detail: Callable[[int, int], str]
+    warning: Callable[[Counts], str | None]
 
 
 class OfPictures(Protocol):
@@ -56,11 +77,13 @@ class PictureMetric:
         compute: the values of pictures start … start + N − 1, (N, *sample_shape) uint8.
         detail: what else decides the figure. Registries state this text, as that of a FeatureMetric. Raises MetricError
             for a model that cannot be measured under these conditions.
+        warning: what makes the figure say less than its name promises, or None.
     """
 
     name: str
     compute: OfPictures
     detail: Callable[[Generator, Conditions], str]
+    warning: Callable[[Conditions], str | None] = lambda conditions: None
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -84,6 +107,16 @@ def _fid_detail(pictures: int, pairs: int) -> str:
     return f"against {pictures:,} pictures"
 
 
+def _fid_warning(counts: Counts) -> str | None:
+    few, what = min((counts.samples, "samples"), (counts.pictures, "pictures of the data"))
+    if few > counts.dimensions:
+        return None
+    return (
+        f"biased: {few:,} {what} are too few for features of {counts.dimensions:,} dimensions, whose covariance they "
+        "leave singular"
+    )
+
+
 def _kid(reference: FeatureStatistics, samples: FeatureStatistics) -> dict[str, float]:
     from zoo_core.metrics.distances import kernel_distance
 
@@ -97,6 +130,17 @@ def _kid_detail(pictures: int, pairs: int) -> str:
     return f"{KID_SUBSETS} subsets of {min(KID_SUBSET_SIZE, pairs):,} of {pairs:,}, drawn by seed {KID_SUBSET_SEED}"
 
 
+def _kid_warning(counts: Counts) -> str | None:
+    from zoo_core.metrics.distances import KID_SUBSET_SIZE, KID_SUBSETS
+
+    if counts.pairs > KID_SUBSET_SIZE:
+        return None
+    return (
+        f"not averaged: with no more than {KID_SUBSET_SIZE:,} of each, all {KID_SUBSETS} subsets are the same "
+        f"{counts.pairs:,}, and kid_deviation is no error bar"
+    )
+
+
 def _prdc(reference: FeatureStatistics, samples: FeatureStatistics) -> dict[str, float]:
     from zoo_core.metrics.distances import manifold_figures
 
@@ -107,6 +151,17 @@ def _prdc_detail(pictures: int, pairs: int) -> str:
     from zoo_core.metrics.distances import NEIGHBOURS
 
     return f"k = {NEIGHBOURS}, {pairs:,} of each"
+
+
+def _prdc_warning(counts: Counts) -> str | None:
+    from zoo_core.metrics.distances import NEIGHBOURS
+
+    if counts.pairs >= _LEAST_PER_NEIGHBOUR * NEIGHBOURS:
+        return None
+    return (
+        f"coarse: the {NEIGHBOURS} nearest of only {counts.pairs:,} are far apart, so that their balls hold almost "
+        "anything"
+    )
 
 
 def _elbo(
@@ -130,6 +185,10 @@ def _iwae(
 
 def _iwae_detail(generator: Generator, conditions: Conditions) -> str:
     return f"{_elbo_detail(generator, conditions)}, k = {conditions.importance_samples}"
+
+
+def _iwae_warning(conditions: Conditions) -> str | None:
+    return "k = 1 is the ELBO, and no tighter bound" if conditions.importance_samples == 1 else None
 
 
 def _bound(
@@ -157,13 +216,19 @@ def _bound(
 METRICS: dict[str, FeatureMetric | PictureMetric] = {
     metric.name: metric
     for metric in (
-        FeatureMetric(name="fid", figures=("fid",), compute=_fid, detail=_fid_detail),
-        FeatureMetric(name="kid", figures=("kid", "kid_deviation"), compute=_kid, detail=_kid_detail),
+        FeatureMetric(name="fid", figures=("fid",), compute=_fid, detail=_fid_detail, warning=_fid_warning),
         FeatureMetric(
-            name="prdc", figures=("precision", "recall", "density", "coverage"), compute=_prdc, detail=_prdc_detail
+            name="kid", figures=("kid", "kid_deviation"), compute=_kid, detail=_kid_detail, warning=_kid_warning
+        ),
+        FeatureMetric(
+            name="prdc",
+            figures=("precision", "recall", "density", "coverage"),
+            compute=_prdc,
+            detail=_prdc_detail,
+            warning=_prdc_warning,
         ),
         PictureMetric(name="elbo", compute=_elbo, detail=_elbo_detail),
-        PictureMetric(name="iwae", compute=_iwae, detail=_iwae_detail),
+        PictureMetric(name="iwae", compute=_iwae, detail=_iwae_detail, warning=_iwae_warning),
     )
 }
 # Every model has these; the others need an encoder.

@@ -160,7 +160,7 @@ def _figure(name: str, metric: Metric) -> str:
         f"{metric.samples:,}" if metric.samples is not None else "",
         "" if metric.seed is None else metric.seed,
         named_extractor(metric),
-        "; ".join(filter(None, (metric.resizing, metric.detail))),
+        "; ".join(filter(None, (metric.resizing, metric.detail, metric.warning and f"warning: {metric.warning}"))),
     )
     return f"| {' | '.join(_cell(cell) or '-' for cell in cells)} |"
 

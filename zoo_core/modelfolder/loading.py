@@ -63,23 +63,25 @@ def load(
 
     from zoo_core.modelfolder import weight_loading
     from zoo_core.runtime.devices import resolve_device
+    from zoo_core.runtime.torch_defaults import torch_defaults
 
     place = resolve_device(str(device))
     if dtype is not None and not dtype.is_floating_point:
         raise DeviceError(f"weights cannot have the dtype {dtype}; give a floating-point dtype")
-    generator = build(folder, architecture, config, stated.sample_shape, "meta")
-    check_class_names(folder, stated.class_names, generator.num_classes)
-    problem = weight_loading.differences(generator, header)
-    if problem is not None:
-        raise ModelFolderError(folder / WEIGHTS, f"the weights do not fit the configuration: {problem}")
-    generator = weight_loading.fill(
-        generator,
-        folder / WEIGHTS,
-        header,
-        rebuild=lambda: build(folder, architecture, config, stated.sample_shape, "cpu"),
-        device=place,
-        dtype=dtype,
-    )
-    if stated.class_names:
-        generator.class_names = stated.class_names
-    return generator.eval().requires_grad_(False)
+    with torch_defaults():
+        generator = build(folder, architecture, config, stated.sample_shape, "meta")
+        check_class_names(folder, stated.class_names, generator.num_classes)
+        problem = weight_loading.differences(generator, header)
+        if problem is not None:
+            raise ModelFolderError(folder / WEIGHTS, f"the weights do not fit the configuration: {problem}")
+        generator = weight_loading.fill(
+            generator,
+            folder / WEIGHTS,
+            header,
+            rebuild=lambda: build(folder, architecture, config, stated.sample_shape, "cpu"),
+            device=place,
+            dtype=dtype,
+        )
+        if stated.class_names:
+            generator.class_names = stated.class_names
+        return generator.eval().requires_grad_(False)

@@ -30,6 +30,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
     """
     from zoo_core.modelfolder import weight_loading
     from zoo_core.plugins import manager
+    from zoo_core.runtime.torch_defaults import torch_defaults
 
     folder = Path(folder).expanduser()
     architecture, plugin = manager().architecture_of(type(generator))
@@ -48,11 +49,15 @@ def save(generator: Generator, folder: str | Path) -> Path:
     check_class_names(folder, stated.class_names, generator.num_classes)
     # What is saved must load again: a folder that does not would lose hours of training.
     config = model_config(folder, architecture, stated.config)
-    built = build(folder, architecture, config, stated.sample_shape, "meta")
-    problem = weight_loading.differences(built, weight_loading.facts_of(weight_loading.stored_tensors(generator)))
+    with torch_defaults():
+        built = build(folder, architecture, config, stated.sample_shape, "meta")
+    weights = weight_loading.facts_of(weight_loading.stored_tensors(generator))
+    problem = weight_loading.differences(built, weights)
     if problem is not None:
+        wide = weight_loading.differences(built.double(), weights) is None
         raise InterfaceError(
             f"{type(generator).__qualname__} has other weights than its configuration describes: {problem}"
+            + ("; save generator.float()" if wide else "")
         )
     text = msgspec.json.format(msgspec.json.encode(stated), indent=2) + b"\n"
     return _write(folder, {WEIGHTS: _safetensors(generator), CONFIG: text})

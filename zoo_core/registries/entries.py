@@ -64,6 +64,7 @@ class Metric(_Facts, frozen=True, kw_only=True):
         version: version of the feature extractor.
         resizing: how pictures were brought to the extractor's size.
         detail: anything else that determines the value.
+        warning: what makes the value unreliable, such as too few samples.
     """
 
     value: Finite
@@ -78,6 +79,7 @@ class Metric(_Facts, frozen=True, kw_only=True):
     version: Length | None = None
     resizing: str | None = None
     detail: str | None = None
+    warning: str | None = None
 
 
 class TrainingFacts(_Facts, frozen=True, kw_only=True):

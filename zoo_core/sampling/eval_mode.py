@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from zoo_core.runtime.torch_defaults import torch_defaults
+
 
 @dataclass
 class _Use:
@@ -26,6 +28,8 @@ _lock = threading.Lock()
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Put the model in eval mode for the block; afterwards every module is again in the mode that it was in.
+
+    In the block torch has its own defaults, since a forward pass may make tensors of its own.
 
     If several threads are in such blocks at once, the first switches the mode and the last restores it. If each
     restored it on its own, the others would continue in training mode, and BatchNorm would learn from their samples.
@@ -46,7 +50,8 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
                 model.eval()
         use.threads += 1
     try:
-        yield
+        with torch_defaults():
+            yield
     finally:
         with _lock:
             use.threads -= 1

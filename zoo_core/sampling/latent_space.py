@@ -10,7 +10,6 @@ from torch import Tensor
 
 from zoo_core.errors import SamplingError
 from zoo_core.interfaces import Encoder, Generator
-from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.sampling.batches import default_batch_size, render
 from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.sampling.labels import Labels, check_labels
@@ -136,7 +135,7 @@ def traverse(
         raise SamplingError(f"a traversal varies one sample: it takes one class, not {len(label)}")
     labels = check_labels(generator, label, 1, required=True)
     (size,) = generator.latent_shape
-    values = torch.linspace(-span, span, steps)
+    values = torch.linspace(-span, span, steps, dtype=torch.float32, device="cpu")
     moved = z.expand(size, steps, size).clone()
     moved.diagonal(dim1=0, dim2=2).copy_(values[:, None].expand(steps, size))
     samples = torch.cat(
@@ -149,14 +148,14 @@ def traverse(
 
 @torch.no_grad()
 def reconstruct(generator: Generator, samples: Tensor, label: Labels | None = None) -> Tensor:
-    """Encode pictures, and decode the mean of q(z|x).
+    """Encode samples, and decode the mean of q(z|x), in batches and in eval mode.
 
     Args:
-        samples: (N, *sample_shape) in [0, 1].
-        label: class of the pictures, or several, as for `Generator.sample`; for a conditional model.
+        samples: (N, *sample_shape), N at least 1; images in [0, 1].
+        label: class of the samples, or several, as for `Generator.sample`; for a conditional model.
 
     Returns:
-        (N, *sample_shape), float32 on the CPU, in [0, 1].
+        (N, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
         SamplingError: for a model that does not encode, a missing label, or a label for an unconditional model.
@@ -169,11 +168,10 @@ def reconstruct(generator: Generator, samples: Tensor, label: Labels | None = No
     if not isinstance(generator, Encoder):
         raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")
     labels = check_labels(generator, label, len(samples), required=True)
-    device, dtype = device_and_dtype(generator)
     parts = []
     with in_eval_mode(generator):
         for start in range(0, len(samples), batch := default_batch_size(generator)):
-            x = generator.from_unit(samples[start : start + batch]).to(device, dtype)
-            of_part = labels[start : start + batch].to(device) if labels is not None else None
-            parts.append(generator.to_unit(generator.reconstruct(x, of_part)).float().clamp(0, 1).cpu())
+            part = slice(start, start + batch)
+            again = generator.reconstruct(samples[part], labels[part] if labels is not None else None)
+            parts.append(again.float().cpu())
     return torch.cat(parts)

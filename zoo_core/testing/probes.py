@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+import math
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +14,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo_core.interfaces import Batch, Discriminator, Generator, Trainer
+from zoo_core.interfaces import Batch, Discriminator, Encoder, Generator, Trainer
 from zoo_core.modelfolder import CONFIG, WEIGHTS
-from zoo_core.testing.architecture_under_test import COUNT, labels_for
+from zoo_core.testing.architecture_under_test import COUNT, encode, labels_for
 from zoo_core.testing.expectation import expect, violation
 from zoo_core.testing.static import expect_samples
+from zoo_core.training.figures import checked_figures
+from zoo_core.training.run_folder import RunFolder
 
 _PUSHES = 300  # steps of Adam after which an unbounded logit is beyond 1
 _Module = TypeVar("_Module", bound=nn.Module)
+_Network = TypeVar("_Network", bound=Generator)
 
 
 def latents(generator: Generator) -> Tensor:
@@ -78,11 +84,43 @@ def highest_logit(discriminator: Discriminator | None, x: Tensor, labels: Tensor
 
 
 def disturbed(module: _Module) -> _Module:
-    """Return the module with a state other than the one it was built with."""
-    for tensor in module.state_dict().values():  # they share memory with the module
-        if tensor.is_floating_point():
-            tensor.mul_(0.9).add_(0.01)
+    """Return the module with a state other than the one it was built with, in which no layer is zero any more.
+
+    Every weight gets normal noise in the size of an ordinary initialisation, always the same. Layers that are built
+    as zeros, as the last ones of diffusion models, would hide what comes before them. Tables in buffers keep their
+    form: noise could make a variance negative.
+    """
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                deviation = 0.3 / math.sqrt(max(1, parameter[0].numel())) if parameter.ndim > 1 else 0.1
+                noise = torch.randn(parameter.shape, generator=random) * deviation
+                parameter.add_(noise.to(parameter))
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                buffer.mul_(0.9)
     return module
+
+
+def awake(network: _Network) -> _Network:
+    """Return the generator disturbed, or as it was built where its samples would not be finite."""
+    woken = disturbed(copy.deepcopy(network))
+    return woken if bool(torch.isfinite(forward(woken)).all()) else network
+
+
+def alike(x: Tensor, y: Tensor) -> bool:
+    """Return whether two tensors of samples are equal up to rounding.
+
+    Rounding can be a last bit in every layer, and where samples are whole numbers it turns one into the next: a few
+    may then differ.
+    """
+    if x.shape != y.shape:
+        return False
+    x, y = x.double(), y.double()
+    near = (x - y).abs() <= 1e-4 * max(1.0, x.abs().max().item())
+    whole = bool((x == x.round()).all())
+    return int((~near).sum()) <= (max(1, x.numel() // 100) if whole else 0)
 
 
 def on_meta_device(batch: Batch) -> Batch:
@@ -91,14 +129,102 @@ def on_meta_device(batch: Batch) -> Batch:
     return Batch(batch.samples.to("meta"), labels)
 
 
+def reads_values(step: Callable[[], object]) -> bool:
+    """Return whether a step fails on the meta device because it reads the value of a tensor, as `item` does."""
+    try:
+        step()
+    except RuntimeError as error:
+        return "item() cannot be called on meta" in str(error)
+    except Exception:  # whatever else fails is not about reading
+        return False
+    return False
+
+
 def train(trainer: Trainer, batch: Batch, steps: int) -> dict[str, list[float]]:
     """Run steps of a prepared trainer on one batch; return what each figure was, by name."""
     history: dict[str, list[float]] = {}
     for _ in range(steps):
-        for name, value in trainer.training_step(batch).items():
+        for name, value in checked_figures(trainer, trainer.training_step(batch)).items():
             history.setdefault(name, []).append(float(value))
         trainer.step += 1
     return history
+
+
+def untouched(trainer: Trainer, batch: Batch, steps: int) -> list[str]:
+    """Return the names of the parameters that training leaves as they were, or an empty list once all have changed.
+
+    A parameter that an optimizer steps with a gradient of zero counts as touched if its network's output depends on it:
+    the last bias of a Wasserstein critic shifts all its logits alike, so that no difference of them depends on it.
+    """
+    at_first: dict[str, Tensor] = {}
+    left: dict[str, nn.Parameter] = {}
+    stepped: set[int] = set()
+    hooks = [optimizer.register_step_pre_hook(_noting(stepped)) for optimizer in trainer.optimizers.values()]
+    for _ in range(steps):
+        for name, parameter in _trainable(trainer):  # again in every step: a trainer may add layers
+            if name not in at_first:
+                at_first[name], left[name] = parameter.detach().clone(), parameter
+        train(trainer, batch, 1)
+        left = {name: parameter for name, parameter in left.items() if torch.equal(parameter, at_first[name])}
+        if not left:
+            break
+    for hook in hooks:
+        hook.remove()
+    return [
+        name
+        for name, parameter in left.items()
+        if not (id(parameter) in stepped and _shows(trainer.modules[name.partition(".")[0]], parameter, batch))
+    ]
+
+
+def _trainable(trainer: Trainer) -> Iterator[tuple[str, nn.Parameter]]:
+    for network, module in trainer.modules.items():
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                yield f"{network}.{name}", parameter
+
+
+def _noting(stepped: set[int]) -> Callable[..., None]:
+    """A hook that notes the parameters that have a gradient when an optimizer takes a step."""
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            stepped.update(id(parameter) for parameter in group["params"] if parameter.grad is not None)
+
+    return note
+
+
+def _shows(module: nn.Module, parameter: nn.Parameter, batch: Batch) -> bool:
+    """Whether the output of a network changes with a parameter; taken for granted of a network of another kind."""
+    if not isinstance(module, (Generator, Discriminator)):
+        return True
+
+    def output() -> list[Tensor]:
+        x = batch.samples[:COUNT]
+        labels = batch.labels[:COUNT] if batch.labels is not None else None
+        if isinstance(module, Discriminator):
+            return [module(x, labels)]
+        codes = encode(module, x, labels)[0] if isinstance(module, Encoder) else x
+        return [forward(module), codes]
+
+    was_training = module.training
+    module.eval()
+    with torch.no_grad():
+        before = output()
+        parameter.add_(1.0)
+        after = output()
+        parameter.sub_(1.0)
+    module.train(was_training)
+    return any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def stopped_in_the_middle(run: Path, other: Path, step: int) -> None:
+    """Make another folder of a finished run, as it was when it had just written the checkpoint of a step."""
+    run_folder, copied = RunFolder(run), RunFolder(other)
+    checkpoint = f"step-{step:08d}"
+    shutil.copytree(run_folder.checkpoints / checkpoint, copied.checkpoints / checkpoint)
+    record = run_folder.recorded() or {}
+    copied.begin({key: value for key, value in record.items() if key != "finished"})
 
 
 def _corrupt_weights(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], None]:

@@ -105,6 +105,8 @@ class BatchStream:
     def batch(self, number: int, generator: Generator) -> Batch:
         """Return this process's share of a batch, in the range of `generator`.
 
+        Only for a generator of pictures uint8 values are pixels; another gets its samples as they are.
+
         Args:
             number: number of the batch, from 0.
 
@@ -117,7 +119,7 @@ class BatchStream:
         samples = self._layout.samples(rows)
         if samples.ndim == 4:
             samples = samples.contiguous(memory_format=torch.channels_last)
-        if samples.dtype == torch.uint8:
+        if samples.dtype == torch.uint8 and generator.kind == "image":
             samples = self._in_range(samples, generator)
         if self._labels is None:
             return Batch(samples)

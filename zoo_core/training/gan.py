@@ -20,6 +20,7 @@ from zoo_core.interfaces.settings import Fraction
 from zoo_core.losses import ADVERSARIAL_LOSSES, AdversarialLoss, AdversarialLossName, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
 from zoo_core.training.augmentation import Augmentation, augment
+from zoo_core.training.remedies import remedies
 
 
 class GANSettings(Settings, frozen=True):
@@ -116,9 +117,10 @@ class GANTrainer(Trainer):
         """
         settings = self.settings
         if self._adversarial_loss.critic and settings.gradient_penalty and _has_batch_norm(discriminator):
+            has_switch = "discriminator_norm" in self.config.__struct_fields__  # as dcgan and cnn-gan have
             raise SettingsError(
                 f"loss={settings.loss} penalises D's gradient at single samples, but this discriminator has BatchNorm; "
-                "build it without (dcgan and cnn-gan: --set model.discriminator_norm=none)"
+                + ("use --set model.discriminator_norm=none" if has_switch else "build it without")
             )
         if settings.spectral_norm:
             _add_spectral_norm(discriminator)
@@ -153,7 +155,7 @@ class GANTrainer(Trainer):
         if loss is not None and not self._adversarial_loss.critic and loss < 1e-3:
             return (
                 "the discriminator's loss is at zero: it tells every picture apart and teaches the generator nothing; "
-                "try --set r1_gamma=1, --set augment=color,translation,cutout or a lower learning_rate"
+                f"try {remedies(self.settings, 'a lower learning_rate')}"
             )
         return None
 

@@ -7,27 +7,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo_core.interfaces import Generator
+from zoo_core.interfaces import Generator, Settings
 from zoo_core.kinds.image import grid, save_png, to_uint8
 from zoo_core.runtime.processes import Processes
 from zoo_core.training.log import RunLog
+from zoo_core.training.remedies import remedies
 
 GRID_SAMPLES = 64
 GRID_ROWS, GRID_COLUMNS = 8, 16  # for a conditional model: one column for each class, up to GRID_COLUMNS
 
 
-def write_sample_grid(generator: Generator, seed: int, path: Path, log: RunLog, processes: Processes) -> None:
+def write_sample_grid(generator: Generator, settings: Settings, path: Path, log: RunLog, processes: Processes) -> None:
     """Write a grid of samples, and warn if the generator has collapsed: all samples are the same picture."""
     if not processes.first:
         return
-    pictures = grid_samples(generator, seed)
-    save_grid(pictures, generator, path)
+    pictures = grid_samples(generator, settings.seed)
+    shown = grid(pictures, _columns(generator))
+    save_png(shown, path)
+    log.show(shown)
     if np.ptp(pictures.astype(np.int16), axis=0).max() <= 1:
-        log.report(
-            "collapse",
-            "all samples are the same picture: the generator has collapsed; try another seed, a lower learning_rate, "
-            "--set r1_gamma=1 or --set augment=color,translation,cutout",
-        )
+        what_to_try = remedies(settings, "another seed", "a lower learning_rate")
+        log.report("collapse", f"all samples are the same picture: the generator has collapsed; try {what_to_try}")
 
 
 def save_grid(pictures: np.ndarray, generator: Generator, path: Path) -> None:

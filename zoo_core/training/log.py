@@ -1,4 +1,4 @@
-"""The log of a run: log.jsonl for programs, a progress bar on a terminal, and trackers such as TensorBoard."""
+"""The log of a run: log.jsonl for programs, a progress bar on a terminal, and trackers, if the settings name any."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
-import msgspec
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from zoo_core.errors import MissingExtraError, OutputError, SettingsError, TrainingError, printable
+from zoo_core.errors import OutputError, TrainingError, printable
 from zoo_core.files import strict_json
 from zoo_core.interfaces import Trainer
+from zoo_core.training.figures import RATE, STEP
 from zoo_core.training.run_folder import RunFolder
+from zoo_core.training.trackers import Trackers
 
 
 class RunLog:
@@ -43,14 +46,14 @@ class RunLog:
         resumed = trainer.step > 0 and trainer.processes.first
         self._earlier_lines = _lines_up_to(run.log, trainer.step) if resumed else b""
         self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor | float] = {}
         self._counts: dict[str, int] = {}  # per figure, because a lazy penalty is not computed at every step
         self._count = 0
         self._since = time.perf_counter()
         self._file: BinaryIO | None = None
         self._reported: set[str] = set()
         self.latest: dict[str, float] = {}
-        self._tracker = _open_trackers(run, trainer) if trainer.settings.trackers and trainer.processes.first else None
+        self._trackers = Trackers(run.root, trainer) if trainer.settings.trackers and trainer.processes.first else None
         self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("step"),
@@ -79,11 +82,15 @@ class RunLog:
         self._progress.stop()
         if self._file is not None:
             self._file.close()
-        if self._tracker is not None:
-            self._tracker.end_training()
+        if self._trackers is not None:
+            self._trackers.close()
 
-    def add(self, step: int, figures: dict[str, Tensor]) -> None:
-        """Add the figures of one step. They stay on the device until `write`, so that a GPU is not waited for."""
+    def add(self, step: int, figures: Mapping[str, Tensor | float]) -> None:
+        """Add the figures of one step. Tensors stay on the device until `write`, so that a GPU is not waited for.
+
+        Args:
+            figures: as `checked_figures` returns them.
+        """
         for name, value in figures.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -106,18 +113,23 @@ class RunLog:
                 f"{', '.join(broken)} became NaN or infinite before step {step}; "
                 "try a lower learning_rate, --set precision=fp32, or another seed"
             )
-        self.latest = figures | {"images_per_second": rate}
+        self.latest = figures | {RATE: rate}
         if self._file is not None:
-            self._file.write(json.dumps({"step": step, **self.latest}).encode() + b"\n")
+            self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
             self._file.flush()
-        if self._tracker is not None:
-            self._tracker.log(self.latest, step=step)
+        if self._trackers is not None:
+            self._trackers.log(self.latest, step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
         shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit into 80 columns
         self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")
         advice = self._trainer.advice(figures)
         if advice is not None:
             self.report("advice", f"step {step}: {advice}")
+
+    def show(self, grid: np.ndarray) -> None:
+        """Send the sample grid of this step, (H, W, C) uint8, to the trackers."""
+        if self._trackers is not None:
+            self._trackers.log_grid(grid, self._trainer.step)
 
     def report(self, kind: str, line: str) -> None:
         """Write a line to stderr, at most once for each kind."""
@@ -129,7 +141,12 @@ class RunLog:
         names = list(self._sums)
         if not names:
             return {}
-        means = torch.stack([self._sums[name].float() / self._counts[name] for name in names])
+        means = torch.stack(
+            [
+                torch.as_tensor(self._sums[name], dtype=torch.float32, device=self._trainer.device) / self._counts[name]
+                for name in names
+            ]
+        )
         self._trainer.processes.average([means])
         return dict(zip(names, means.tolist(), strict=True))
 
@@ -161,28 +178,3 @@ def _step_of(line: bytes, path: Path, number: int) -> int:
         ) from error
     step: int = logged["step"]
     return step
-
-
-def _open_trackers(run: RunFolder, trainer: Trainer) -> Any:
-    """Open the trackers of accelerate and record the settings; TensorBoard files go to the folder of the run."""
-    try:
-        from accelerate import Accelerator
-        from accelerate.utils import LoggerType
-    except ImportError:
-        raise MissingExtraError("train", "a tracker") from None
-    names = trainer.settings.trackers
-    known = [str(kind) for kind in LoggerType if kind != LoggerType.ALL]
-    for name in names:
-        if name not in known:
-            raise SettingsError(f"trackers: there is no tracker {name!r}; accelerate has {', '.join(known)}")
-    accelerator = Accelerator(cpu=trainer.device.type == "cpu", log_with=list(names), project_dir=str(run.root))
-    if len(accelerator.log_with) < len(names):
-        raise SettingsError(
-            f"trackers: a package that {' or '.join(names)} needs is not installed; install it with pip"
-        )
-    settings = msgspec.to_builtins(trainer.settings)
-    flat = {
-        name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in settings.items()
-    }
-    accelerator.init_trackers("tracking", config=flat)
-    return accelerator

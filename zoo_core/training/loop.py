@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.decoding import picture_shape
+from zoo_core.data.from_memory import from_memory
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
@@ -29,34 +30,40 @@ from zoo_core.plugins import manager
 from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process, tf32_restored
 from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
+from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.training.batches import BatchStream
 from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
-from zoo_core.training.compilation import compile_networks, resolve_compile
+from zoo_core.training.compilation import compiled_in, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
+from zoo_core.training.figures import checked_figures
 from zoo_core.training.finishing import write_finished_model
 from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
-from zoo_core.training.run_folder import RunFolder, describe_run
+from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
+from zoo_core.training.sample_range import check_samples
 from zoo_core.training.stop_signals import stop_signals
 from zoo_core.training.synchronised_layers import synchronise_layers
 
 LOG_EVERY = 50
 
 
-def fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, *, out: Path, resume: bool = False) -> Path:
+def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False) -> Path:
     """Run the training; see `Trainer.fit`, the public entry point."""
-    with tf32_restored():
+    with tf32_restored(), torch_defaults(), torch.enable_grad():
         return _fit(trainer, data, out, resume)
 
 
-def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, resume: bool) -> Path:
+def _fit(trainer: Trainer, data: object, out: Path, resume: bool) -> Path:
     run = RunFolder(out)
     _join(trainer)
     training_data = trainer.prepare_data(_as_training_data(data, trainer))
     _resolve(trainer, run, training_data)
     prepare(trainer)
     generator = _generator(trainer)
+    if isinstance(data, (str, Path)) and generator.kind != "image":
+        raise DataError(f"{data} is read as pictures, but {type(generator).__qualname__} makes none; pass a tensor")
     _check_labels(generator, training_data)
+    remark = check_samples(generator, training_data, trainer.device)
     architecture, _ = manager().architecture_of(type(generator))
     processes = trainer.processes
     description = describe_run(trainer, architecture.name, training_data)
@@ -76,9 +83,9 @@ def _fit(trainer: Trainer, data: TrainingData | Tensor | str | Path, out: Path, 
             )
     averaged = _generator_of(average.module) if average is not None else generator
     if trainer.settings.compile == "on":
-        compile_networks(trainer)
+        trainer.compile()
     try:
-        _train(trainer, batch_stream(trainer, training_data), average, averaged, run)
+        _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark)
     except ProcessError as error:
         raise TrainingError(
             f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
@@ -102,6 +109,8 @@ def _resolve(trainer: Trainer, run: RunFolder, data: TrainingData) -> None:
     """Replace every `auto`: with the value that the run was started with, else with one that suits this machine."""
     settings = trainer.settings
     begun = _recorded_settings(run, settings)
+    if settings.compile == "on" and begun.get("compile") == "off" and (run.recorded() or {}).get(COMPILED) == []:
+        settings = msgspec.structs.replace(settings, compile="off")  # it was asked for at first too, and did nothing
     meant: dict[str, Any] = {"device": trainer.device.type}
     precision = begun.get("precision", "auto") if settings.precision == "auto" else settings.precision
     meant["precision"] = resolve_precision(precision, trainer.device)
@@ -172,17 +181,29 @@ def prepare(trainer: Trainer) -> None:
         synchronise_layers(module, trainer.processes)
 
 
-def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor]:
-    """Run one training step of the plugin under autocast and return its figures, still on the device."""
+def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | float]:
+    """Run one training step of the plugin under autocast and return its figures; tensors are still on the device."""
     count = trainer.batches_per_step
     if trainer.settings.compile == "on":
         begin_compiled_step(trainer.device)
     batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
-        figures = trainer.training_step(batch)
+        figures = checked_figures(trainer, _training_step(trainer, batch))
     trainer.update_scale()
     trainer.step += 1
     return figures
+
+
+def _training_step(trainer: Trainer, batch: Batch) -> object:
+    try:
+        return trainer.training_step(batch)
+    except RuntimeError as error:  # what torch raises for a type that a layer does not take
+        if batch.samples.is_floating_point():
+            raise
+        raise DataError(
+            f"{type(trainer).__qualname__}.training_step cannot compute with samples of {batch.samples.dtype}: "
+            f"{printable(error, 160)}; if the model takes floating values, pass samples.float()"
+        ) from error
 
 
 def _train(
@@ -191,15 +212,27 @@ def _train(
     average: ExponentialMovingAverage | None,
     averaged: Generator,
     run: RunFolder,
+    description: dict[str, Any],
+    remark: str | None,
 ) -> None:
-    """Train for the remaining steps; write the log, sample grids and checkpoints on the way."""
+    """Train for the remaining steps; write the log, sample grids and checkpoints on the way.
+
+    Args:
+        description: of the run, which learns what the first step has compiled.
+        remark: about the samples, for the user.
+    """
     settings, processes = trainer.settings, trainer.processes
     with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:
             log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
         log.report("data", stream.note)
+        if remark is not None:
+            log.report("samples", remark)
         while trainer.step < settings.steps:
-            figures = train_one_step(trainer, stream)
+            if settings.compile == "on" and COMPILED not in description:
+                figures = _train_first_compiled_step(trainer, stream, run, description, log)
+            else:
+                figures = train_one_step(trainer, stream)
             if average is not None:
                 average.update(trainer.modules["generator"], trainer.step)
             done = trainer.step
@@ -207,7 +240,7 @@ def _train(
             if done % LOG_EVERY == 0 or done == settings.steps:
                 log.write(done)
             if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
-                write_sample_grid(averaged, settings.seed, run.sample_grid(done), log, processes)
+                write_sample_grid(averaged, settings, run.sample_grid(done), log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
             if (periodic or done == settings.steps or stopped) and processes.first:
@@ -216,7 +249,26 @@ def _train(
                 raise TrainingError(f"stopped at step {done} of {settings.steps}; use --resume to continue from there")
 
 
-def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer) -> TrainingData:
+def _train_first_compiled_step(
+    trainer: Trainer, stream: BatchStream, run: RunFolder, description: dict[str, Any], log: RunLog
+) -> dict[str, Tensor | float]:
+    """Train one step with what `Trainer.compile` has compiled, and record what of that the step has really called."""
+    figures, compiled = compiled_in(trainer, lambda: train_one_step(trainer, stream))
+    description[COMPILED] = compiled
+    if not compiled:
+        trainer.settings = msgspec.structs.replace(trainer.settings, compile="off")
+        description["settings"]["compile"] = "off"
+        log.report(
+            "compile",
+            f"compile=on compiled nothing: {type(trainer).__qualname__}.training_step calls no network and no function "
+            "that compile() of the trainer compiles, or torch's compiler is switched off; this run continues without",
+        )
+    if trainer.processes.first:
+        run.begin(description)
+    return figures
+
+
+def _as_training_data(data: object, trainer: Trainer) -> TrainingData:
     sample_shape = trainer.sample_shape
     if isinstance(data, (str, Path)):
         shape = picture_shape("image", sample_shape)
@@ -224,8 +276,8 @@ def _as_training_data(data: TrainingData | Tensor | str | Path, trainer: Trainer
             raise DataError(f"{data} is read as square pictures, but the model makes {sample_shape}; pass a tensor")
         channels, _, size = shape
         data = open_images(data).decode(channels, size, processes=trainer.processes)
-    elif isinstance(data, Tensor):
-        data = TrainingData.from_tensors(data)
+    elif not isinstance(data, TrainingData):
+        data = from_memory(data, sample_shape)
     if data.sample_shape != sample_shape:
         raise DataError(f"{data.name} has samples of {data.sample_shape}, but the model makes {sample_shape}")
     return data

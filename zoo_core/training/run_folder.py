@@ -18,6 +18,8 @@ from zoo_core.modelfolder.run_record import RUN, read_run_record
 FREE_ON_RESUME = frozenset(
     {"steps", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers", "device"}
 )
+# Names of what the first step called in compiled form, once it is known; empty if that was nothing.
+COMPILED = "compiled"
 
 
 def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def _make_folder(folder: Path) -> None:
 def _refuse_differences(root: Path, recorded: dict[str, Any], description: dict[str, Any]) -> None:
     """Raise a TrainingError that lists every value that differs from the recorded description."""
     old, new = _flatten(recorded), _flatten(json.loads(json.dumps(description)))
-    free = {f"settings.{name}" for name in FREE_ON_RESUME} | {"data.name"}
+    free = {f"settings.{name}" for name in FREE_ON_RESUME} | {"data.name", COMPILED}
     if recorded["settings"].get("schedule", "constant") != "constant":
         free.remove("settings.steps")  # the learning rate at every step depends on the number of steps
     changed = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 import torch
@@ -53,11 +54,16 @@ class VAETrainer(Trainer):
     Settings: ClassVar[type[Settings]] = VAESettings
     config: VAEConfig
     settings: VAESettings
+    _compiled_terms: Callable[..., tuple[Tensor, Tensor]] | None = None
 
     def build(self) -> None:
         vae = VAE(self.config)
         self.modules = {"generator": vae}
         self.optimizers = {"generator": self.adam(vae)}
+
+    def compile(self) -> None:
+        """Compile the two terms of the ELBO with the networks in them, which is what a step calls."""
+        self._compiled_terms = self.compiled("elbo_terms", cast("VAE", self.modules["generator"]).elbo_terms)
 
     def prepare_data(self, data: TrainingData) -> TrainingData:
         """Apply static binarisation if it is set: draw every pixel black or white once, for the whole run."""
@@ -82,7 +88,8 @@ class VAETrainer(Trainer):
         if self.settings.binarize == "dynamic":
             x = (self.draw(torch.rand, *x.shape) < x).to(x.dtype)
         noise = self.draw(torch.randn, len(x), self.config.latent_size)
-        reconstruction, divergence = vae.elbo_terms(x, batch.labels if vae.num_classes is not None else None, noise)
+        elbo_terms = self._compiled_terms or vae.elbo_terms
+        reconstruction, divergence = elbo_terms(x, batch.labels if vae.num_classes is not None else None, noise)
         loss = negative_elbo(reconstruction, divergence, self.settings.beta_at(self.step))
         self.update("generator", loss)
         return {
