@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zoo_core import modelfolder
 from zoo_core.catalog import check_plugin, registry
 from zoo_core.errors import ModelFolderError, ZooError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.registries import ModelEntry
 from zoo_core.registries.address import SCHEME, parse_address
 from zoo_core.registries.index import core_index
@@ -39,7 +40,7 @@ def resolve(name: str | Path, job: Job | None = None) -> tuple[Path, ModelEntry 
         HubError: if the model cannot be downloaded.
     """
     if isinstance(name, Path) or _is_folder(name):
-        return _given_folder(Path(name)), None
+        return _given_folder(name), None
     if name.startswith(SCHEME):
         from zoo_core.hub.pull import fetch_address
 
@@ -158,13 +159,12 @@ def _is_folder(name: str) -> bool:
     return name.startswith((".", "~")) or any(separator in name for separator in separators)
 
 
-def _given_folder(path: Path) -> Path:
+def _given_folder(name: str | Path) -> Path:
+    path = user_path(name)
     try:
-        path = path.expanduser()
         exists, is_folder = path.exists(), path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a null byte
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelFolderError(path, f"not a valid path: {printable(reason)}") from error
+    except OSError as error:  # too long a name
+        raise ModelFolderError(path, f"not a valid path: {printable(error.strerror)}") from error
     if not is_folder:
         raise ModelFolderError(path, "this is a file; give its folder" if exists else "there is no such folder")
     return path

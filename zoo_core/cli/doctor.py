@@ -15,6 +15,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.messages import echo_facts, echo_json
 from zoo_core.errors import ZooError, printable
+from zoo_core.files.paths import user_path
 
 if TYPE_CHECKING:
     from zoo_core.registries import ModelEntry
@@ -95,9 +96,7 @@ def _folders() -> dict[str, str]:
     from zoo_core.plugins.loading import DISABLE_VARIABLE
     from zoo_core.registries.sources import REGISTRY_VARIABLE
 
-    cache = (
-        os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"
-    )
+    cache = os.environ.get("HF_HOME") or user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     folders = {"configuration": str(configuration_folder()), "HF_HOME": str(cache)}
     for variable in (REGISTRY_VARIABLE, DISABLE_VARIABLE, "HF_ENDPOINT", "HF_HUB_OFFLINE"):
         if os.environ.get(variable):

@@ -57,7 +57,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 )
 @click.option(
     "--extractor-weights",
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="Weights file, for an extractor that does not bundle one.",
 )
 @click.option("--split", default=DEFAULTS.split, show_default=True, help="Split of the data.")
@@ -75,12 +75,10 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 )
 @click.option(
     "--save-statistics",
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="Write the statistics of the data to this file, to reuse or share.",
 )
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Output for the picture of nearest neighbours: a .png."
-)
+@click.option("-o", "--out", type=options.UserPath(), help="Output for the picture of nearest neighbours: a .png.")
 @options.batch_size()
 @options.device()
 @options.json("the figures")

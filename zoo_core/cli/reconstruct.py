@@ -16,8 +16,8 @@ _COLUMNS = 8  # pairs of pictures per row
 
 @click.command("reconstruct")
 @click.argument("name", type=ModelName())
-@click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .png.  [default: NAME-reconstructed.png]")
+@click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=options.UserPath())
+@click.option("-o", "--out", type=options.UserPath(), help="Output: a .png.  [default: NAME-reconstructed.png]")
 @options.label("Class of the pictures")
 @options.device()
 def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str | None, device: str) -> None:

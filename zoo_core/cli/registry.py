@@ -9,6 +9,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.messages import echo_columns, echo_json
 from zoo_core.errors import RegistryError, ZooError, printable
+from zoo_core.files.paths import user_path
 
 
 @click.group("registry")
@@ -17,7 +18,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.UserPath())
 def check(file: Path) -> None:
     """Check a registry FILE: its format, and every file of the bundled models that it names."""
     from zoo_core.modelfolder import inspect, verify_files
@@ -118,7 +119,7 @@ def _updates(place: str, file: Path) -> bool:
 def _canonical(place: str) -> str:
     """A place as it is recorded: an absolute path, or an address in its canonical form."""
     if not place.startswith("hf://"):
-        return str(Path(place).expanduser().absolute())
+        return str(user_path(place).absolute())
     from zoo_core.registries.address import parse_address
 
     return str(parse_address(place))

@@ -28,7 +28,9 @@ _BAR_FROM = 1000  # samples; fewer are done before a bar could be read
 @click.command("sample")
 @click.argument("name", type=ModelName())
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
-@click.option("-o", "--out", type=click.Path(), help=f"Output: a name {names_of_formats()}.  [default: NAME.png]")
+@click.option(
+    "-o", "--out", type=options.OutputName(), help=f"Output: a name {names_of_formats()}.  [default: NAME.png]"
+)
 @options.seed()
 @options.label()
 @options.truncation()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zoo_core.cli import options
 from zoo_core.cli.completion import ArchitectureName
 from zoo_core.cli.messages import echo_path, report_problems
 from zoo_core.errors import printable
@@ -22,13 +23,13 @@ from zoo_core.runtime.environment import first_process
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="Folder of the run; the finished model appears at its root.",
 )
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="YAML file with settings, and the configuration under `model:`.",
 )
 @click.option(

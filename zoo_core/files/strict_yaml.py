@@ -17,6 +17,7 @@ import yaml
 
 from zoo_core.errors import RegistryError, printable
 from zoo_core.files.conversion_errors import Keys, locate, under
+from zoo_core.files.paths import user_path
 
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 32
@@ -69,6 +70,7 @@ def read_yaml(path: str | Path) -> Document:
     Raises:
         RegistryError: for anything but one plain UTF-8 document of moderate depth and size, without anchors, aliases,
             tags and repeated keys. Names file, line and field; a syntax error has no field.
+        ZooError: for what is no path.
 
     Example:
         >>> import tempfile
@@ -81,7 +83,7 @@ def read_yaml(path: str | Path) -> Document:
         >>> document.convert(int, ("steps",))
         100
     """
-    path = Path(path)
+    path = user_path(path)
     return parse_yaml(_read_text(path), path)
 
 
@@ -119,8 +121,6 @@ def _read_text(path: Path) -> str:
             content = file.read(facts.st_size)  # and no more, if the file is growing
     except OSError as error:
         raise RegistryError(f"cannot be read: {error.strerror or error}", file=path) from error
-    except ValueError as error:  # a null character in the path
-        raise RegistryError(f"cannot be read: {error}", file=path) from error
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from zoo_core import modelfolder
 from zoo_core.errors import ModelFolderError, RegistryError, ZooError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.files.strict_yaml import parse_yaml
 from zoo_core.hub import cards, client
 from zoo_core.hub.errors import HubResource
@@ -70,11 +71,11 @@ def make_plan(
     Raises:
         As `push`.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     check_repository(repo)
     client.require_online(HubResource(repo))
     if register is not None:
-        editing.check_writable(Path(register))
+        editing.check_writable(user_path(register))
     modelfolder.inspect(folder)
     present = {file: Content.of(path) for file, path in _files_of(folder).items()}
     generator = modelfolder.load(folder, device="cpu")

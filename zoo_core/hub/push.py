@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from zoo_core.errors import HubError, UnreachableError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.hub import client
 from zoo_core.hub.errors import HubResource
 from zoo_core.hub.plan import Plan, make_plan
@@ -112,7 +113,7 @@ def publish(
         attempt(HubResource(made.repo, act="write"), lambda: _tag(made.repo, tag, commit))
     entry = replace(made.entry, hub=HubLocation(repo=made.repo, revision=commit))
     if register is not None:
-        editing.write_entry(Path(register), entry)
+        editing.write_entry(user_path(register), entry)
     return Published(entry, commit, made.changed, f"{endpoint()}/{made.repo}", opened)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo_core.files.paths import user_path
+
 
 def endpoint() -> str:
     """Return the address of the Hub: HF_ENDPOINT, or https://huggingface.co."""
@@ -16,14 +18,14 @@ def cache_folder() -> Path:
     """Return the cache that all tools of the Hub share: HF_HUB_CACHE, or hub in HF_HOME. It may not exist yet."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    return user_path(constants.HF_HUB_CACHE).absolute()
 
 
 def state_folder() -> Path:
     """Return the folder, apart from the cache, of what zoo-core records about it. It may not exist yet."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_ASSETS_CACHE).expanduser().absolute() / "zoo-core"
+    return user_path(constants.HF_ASSETS_CACHE).absolute() / "zoo-core"
 
 
 def offline() -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
 from zoo_core.runtime.devices import type_of
@@ -367,4 +368,4 @@ class Trainer(ABC):
         """
         from zoo_core.training.loop import fit
 
-        return fit(self, data, out=Path(out), resume=resume)
+        return fit(self, data, out=user_path(out), resume=resume)

@@ -10,6 +10,7 @@ from zoo_core.data import decoding
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import Generator
 from zoo_core.metrics.reporting import Tell, no_message
 from zoo_core.models import load
@@ -52,7 +53,7 @@ def open_data(
     """
     if not isinstance(data, TrainingData):
         if Path(data).suffix == ".safetensors":
-            return Path(data).expanduser()
+            return user_path(data)
         images = open_images(data, split=split)
         _check_channels(images.name, images.shape[0], shape[0])
         data = images.decode(shape[0], shape[1])

@@ -10,6 +10,7 @@ import msgspec
 
 from zoo_core.errors import InterfaceError, OutputError, printable
 from zoo_core.files.atomic import atomic_folder
+from zoo_core.files.paths import user_path
 from zoo_core.modelfolder.building import build, check_class_names, model_config
 from zoo_core.modelfolder.layout import CONFIG, DISCRIMINATOR, WEIGHTS, FolderConfig
 from zoo_core.modelfolder.replacing import replace_files
@@ -31,7 +32,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
     from zoo_core.modelfolder import weight_loading
     from zoo_core.plugins import manager
 
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     architecture, plugin = manager().architecture_of(type(generator))
     if not isinstance(generator.config, architecture.config_class()):
         kind = type(generator.config).__qualname__
@@ -60,7 +61,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
 
 def save_discriminator(discriminator: Discriminator, folder: str | Path) -> Path:
     """Write discriminator.safetensors into a model folder, so that training can start from it. Raises OutputError."""
-    return _write(Path(folder), {DISCRIMINATOR: _safetensors(discriminator)})
+    return _write(user_path(folder), {DISCRIMINATOR: _safetensors(discriminator)})
 
 
 def _safetensors(module: nn.Module) -> bytes:
