@@ -13,7 +13,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line, report_problems
-from zoo_core.errors import MetricError, printable
+from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, find_metrics
 from zoo_core.runtime.environment import first_process
@@ -107,7 +107,7 @@ def command(
     is a picture of samples beside the nearest pictures of the data.
     """
     wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
-    _check(wanted, out)
+    _check(wanted, out, save_statistics)
     chosen = find_metrics(name for name in wanted if name != NEIGHBOURS) if set(wanted) != {NEIGHBOURS} else []
     conditions = Conditions(
         samples=count,
@@ -149,8 +149,10 @@ def command(
             echo_path(out)
 
 
-def _check(wanted: list[str], out: Path | None) -> None:
+def _check(wanted: list[str], out: Path | None, save_statistics: Path | None) -> None:
     """Report what is missing before torch is imported."""
+    if save_statistics is not None and save_statistics.suffix != ".safetensors":
+        raise OutputError(f"{printable(save_statistics, 200)} cannot be written: use a name in .safetensors")
     if NEIGHBOURS in wanted and out is None:
         raise MetricError("the metric neighbours is a picture; use -o neighbours.png to say where to write it")
     if out is not None and NEIGHBOURS not in wanted:

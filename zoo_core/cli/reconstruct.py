@@ -25,12 +25,25 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: str 
 
     The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
     """
-    from zoo_core.kinds.image import check_picture, from_uint8, grid, require_pictures, save_png, stack, to_uint8
+    from zoo_core.kinds.image import (
+        check_picture,
+        from_uint8,
+        grid,
+        refuse_to_overwrite,
+        require_pictures,
+        save_png,
+        stack,
+        to_uint8,
+    )
 
     check_picture(out, (".png",))
+    if out is not None:
+        refuse_to_overwrite(out, pictures)
     generator, stem = open_model(name, device)
     require_pictures(generator.kind, "reconstruct")
-    out = out or Path(f"{stem}-reconstructed.png")
+    if out is None:
+        out = Path(f"{stem}-reconstructed.png")
+        refuse_to_overwrite(out, pictures)
 
     from zoo_core.data.decoding import read_picture
     from zoo_core.sampling.latent_space import reconstruct

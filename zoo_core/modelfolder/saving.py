@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zoo_core.errors import InterfaceError, OutputError, printable
+from zoo_core.files import strict_json
 from zoo_core.files.atomic import atomic_folder
 from zoo_core.files.paths import user_path
 from zoo_core.modelfolder.building import build, check_class_names, model_config
@@ -55,8 +56,20 @@ def save(generator: Generator, folder: str | Path) -> Path:
         raise InterfaceError(
             f"{type(generator).__qualname__} has other weights than its configuration describes: {problem}"
         )
+    _refuse_other_models(folder)
     text = msgspec.json.format(msgspec.json.encode(stated), indent=2) + b"\n"
     return _write(folder, {WEIGHTS: _safetensors(generator), CONFIG: text})
+
+
+def _refuse_other_models(folder: Path) -> None:
+    """Raise OutputError for a folder with the model of another library: its files have the names of ours."""
+    try:
+        content = strict_json.decode((folder / CONFIG).read_bytes())
+    except (OSError, strict_json.JSONProblemError):  # none, or a damaged one of ours
+        return
+    if not (isinstance(content, dict) and "architecture" in content and "format" in content):
+        place = printable(folder / CONFIG)
+        raise OutputError(f"{place} is not that of a model of zoo-core; choose another folder for the model")
 
 
 def save_discriminator(discriminator: Discriminator, folder: str | Path) -> Path:
