@@ -19,7 +19,7 @@ from zoo_core.hub.errors import HubResource
 from zoo_core.hub.repository import Content, is_there, their_card, what_the_hub_has
 from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
-from zoo_core.modelfolder.run_record import read_run_record
+from zoo_core.modelfolder.run_record import read_run_record, stated_settings, steps_of_model
 from zoo_core.registries import ModelEntry, TrainingFacts, editing
 from zoo_core.registries.address import check_repository
 from zoo_core.registries.entries import FIELDS, MODEL_NAME
@@ -162,7 +162,8 @@ def _entry(
     )
     if run is not None:
         facts.setdefault("dataset", run.get("data", {}).get("name"))
-        training = {key: run["settings"][key] for key in ("steps", "seed", "batch_size")}
+        training = {key: run["settings"][key] for key in ("seed", "batch_size")}
+        training["steps"] = steps_of_model(run)
         facts["training"] = TrainingFacts(**training, configuration=TRAINING if TRAINING in present else None)
     for field, rule in FIELDS.items():
         if rule.inherited and known is not None and getattr(known, field):
@@ -194,7 +195,7 @@ def _settings(
 ) -> dict[str, Any] | None:
     """Return the settings to show: from run.json, else from training.yaml, else what the registry states."""
     if run is not None:
-        return dict(run["settings"])
+        return stated_settings(run)
     if TRAINING in present and (given := _read_training(folder / TRAINING, present[TRAINING])) is not None:
         return given
     training = entry.training

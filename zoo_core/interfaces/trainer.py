@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -339,20 +339,30 @@ class Trainer(ABC):
             self.scaler.update()
         self._stepped.clear()
 
-    def fit(self, data: TrainingData | Tensor | str | Path, *, out: str | Path, resume: bool = False) -> Path:
+    def fit(
+        self,
+        data: TrainingData | Tensor | str | Path,
+        *,
+        out: str | Path,
+        resume: bool = False,
+        change: Collection[str] = (),
+    ) -> Path:
         """Train to the end and write the finished model into `out`.
 
         Args:
             data: TrainingData, a tensor (N, *sample_shape) in the model's range, or a source as in `zoo train --data`.
             out: folder of the run: checkpoints, log, sample grids and, at the end, the model.
             resume: continue from the newest checkpoint in `out`; start if there is none.
+            change: names of settings that may differ from those that the resumed run was begun with, among
+                `Settings.changeable`; run.json records each change with its step.
 
         Returns:
             The path of the finished model folder.
 
         Raises:
             DataError: if the data cannot be read or does not fit the model.
-            TrainingError: if settings contradict each other or the resumed run, or a loss is not finite.
+            TrainingError: if settings contradict each other or the resumed run, a loss or a weight is not finite, or
+                another run is at work in `out`.
             DeviceError: if this machine does not have the device.
             OutputError: if `out` cannot be written, or holds another run.
 
@@ -368,4 +378,4 @@ class Trainer(ABC):
         """
         from zoo_core.training.loop import fit
 
-        return fit(self, data, out=user_path(out), resume=resume)
+        return fit(self, data, out=user_path(out), resume=resume, change=change)

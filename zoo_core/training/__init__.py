@@ -2,9 +2,11 @@
 
 setup                from what a user writes to a trainer and its data
 loop                 the steps of a run
-stop_signals         Ctrl-C and SIGTERM: the step in progress ends first
+stop_signals         Ctrl-C, SIGTERM and SIGHUP: the step in progress ends first
+finiteness           losses and weights that became NaN or infinite, found before a checkpoint is written
 grids                sample grids during the run
 finishing            the files of the finished model
+stopped_runs         a model of a run that was stopped
 gan                  the training step that GANs share
 augmentation         differentiable augmentation, by name
 batches              which samples a batch holds, and in which order
@@ -13,7 +15,7 @@ synchronised_layers  BatchNorm and dropout over the batch of all processes
 ema                  the moving average of the weights
 compilation          torch.compile, where it saves time
 checkpoints          the whole state of a run, without a pickle
-run_folder           run.json, and the paths of a run's files
+run_folder           run.json, the lock, and the paths of a run's files
 log                  log.jsonl, the progress bar and trackers
 """
 
@@ -25,6 +27,7 @@ __all__ = [
     "compilation",
     "ema",
     "finishing",
+    "finiteness",
     "gan",
     "grids",
     "log",
@@ -32,5 +35,6 @@ __all__ = [
     "run_folder",
     "setup",
     "stop_signals",
+    "stopped_runs",
     "synchronised_layers",
 ]
