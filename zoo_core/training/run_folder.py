@@ -153,7 +153,8 @@ class RunFolder:
             problem = error
         copy = recorded_in_checkpoint(self.checkpoints)
         if copy is not None:
-            self._warn(f"{problem or f'{self.record} is missing'}; its copy in the newest checkpoint is used")
+            state = "missing" if problem is None else "damaged"
+            self._warn(f"{self.record} is {state}; its copy in the newest checkpoint is used")
         elif problem is not None:
             raise problem
         return copy
