@@ -125,16 +125,20 @@ class RunFolder:
         _refuse_differences(self.root, recorded, description, set(changeable).intersection(change), changeable)
         return bool(recorded.get("finished")) and description["settings"]["steps"] == recorded["settings"]["steps"]
 
-    def begin(self, description: dict[str, Any], changes: Sequence[dict[str, Any]] = ()) -> None:
-        """Record the description of a run that begins or goes on, and what was changed in it.
+    def begin(self, description: dict[str, Any], changes: Sequence[dict[str, Any]] | None = None) -> None:
+        """Record the description of a run that begins or goes on.
 
         A model that was made of an earlier step stays until the run is finished.
+
+        Args:
+            changes: what was changed in the run, and when; by default what was recorded by an earlier call.
 
         Raises:
             OutputError: run.json cannot be written.
         """
+        kept = self.description.get("changes", ()) if changes is None else changes
         step = (self.recorded() or {}).get("model_step")
-        self.description = description | ({"changes": list(changes)} if changes else {})
+        self.description = description | ({"changes": list(kept)} if kept else {})
         self.write_record(self.description | ({"model_step": step} if step else {}))
 
     def recorded(self) -> dict[str, Any] | None:
