@@ -59,6 +59,18 @@ def test_no_module_uses_the_private_names_of_another():
     assert not offences
 
 
+def test_a_path_that_a_user_gives_has_one_door():
+    """What expands `~` elsewhere expands it in some commands and not in others, and a run ends up in two places."""
+    offences = [
+        f"{dotted(path)}: {word}"
+        for path in MODULES
+        if path != CORE / "files" / "paths.py" and path.parent != CORE / "data"
+        for word in ("expanduser(", "click.Path", "click.File")
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert not offences, "use files.paths.user_path, and cli.options.UserPath"
+
+
 def test_the_tables_that_contributing_names_for_each_change_are_in_their_files():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = re.search(r"## Where to make a change\n(.*?)\n## ", text, re.DOTALL)[1].splitlines()

@@ -831,6 +831,17 @@ def test_a_folder_that_was_trained_here_is_published_with_what_its_run_says(hub:
     assert "| steps | 7 |" in their_readme(hub)
 
 
+def test_a_model_of_a_stopped_run_is_published_with_the_steps_that_it_has_and_what_was_changed(hub: Hub, folder):
+    change = {"step": 4, "settings": {"learning_rate": {"was": 0.1, "now": 0.05}}}
+    settings = {"steps": 900, "seed": 3, "batch_size": 5, "learning_rate": 0.05}
+    (folder / "run.json").write_text(json.dumps({"settings": settings, "model_step": 7, "changes": [change]}))
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")  # no registry's model any more
+    entry = zoo.push(folder, REPO)
+    assert entry.training.steps == 7
+    assert "| steps | 7 (of 900 planned) |" in their_readme(hub)
+    assert "| learning_rate | 0.05 (0.1 until step 4) |" in their_readme(hub)
+
+
 def test_a_readme_that_is_not_text_is_refused(hub: Hub, folder):
     (folder / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(ModelFolderError, match="is not UTF-8"):

@@ -47,6 +47,9 @@ def test_a_folder_without_a_record_is_no_error(tmp_path: Path):
         (json.dumps(GOOD | {"settings": {"steps": 2**70, "seed": 0, "batch_size": 1}}).encode(), "settings.steps"),
         (json.dumps(GOOD | {"settings": {"steps": 1, "seed": "0", "batch_size": 1}}).encode(), "settings.seed"),
         (json.dumps(GOOD | {"finished": "yes"}).encode(), "finished"),
+        (json.dumps(GOOD | {"model_step": 0}).encode(), "model_step"),
+        (json.dumps(GOOD | {"changes": [{"step": 1}]}).encode(), "missing required field `settings`"),
+        (json.dumps(GOOD | {"changes": [{"step": 1, "settings": {"betas": [0, 1]}}]}).encode(), "changes"),
         (b" " * (MAX_RUN_BYTES + 1), "is larger than"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zoo_core import modelfolder
 from zoo_core.catalog import check_plugin, registry
 from zoo_core.errors import ModelFolderError, UnknownModelError, ZooError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.registries import ModelEntry
 from zoo_core.registries.address import SCHEME, parse_address, suggested_address
 from zoo_core.registries.index import core_index
@@ -182,13 +183,11 @@ def is_folder(name: str) -> bool:
 
 
 def _given_folder(name: str | Path) -> Path:
-    path = Path(name)
+    path = user_path(name)
     try:
-        path = path.expanduser()
         exists, is_folder = path.exists(), path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a null byte
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelFolderError(path, f"not a valid path: {printable(reason)}") from error
+    except OSError as error:  # too long a name
+        raise ModelFolderError(path, f"not a valid path: {printable(error.strerror)}") from error
     if not is_folder:
         meant = suggested_address(str(name))
         hint = f"; a repository on the Hub is written {meant}" if meant else ""

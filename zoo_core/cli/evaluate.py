@@ -12,7 +12,7 @@ from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_facts, echo_json, echo_path, figure_line
 from zoo_core.cli.opening import open_model
 from zoo_core.cli.working import working
-from zoo_core.errors import MetricError, printable
+from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, find_metrics
 from zoo_core.runtime.environment import first_process
@@ -53,7 +53,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 )
 @click.option(
     "--extractor-weights",
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="Weights file, for an extractor that does not bundle one.",
 )
 @click.option("--split", default=DEFAULTS.split, show_default=True, help="Split of the data.")
@@ -72,12 +72,10 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 )
 @click.option(
     "--save-statistics",
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="Write the statistics of the data to this file, to reuse or share.",
 )
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Output for the picture of nearest neighbours: a .png."
-)
+@click.option("-o", "--out", type=options.UserPath(), help="Output for the picture of nearest neighbours: a .png.")
 @options.batch_size()
 @options.device()
 @options.json("the figures")
@@ -107,7 +105,7 @@ def command(
     is a picture of samples beside the nearest pictures of the data.
     """
     wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
-    _check(wanted, out)
+    _check(wanted, out, save_statistics)
     chosen = find_metrics(name for name in wanted if name != NEIGHBOURS) if set(wanted) != {NEIGHBOURS} else []
     conditions = Conditions(
         samples=count,
@@ -150,8 +148,10 @@ def command(
             echo_path(out)
 
 
-def _check(wanted: list[str], out: Path | None) -> None:
+def _check(wanted: list[str], out: Path | None, save_statistics: Path | None) -> None:
     """Report what is missing before torch is imported."""
+    if save_statistics is not None and save_statistics.suffix != ".safetensors":
+        raise OutputError(f"{printable(save_statistics, 200)} cannot be written: use a name in .safetensors")
     if NEIGHBOURS in wanted and out is None:
         raise MetricError("the metric neighbours is a picture; use -o neighbours.png to say where to write it")
     if out is not None and NEIGHBOURS not in wanted:

@@ -19,7 +19,7 @@ _MILLISECONDS = 60  # per frame
 
 @click.command("interpolate")
 @click.argument("name", type=ModelName())
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .gif or a .png.  [default: NAME.gif]")
+@click.option("-o", "--out", type=options.UserPath(), help="Output: a .gif or a .png.  [default: NAME.gif]")
 @click.option(
     "-n", "walks", type=click.IntRange(1, 1024), default=16, show_default=True, help="Number of walks, side by side."
 )

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from zoo_core.cli.completion import ClassName
+from zoo_core.errors import ZooError
+from zoo_core.files.paths import user_path
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 LARGEST_SEED = 2**64 - 1
+
+
+class UserPath(click.ParamType[Any]):
+    """A parameter that takes the path of a file or folder, as `files.paths.user_path` reads it; shells complete it."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        try:
+            return user_path(value)
+        except ZooError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+class OutputName(UserPath):
+    """A parameter that takes the name of an output, as it was written: a slash at its end asks for a folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        super().convert(value, param, ctx)
+        return value
 
 
 def device(default: str = "auto") -> Callable[[_Command], _Command]:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command("push")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=options.UserPath())
 @click.argument("repo", metavar="[USER/REPO]", required=False)
 @click.option("--private", is_flag=True, help="Create a new repository as private.")
 @click.option("--pr", "pull_request", is_flag=True, help="Open a pull request instead of changing the branch.")
 @click.option("--tag", help="Tag the commit with this name.")
 @click.option("--name", help="Name of the model in the registry.  [default: that of the repository]")
-@click.option("--register", type=click.Path(path_type=Path), help="Add the model to this registry.yaml.")
+@click.option("--register", type=options.UserPath(), help="Add the model to this registry.yaml.")
 @click.option(
     "--dry-run", is_flag=True, help="Show what would be sent, and send nothing; needs neither network nor login."
 )

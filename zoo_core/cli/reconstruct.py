@@ -18,8 +18,8 @@ _COLUMNS = 8  # pairs of pictures per row
 
 @click.command("reconstruct")
 @click.argument("name", type=ModelName())
-@click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .png.  [default: NAME-reconstructed.png]")
+@click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=options.UserPath())
+@click.option("-o", "--out", type=options.UserPath(), help="Output: a .png.  [default: NAME-reconstructed.png]")
 @options.label("Class of the pictures")
 @options.device()
 def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tuple[str, ...], device: str) -> None:
@@ -27,12 +27,25 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tupl
 
     The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
     """
-    from zoo_core.kinds.image import check_picture, from_uint8, grid, require_pictures, save_png, stack, to_uint8
+    from zoo_core.kinds.image import (
+        check_picture,
+        from_uint8,
+        grid,
+        refuse_to_overwrite,
+        require_pictures,
+        save_png,
+        stack,
+        to_uint8,
+    )
 
     check_picture(out, (".png",))
+    if out is not None:
+        refuse_to_overwrite(out, pictures)
     generator, stem = open_model(name, device)
     require_pictures(generator.kind, "reconstruct")
-    out = out or Path(f"{stem}-reconstructed.png")
+    if out is None:
+        out = Path(f"{stem}-reconstructed.png")
+        refuse_to_overwrite(out, pictures)
 
     from zoo_core.data.decoding import read_pictures
     from zoo_core.sampling.labels import classes_by_name, in_turn

@@ -10,6 +10,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.messages import echo_columns, echo_json
 from zoo_core.errors import RegistryError, ZooError, printable
+from zoo_core.files.paths import user_path
 
 if TYPE_CHECKING:
     from zoo_core.registries.differences import Differences
@@ -23,7 +24,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.UserPath())
 def check(file: Path) -> None:
     """Check a registry FILE: its format, and every file of the bundled models that it names."""
     from zoo_core.files.strict_yaml import read_text
@@ -164,7 +165,7 @@ def _canonical(place: str) -> str:
     from zoo_core.registries.address import check_place, parse_address
 
     if not check_place(place).startswith("hf://"):
-        return str(Path(place).expanduser().absolute())
+        return str(user_path(place).absolute())
     return str(parse_address(place))
 
 

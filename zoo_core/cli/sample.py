@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.command("sample")
 @click.argument("name", type=ModelName())
 @click.option("-n", "count", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
-@click.option("-o", "--out", type=click.Path(), help=f"Output: a name {names_of_formats()}.  [default: NAME.png]")
+@click.option(
+    "-o", "--out", type=options.OutputName(), help=f"Output: a name {names_of_formats()}.  [default: NAME.png]"
+)
 @options.seed()
 @options.label()
 @options.truncation()

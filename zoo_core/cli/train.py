@@ -17,20 +17,19 @@ from zoo_core.runtime.environment import first_process
 @click.argument("architecture", type=ArchitectureName())
 @click.option(
     "--data",
-    required=True,
     help="Training data: a folder of pictures, a .zip, .parquet, .npz, .npy or idx file, a folder of Parquet files, or "
     "the id of a data set on the Hub.",
 )
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="Folder of the run; the finished model appears at its root.",
 )
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=options.UserPath(),
     help="YAML file with settings, and the configuration under `model:`.",
 )
 @click.option(
@@ -41,6 +40,7 @@ from zoo_core.runtime.environment import first_process
     help="Change one setting, or one field of the configuration as model.KEY=VALUE.",
 )
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out; start if there is none.")
+@click.option("--finish", is_flag=True, help="Make a model of the newest checkpoint in --out; it needs no --data.")
 @click.option("--steps", help="Shorthand for --set steps=…")
 @click.option("--seed", help="Shorthand for --set seed=…")
 @click.option("--device", help="Shorthand for --set device=…: auto, cpu, cuda, cuda:N or mps.")
@@ -52,11 +52,12 @@ from zoo_core.runtime.environment import first_process
 @options.skip_damaged()
 def command(
     architecture: str,
-    data: str,
+    data: str | None,
     out: Path,
     config_file: Path | None,
     assignments: tuple[str, ...],
     resume: bool,
+    finish: bool,
     image_column: str | None,
     label_column: str | None,
     skip_damaged: bool,
@@ -64,17 +65,23 @@ def command(
 ) -> None:
     """Train an ARCHITECTURE on your own pictures; the finished model is written to --out.
 
-    Ctrl-C finishes the step in progress and writes a checkpoint. --resume continues from it as if nothing had happened.
+    Ctrl-C finishes the step in progress and writes a checkpoint. --resume continues from it as if nothing had happened;
+    what --set changes then, such as learning_rate, holds from there on. --finish makes a model of it.
     """
-    from zoo_core.training.run_folder import RunFolder
-    from zoo_core.training.setup import prepare_training
-
     report_problems()
-    RunFolder(out).refuse_foreign(resume=resume)  # before minutes are spent on decoding the data
+    if finish:
+        given = [f"--{name}" for name, value in shorthands.items() if value is not None and name != "device"]
+        _finish(architecture, out, shorthands["device"], [*given, *(["--set"] if assignments else [])])
+        return
+    if data is None:
+        raise click.UsageError("Missing option '--data'.")
+    _refuse_folder(out, data, resume=resume)
     for name, value in shorthands.items():
         if value is not None:
             prefix = "model." if name in ("size", "channels") else ""
             assignments = (*assignments, f"{prefix}{name}={value}")
+    from zoo_core.training.setup import prepare_training
+
     trainer, training_data = prepare_training(
         architecture,
         data,
@@ -85,9 +92,31 @@ def command(
         skip_damaged=skip_damaged,
         tell=_tell,
     )
-    finished = trainer.fit(training_data, out=out, resume=resume)
+    said = {assignment.partition("=")[0].strip() for assignment in assignments}
+    finished = trainer.fit(training_data, out=out, resume=resume, change=said)
     if first_process():
         echo_path(finished)
+
+
+def _refuse_folder(out: Path, data: str, *, resume: bool) -> None:
+    """Refuse a folder for the run before minutes are spent on decoding the data."""
+    from zoo_core.training.run_folder import RunFolder
+
+    run = RunFolder(out)
+    run.refuse_data_around(data)
+    run.refuse_foreign(resume=resume)
+    if first_process():
+        run.refuse_if_held()
+
+
+def _finish(architecture: str, out: Path, device: str | None, settings: list[str]) -> None:
+    """Make a model of a run that was stopped."""
+    from zoo_core.training.stopped_runs import finish_stopped_run
+
+    if settings:
+        raise click.UsageError(f"--finish takes the settings of the run: leave out {', '.join(settings)}")
+    if first_process():
+        echo_path(finish_stopped_run(architecture, out, device=device or "auto"))
 
 
 def _tell(line: str) -> None:

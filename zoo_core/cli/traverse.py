@@ -15,7 +15,7 @@ from zoo_core.cli.working import working
 
 @click.command("traverse")
 @click.argument("name", type=ModelName())
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output: a .png.  [default: NAME-traversal.png]")
+@click.option("-o", "--out", type=options.UserPath(), help="Output: a .png.  [default: NAME-traversal.png]")
 @click.option(
     "-n", "rows", type=click.IntRange(1, 1024), default=10, show_default=True, help="Dimensions to show, at most."
 )

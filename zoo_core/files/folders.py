@@ -9,6 +9,9 @@ from pathlib import Path
 
 import platformdirs
 
+from zoo_core.errors import ZooError
+from zoo_core.files.paths import user_path
+
 CACHE_VARIABLE = "ZOO_CACHE"
 
 
@@ -35,7 +38,7 @@ def cache_folder() -> Path:
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        own = _own_folder(lambda: Path(named).expanduser())
+        own = _own_folder(lambda: user_path(named))
     else:
         own = _own_folder(lambda: platformdirs.user_cache_path("zoo", appauthor=False, opinion=False))
     return own or _temporary_folder() / f"zoo-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
@@ -70,6 +73,6 @@ def _own_folder(folder: Callable[[], Path]) -> Path | None:
     """
     try:
         path = folder()
-    except RuntimeError:
+    except (RuntimeError, ZooError):
         return None
     return None if path.parts[:1] == ("~",) else path

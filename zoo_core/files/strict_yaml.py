@@ -21,6 +21,7 @@ import yaml
 
 from zoo_core.errors import RegistryError, printable
 from zoo_core.files.conversion_errors import Keys, locate, under
+from zoo_core.files.paths import user_path
 
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 32
@@ -121,6 +122,7 @@ def read_yaml(path: str | Path) -> Document:
     Raises:
         RegistryError: for anything but one plain UTF-8 document of moderate depth and size, without anchors, aliases,
             tags and repeated keys. Names file, line and field; a syntax error has no field.
+        ZooError: for what is no path.
 
     Example:
         >>> import tempfile
@@ -133,7 +135,7 @@ def read_yaml(path: str | Path) -> Document:
         >>> document.convert(int, ("steps",))
         100
     """
-    path = Path(path)
+    path = user_path(path)
     return parse_yaml(read_text(path), path)
 
 
@@ -155,8 +157,6 @@ def read_text(path: Path) -> bytes:
             content = file.read(facts.st_size)  # and no more, if the file is growing
     except OSError as error:
         raise RegistryError(f"cannot be read: {error.strerror or error}", file=path) from error
-    except ValueError as error:  # a null character in the path
-        raise RegistryError(f"cannot be read: {error}", file=path) from error
     check_text(content, path)
     return content
 

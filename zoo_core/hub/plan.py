@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from zoo_core import modelfolder
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, ZooError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.files.strict_yaml import parse_yaml
 from zoo_core.hub import cards, client
 from zoo_core.hub.cache import StatedFile
@@ -21,7 +22,7 @@ from zoo_core.hub.errors import HubResource
 from zoo_core.hub.repository import Content, is_there, their_file, what_the_hub_has
 from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
-from zoo_core.modelfolder.run_record import read_run_record
+from zoo_core.modelfolder.run_record import read_run_record, stated_settings, steps_of_model
 from zoo_core.registries import ModelEntry, TrainingFacts, editing
 from zoo_core.registries.address import check_repository
 from zoo_core.registries.entries import FIELDS, MODEL_NAME
@@ -81,12 +82,12 @@ def make_plan(
     Raises:
         As `push`.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     check_repository(repo)
     if not trial:
         client.require_online(HubResource(repo))
     if register is not None:
-        editing.check_writable(Path(register))
+        editing.check_writable(user_path(register))
     modelfolder.inspect(folder)
     present = {file: Content.of(path) for file, path in _files_of(folder).items()}
     generator = modelfolder.load(folder, device="cpu")
@@ -223,7 +224,8 @@ def _entry(
     )
     if run is not None:
         facts.setdefault("dataset", run.get("data", {}).get("name"))
-        training = {key: run["settings"][key] for key in ("steps", "seed", "batch_size")}
+        training = {key: run["settings"][key] for key in ("seed", "batch_size")}
+        training["steps"] = steps_of_model(run)
         facts["training"] = TrainingFacts(**training, configuration=TRAINING if TRAINING in present else None)
     for field, rule in FIELDS.items():
         if rule.inherited and known is not None and getattr(known, field):
@@ -255,7 +257,7 @@ def _settings(
 ) -> dict[str, Any] | None:
     """Return the settings to show: from run.json, else from training.yaml, else what the registry states."""
     if run is not None:
-        return dict(run["settings"])
+        return stated_settings(run)
     if TRAINING in present and (given := _read_training(folder / TRAINING, present[TRAINING])) is not None:
         return given
     training = entry.training

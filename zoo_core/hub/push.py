@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from zoo_core.errors import HubError, UnreachableError, ZooError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.hub import client, rest, upload
 from zoo_core.hub.errors import HubResource, UnexpectedAnswerError
 from zoo_core.hub.listing import list_files
@@ -101,7 +102,7 @@ def publish(
     _confirm(made, commit)
     entry = replace(made.entry, hub=HubLocation(repo=made.repo, revision=commit))
     if register is not None:
-        _register(Path(register), entry)
+        _register(user_path(register), entry)
     if tag is not None:
         _tag(made.repo, tag, commit)
     return Published(entry, commit, made.changed, f"{shown_endpoint()}/{made.repo}", opened)

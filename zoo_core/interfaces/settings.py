@@ -42,6 +42,10 @@ class Settings(Config, frozen=True):
         trackers: where to send figures and sample grids besides the folder of the run, by accelerate's names:
             tensorboard, wandb and others. Project and run have the name of that folder.
 
+    Attributes:
+        changeable: names of the settings that a user may change when a run is resumed: those that fit any state that
+            the run has reached. A subclass adds its own, `changeable = Settings.changeable | {"beta"}`.
+
     Example:
         >>> Settings(steps=1000, schedule="cosine").learning_rate_factor(500)
         0.5
@@ -49,6 +53,8 @@ class Settings(Config, frozen=True):
         Traceback (most recent call last):
         msgspec.ValidationError: Invalid enum value 'exponential' - at `$.schedule`
     """
+
+    changeable = frozenset({"learning_rate", "betas", "gradient_clip", "precision"})
 
     steps: Annotated[int, Meta(ge=1)] = 20_000
     batch_size: Annotated[int, Meta(ge=1)] = 64

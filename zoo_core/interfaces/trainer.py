@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
 from zoo_core.interfaces.config_values import following, takes
@@ -429,6 +430,7 @@ class Trainer(ABC):
         *,
         out: str | Path,
         resume: bool = False,
+        change: Collection[str] = (),
     ) -> Path:
         """Train to the end and write the finished model into `out`.
 
@@ -440,13 +442,16 @@ class Trainer(ABC):
                 ones as float32.
             out: folder of the run: checkpoints, log, sample grids and, at the end, the model.
             resume: continue from the newest checkpoint in `out`; start if there is none.
+            change: names of settings that may differ from those that the resumed run was begun with, among
+                `Settings.changeable`; run.json records each change with its step.
 
         Returns:
             The path of the finished model folder.
 
         Raises:
             DataError: if the data cannot be read or does not fit the model.
-            TrainingError: if settings contradict each other or the resumed run, or a loss is not finite.
+            TrainingError: if settings contradict each other or the resumed run, a loss or a weight is not finite, or
+                another run is at work in `out`.
             DeviceError: if this machine does not have the device.
             OutputError: if `out` cannot be written, or holds another run.
 
@@ -462,4 +467,4 @@ class Trainer(ABC):
         """
         from zoo_core.training.loop import fit
 
-        return fit(self, data, out=Path(out), resume=resume)
+        return fit(self, data, out=user_path(out), resume=resume, change=change)

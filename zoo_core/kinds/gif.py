@@ -42,6 +42,15 @@ def write_film(frames: Sequence[Path | np.ndarray], path: Path, *, milliseconds:
         )
 
 
+def is_readable(picture: Path) -> bool:
+    """Whether a file is a whole picture; a crash of the system may leave one without its content."""
+    try:
+        _read(picture)
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises for a damaged file
+        return False
+    return True
+
+
 def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
     """Return at most `most` items, evenly spaced. From two on, the first and the last are among them.
 

@@ -39,6 +39,12 @@ def check_picture(out: Path | None, suffixes: tuple[str, ...]) -> str:
     return out.suffix.lower()
 
 
+def refuse_to_overwrite(out: Path, pictures: Iterable[Path]) -> None:
+    """Raise OutputError if `out` is one of the pictures that a command reads, under this or another name."""
+    if any(out.exists() and picture.exists() and out.samefile(picture) for picture in pictures):
+        raise OutputError(f"{printable(out, 200)} is one of the pictures; choose another name for the output")
+
+
 def require_pictures(kind: str, what: str) -> None:
     """Raise OutputError if a generator makes tensors, for a command that shows pictures."""
     if kind != "image":

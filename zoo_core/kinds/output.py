@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo_core.errors import OutputError, SamplingError
+from zoo_core.files.paths import user_path
 from zoo_core.kinds.arrays import write_npz, write_npz_share
 from zoo_core.kinds.image import (
     MAX_GRID_IMAGES,
@@ -97,7 +98,7 @@ def check_output(
         >>> check_output("digits.png", "image", 64).name
         'png'
     """
-    format, path = _format_of(out), Path(out).expanduser()
+    format, path = _format_of(out), user_path(out)
     if format is None:
         raise OutputError(f"{out} cannot be written: use a name {names_of_formats()}")
     if kind == "tensor" and format.pictures_only:
@@ -136,7 +137,7 @@ def write_samples(batches: Iterable[Tensor], n: int, sample_shape: tuple[int, ..
     Raises:
         OutputError: if it cannot be written. SamplingError: if there are more or fewer than n samples.
     """
-    format, path = check_output(out, kind, n, sample_shape), Path(out).expanduser()
+    format, path = check_output(out, kind, n, sample_shape), user_path(out)
     format.write(as_arrays(_exactly(n, batches), kind), Layout(kind, sample_shape, n), path)
     return path
 
@@ -152,7 +153,7 @@ def _format_of(out: str | Path) -> OutputFormat | None:
         return FORMATS["/"]
     if suffix in FORMATS:
         return FORMATS[suffix]
-    return FORMATS["/"] if Path(out).expanduser().is_dir() else None
+    return FORMATS["/"] if user_path(out).is_dir() else None
 
 
 def names_of_formats(wanted: Callable[[OutputFormat], bool] = lambda format: True) -> str:

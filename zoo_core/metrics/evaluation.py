@@ -50,7 +50,7 @@ def evaluate(
     repeats: int = DEFAULTS.repeats,
     importance_samples: int = DEFAULTS.importance_samples,
     binarization: Binarization | None = None,
-    save_statistics: Path | None = None,
+    save_statistics: str | Path | None = None,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
 ) -> list[Figure]:
@@ -137,7 +137,7 @@ def measure(
     conditions: Conditions,
     *,
     batch_size: int | None = None,
-    save_statistics: Path | None = None,
+    save_statistics: str | Path | None = None,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
 ) -> list[Figure]:

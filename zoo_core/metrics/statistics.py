@@ -22,6 +22,7 @@ from torch import Tensor
 from zoo_core.errors import MetricError, printable
 from zoo_core.files import strict_json
 from zoo_core.files.atomic import write_bytes
+from zoo_core.files.paths import user_path
 from zoo_core.files.utf8_names import utf8_name
 from zoo_core.runtime.processes import Processes, sum_over_processes
 
@@ -54,7 +55,7 @@ class FeatureStatistics:
     kept: Tensor
     facts: Mapping[str, str]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write a safetensors file to share, with the facts in its metadata. Raises OutputError.
 
         Example:
@@ -70,7 +71,7 @@ class FeatureStatistics:
         facts = json.dumps(dict(self.facts), sort_keys=True)
         metadata = {"format": FORMAT, "count": str(self.count), "facts": facts, "sha256": self._digest(facts)}
         tensors = {"mean": self.mean, "covariance": self.covariance, "kept": self.kept}
-        write_bytes(path, to_bytes(tensors, metadata))
+        write_bytes(user_path(path), to_bytes(tensors, metadata))
 
     def _digest(self, facts: str) -> str:
         digest = hashlib.sha256(f"{self.count} {facts}".encode())
@@ -79,7 +80,7 @@ class FeatureStatistics:
         return digest.hexdigest()
 
     @classmethod
-    def load(cls, path: Path) -> FeatureStatistics:
+    def load(cls, path: str | Path) -> FeatureStatistics:
         """Read a file that `save` wrote.
 
         Raises:
@@ -91,6 +92,7 @@ class FeatureStatistics:
             Traceback (most recent call last):
             zoo_core.errors.MetricError: nowhere.safetensors holds no statistics: ...
         """
+        path = user_path(path)
         try:
             with utf8_name(path) as readable, safe_open(readable, framework="pt") as file:
                 metadata = file.metadata() or {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo_core.errors import DeviceError, ModelFolderError, UnknownArchitectureError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.modelfolder.building import build, check_class_names, model_config
 from zoo_core.modelfolder.layout import CONFIG, WEIGHTS, inspect
 from zoo_core.modelfolder.verifying import verify_files
@@ -47,7 +48,7 @@ def load(
         PluginError, InterfaceError: where the plugin's classes cannot be used.
         DeviceError: for a device or dtype that cannot be used here.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     if files is not None:
         verify_files(folder, files)
     stated, header = inspect(folder)

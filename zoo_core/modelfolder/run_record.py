@@ -37,6 +37,20 @@ class _Data(msgspec.Struct):
     sha256: str | None = None
 
 
+class _Values(msgspec.Struct):
+    """The value of a setting before and after it was changed."""
+
+    was: Any
+    now: Any
+
+
+class _Change(msgspec.Struct):
+    """What was changed when a run was resumed at a step, by the names of the settings."""
+
+    step: _Count
+    settings: dict[str, _Values]
+
+
 class _RunRecord(msgspec.Struct):
     """The form of run.json. Fields that a newer version adds are kept, not refused."""
 
@@ -46,6 +60,8 @@ class _RunRecord(msgspec.Struct):
     processes: _Length = 1
     data: _Data = msgspec.field(default_factory=_Data)
     finished: bool = False
+    model_step: _Length | None = None
+    changes: list[_Change] = []
 
 
 def read_run_record(folder: Path) -> dict[str, Any] | None:
@@ -53,8 +69,8 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
 
     Returns:
         A dictionary with at least "settings", a dictionary with the integers "steps", "seed" and "batch_size".
-        "architecture" (text), "model" (a dictionary), "processes" (an integer), "data" (a dictionary) and "finished"
-        (a boolean) have these types where they are present.
+        "architecture" (text), "model" (a dictionary), "processes" (an integer), "data" (a dictionary), "finished"
+        (a boolean), "model_step" (an integer) and "changes" (a list) have these types where they are present.
 
     Raises:
         ModelFolderError: where run.json is not a regular file, cannot be read, or is not the record of a run.
@@ -85,13 +101,52 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
     if len(raw) > MAX_RUN_BYTES:
         raise _refusal(path, f"is larger than {MAX_RUN_BYTES:,} bytes")
     try:
-        record = strict_json.decode(raw)
-        msgspec.convert(record, _RunRecord)
+        return checked_record(strict_json.decode(raw))
     except strict_json.JSONProblemError as error:
         raise _refusal(path, str(error)) from error
     except msgspec.ValidationError as error:
         raise _refusal(path, f"is not the record of a training run: {printable(error, 200)}") from error
-    return cast("dict[str, Any]", record)
+
+
+def checked_record(content: Any) -> dict[str, Any]:
+    """Return the content of a run.json if it is one. Raises msgspec.ValidationError."""
+    msgspec.convert(content, _RunRecord)
+    return cast("dict[str, Any]", content)
+
+
+def steps_of_model(record: dict[str, Any]) -> int:
+    """Return how many steps the model beside a run.json was trained for.
+
+    Example:
+        >>> steps_of_model({"settings": {"steps": 1000}, "model_step": 400})
+        400
+    """
+    steps: int = record.get("model_step") or record["settings"]["steps"]
+    return steps
+
+
+def stated_settings(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run as a card states them: with the values that a setting had before it was changed.
+
+    Example:
+        >>> changes = [{"step": 400, "settings": {"learning_rate": {"was": 0.1, "now": 0.05}}}]
+        >>> settings = {"steps": 1000, "learning_rate": 0.05}
+        >>> stated_settings({"settings": settings, "changes": changes, "model_step": 600})
+        {'steps': '600 (of 1000 planned)', 'learning_rate': '0.05 (0.1 until step 400)'}
+    """
+    stated = dict(record["settings"])
+    earlier: dict[str, list[str]] = {}
+    for change in record.get("changes", []):
+        for name, values in change["settings"].items():
+            earlier.setdefault(name, []).append(f"{_as_text(values['was'])} until step {change['step']}")
+    stated |= {name: f"{_as_text(stated.get(name))} ({'; '.join(texts)})" for name, texts in earlier.items()}
+    if (step := record.get("model_step")) is not None:
+        stated["steps"] = f"{step} (of {stated['steps']} planned)"
+    return stated
+
+
+def _as_text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _refusal(path: Path, problem: str) -> ModelFolderError:

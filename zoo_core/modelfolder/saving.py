@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zoo_core.errors import InterfaceError, OutputError, printable
+from zoo_core.files import strict_json
 from zoo_core.files.atomic import atomic_folder
+from zoo_core.files.paths import user_path
 from zoo_core.modelfolder.building import build, check_class_names, model_config
 from zoo_core.modelfolder.layout import CONFIG, DISCRIMINATOR, WEIGHTS, FolderConfig
 from zoo_core.modelfolder.replacing import replace_files
@@ -32,7 +34,7 @@ def save(generator: Generator, folder: str | Path) -> Path:
     from zoo_core.plugins import manager
     from zoo_core.runtime.torch_defaults import torch_defaults
 
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     architecture, plugin = manager().architecture_of(type(generator))
     if not isinstance(generator.config, architecture.config_class()):
         kind = type(generator.config).__qualname__
@@ -59,13 +61,25 @@ def save(generator: Generator, folder: str | Path) -> Path:
             f"{type(generator).__qualname__} has other weights than its configuration describes: {problem}"
             + ("; save generator.float()" if wide else "")
         )
+    _refuse_other_models(folder)
     text = msgspec.json.format(msgspec.json.encode(stated), indent=2) + b"\n"
     return _write(folder, {WEIGHTS: _safetensors(generator), CONFIG: text})
 
 
+def _refuse_other_models(folder: Path) -> None:
+    """Raise OutputError for a folder with the model of another library: its files have the names of ours."""
+    try:
+        content = strict_json.decode((folder / CONFIG).read_bytes())
+    except (OSError, strict_json.JSONProblemError):  # none, or a damaged one of ours
+        return
+    if not (isinstance(content, dict) and "architecture" in content and "format" in content):
+        place = printable(folder / CONFIG)
+        raise OutputError(f"{place} is not that of a model of zoo-core; choose another folder for the model")
+
+
 def save_discriminator(discriminator: Discriminator, folder: str | Path) -> Path:
     """Write discriminator.safetensors into a model folder, so that training can start from it. Raises OutputError."""
-    return _write(Path(folder), {DISCRIMINATOR: _safetensors(discriminator)})
+    return _write(user_path(folder), {DISCRIMINATOR: _safetensors(discriminator)})
 
 
 def _safetensors(module: nn.Module) -> bytes:

@@ -25,6 +25,7 @@ from urllib.request import url2pathname
 import msgspec
 
 from zoo_core.errors import InstallationError, printable
+from zoo_core.files.paths import user_path
 from zoo_core.plugins.hookspecs import ENTRY_POINT_GROUP
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.]*://", re.IGNORECASE)
@@ -182,7 +183,7 @@ def _checked(requirement: str, *, editable: bool) -> str:
         if editable:
             raise InstallationError(f"{shown} is not a folder, and only a folder can be editable")
         return requirement
-    path = Path(requirement).expanduser()
+    path = user_path(requirement)
     if not path.exists():
         raise InstallationError(f"there is no folder or wheel {shown}")
     if path.is_dir() and not any((path / name).is_file() for name in ("pyproject.toml", "setup.py")):

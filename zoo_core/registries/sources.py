@@ -16,6 +16,7 @@ from pathlib import Path
 from zoo_core.errors import OutputError, RegistryError, ZooError, printable, well_formed
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.locks import locked_for_editing
+from zoo_core.files.paths import user_path
 from zoo_core.registries.address import SCHEME, parse_address
 
 REGISTRY_VARIABLE = "ZOO_REGISTRY"
@@ -84,15 +85,19 @@ def file_of(place: str, configuration: Path) -> Path:
         'settings/from-hub/team%2Fregistry@v2.yaml'
     """
     if not place.startswith(SCHEME):
-        try:
-            return Path(place).expanduser()
-        except RuntimeError:  # `~`, and no home directory: reading the path reports that there is no such file
-            return Path(place)
+        return _path_of(place)
     try:
         address = parse_address(place)
     except ZooError as error:
         raise RegistryError(str(error)) from error
     return configuration / "from-hub" / f"{urllib.parse.quote(str(address).removeprefix(SCHEME), safe='@')}.yaml"
+
+
+def _path_of(place: str) -> Path:
+    try:
+        return user_path(place)
+    except ZooError as error:
+        raise RegistryError(str(error)) from error
 
 
 def read_files(configuration: Path) -> list[Path]:

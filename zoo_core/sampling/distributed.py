@@ -11,6 +11,7 @@ from types import FrameType
 
 from torch import Tensor
 
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.layout import Layout
 from zoo_core.kinds.output import as_arrays, check_output, write_samples
@@ -48,9 +49,9 @@ def write_together(generator: Generator, n: int, out: str, processes: Processes,
             start, end = share_of_process(n, processes)
             layout = Layout(generator.kind, tuple(generator.sample_shape), n)
             batches = draw(start, end - start) if end > start else iter(())
-            format.write_share(as_arrays(batches, generator.kind), start, layout, Path(out).expanduser(), processes)
+            format.write_share(as_arrays(batches, generator.kind), start, layout, user_path(out), processes)
         processes.wait()
-        return Path(out).expanduser()
+        return user_path(out)
 
 
 def share_of_process(n: int, processes: Processes) -> tuple[int, int]:

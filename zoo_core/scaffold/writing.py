@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from zoo_core.errors import OutputError, PluginError, printable
 from zoo_core.files.atomic import atomic_folder
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 
@@ -147,7 +148,7 @@ class Scaffold:
         }
 
 
-def write(scaffold: Scaffold, parent: Path) -> Path:
+def write(scaffold: Scaffold, parent: str | Path) -> Path:
     """Write the distribution to a new folder in `parent`, which appears complete or not at all.
 
     Returns:
@@ -163,7 +164,7 @@ def write(scaffold: Scaffold, parent: Path) -> Path:
         ...     write(Scaffold(name="my-gan"), Path(folder)).name
         'my-gan'
     """
-    target = parent / scaffold.name
+    target = user_path(parent) / scaffold.name
     if target.exists() or target.is_symlink():
         raise OutputError(f"{printable(target)} is there already; choose another name, or move it away")
     _refuse_taken(scaffold)

@@ -2,10 +2,12 @@
 
 setup                from what a user writes to a trainer and its data
 loop                 the steps of a run
-stop_signals         Ctrl-C and SIGTERM: the step in progress ends first
+stop_signals         Ctrl-C, SIGTERM and SIGHUP: the step in progress ends first
+finiteness           losses and weights that became NaN or infinite, found before a checkpoint is written
 grids                sample grids during the run
 remedies             what to try when a run goes wrong
 finishing            the files of the finished model
+stopped_runs         a model of a run that was stopped
 gan                  the training step that GANs share
 augmentation         differentiable augmentation, by name
 batches              which samples a batch holds, and in which order
@@ -16,7 +18,7 @@ ema                  the moving average of the weights
 compilation          torch.compile, where it saves time
 figures              what a training step returns, checked
 checkpoints          the whole state of a run, without a pickle
-run_folder           run.json, and the paths of a run's files
+run_folder           run.json, the lock, and the paths of a run's files
 log                  log.jsonl and the progress bar
 trackers             TensorBoard and others, through accelerate
 """
@@ -30,6 +32,7 @@ __all__ = [
     "ema",
     "figures",
     "finishing",
+    "finiteness",
     "gan",
     "grids",
     "log",
@@ -39,6 +42,7 @@ __all__ = [
     "sample_range",
     "setup",
     "stop_signals",
+    "stopped_runs",
     "synchronised_layers",
     "trackers",
 ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import modelfolder
-from zoo_core.data.training_data import TrainingData
 from zoo_core.interfaces import Discriminator, Generator, Trainer
-from zoo_core.kinds.gif import evenly, write_film
+from zoo_core.kinds.gif import evenly, is_readable, write_film
 from zoo_core.modelfolder.card import model_card
+from zoo_core.modelfolder.run_record import stated_settings
 from zoo_core.plugins import manager
 from zoo_core.training.grids import grid_samples, save_grid
 from zoo_core.training.run_folder import RunFolder
@@ -16,24 +16,31 @@ from zoo_core.training.run_folder import RunFolder
 FILM_FRAMES = 100  # maximum number of frames in training.gif
 
 
-def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder, data: TrainingData) -> None:
-    """Write the finished model to the root of the run's folder; repeating the run writes the same bytes."""
-    if len(data.class_names) == averaged.num_classes:
-        averaged.class_names = data.class_names
+def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder) -> None:
+    """Write the model to the root of the run's folder, and record it; repeating the run writes the same bytes.
+
+    A model of a step before the last is written as well: its card says so, and the run can still go on.
+    """
+    record = run.model_record(trainer.step)
+    class_names = record["data"].get("class_names", ())
+    if len(class_names) == averaged.num_classes:
+        averaged.class_names = tuple(class_names)
     discriminator = trainer.modules.get("discriminator")
     if isinstance(discriminator, Discriminator):
         _remove_parametrizations(discriminator)
         modelfolder.save_discriminator(discriminator, run.root)
     if averaged.kind == "image":
         save_grid(grid_samples(averaged, trainer.settings.seed), averaged, run.root / "samples.png")
-        grids = run.sample_grids()
+        grids = [path for path in run.sample_grids(trainer.step) if is_readable(path)]
         if len(grids) > 1:
             frames = evenly(grids, FILM_FRAMES)
             write_film(frames, run.root / "training.gif", milliseconds=100, last=2000)
     architecture, _ = manager().architecture_of(type(averaged))
-    card = model_card(averaged, architecture, name=run.root.name, settings=trainer.settings, dataset=data.name)
+    dataset, settings = record["data"]["name"], stated_settings(record)
+    card = model_card(averaged, architecture, name=run.root.name, settings=settings, dataset=dataset)
     run.write_text("README.md", card)
     averaged.save(run.root)
+    run.write_record(record)
 
 
 def _remove_parametrizations(module: Discriminator) -> None:

@@ -46,6 +46,13 @@ class GANSettings(Settings, frozen=True):
         (0.5, 0.999)
     """
 
+    changeable = Settings.changeable | {
+        "gradient_penalty",
+        "r1_gamma",
+        "r1_every",
+        "augment",
+    }
+
     loss: AdversarialLossName = "non-saturating"
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     discriminator_steps: Annotated[int, Meta(ge=1, le=100)] = 1

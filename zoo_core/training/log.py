@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -17,10 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from zoo_core.errors import OutputError, TrainingError, printable
+from zoo_core.errors import OutputError, SettingsError, did_you_mean, printable
 from zoo_core.files import strict_json
+from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
+from zoo_core.training.checkpoints import newest_checkpoint
 from zoo_core.training.figures import RATE, STEP
+from zoo_core.training.finiteness import refuse_broken_figures
 from zoo_core.training.run_folder import RunFolder
 from zoo_core.training.trackers import Trackers
 
@@ -29,25 +32,22 @@ class RunLog:
     """The figures of a run, averaged over the steps since the previous line of log.jsonl and over the processes.
 
     Only the first process writes; on a terminal it also shows a progress bar. A resumed run first drops the lines
-    after the step of its checkpoint, because it repeats those steps.
+    after the step of its checkpoint, because it repeats those steps. Damaged lines are moved to log.damaged.
 
     Attributes:
         latest: the figures of the last line.
 
     Raises:
-        TrainingError: the log of a resumed run is damaged.
         OutputError: the log cannot be read or written.
         SettingsError: accelerate does not know a tracker, or the package of the tracker is not installed.
         MissingExtraError: a tracker is requested, but accelerate is not installed.
     """
 
     def __init__(self, run: RunFolder, trainer: Trainer) -> None:
-        self._path, self._trainer = run.log, trainer
-        resumed = trainer.step > 0 and trainer.processes.first
-        self._earlier_lines = _lines_up_to(run.log, trainer.step) if resumed else b""
+        self._run, self._path, self._trainer = run, run.log, trainer
         self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
-        self._sums: dict[str, Tensor | float] = {}
-        self._counts: dict[str, int] = {}  # per figure, because a lazy penalty is not computed at every step
+        # With their steps, because a lazy penalty is not computed at every one.
+        self._values: dict[str, list[tuple[int, Tensor | float]]] = {}
         self._count = 0
         self._since = time.perf_counter()
         self._file: BinaryIO | None = None
@@ -68,20 +68,34 @@ class RunLog:
 
     def __enter__(self) -> Self:
         if self._trainer.processes.first:
+            self._keep_earlier_lines()
             try:
-                self._file = self._path.open("wb")
-                self._file.write(self._earlier_lines)
+                self._file = self._path.open("ab")
             except OSError as error:
                 raise OutputError.unwritable(self._path, error) from error
         self._progress.start()
         return self
 
+    def _keep_earlier_lines(self) -> None:
+        """Keep the lines up to the step of the checkpoint, and move the damaged ones aside."""
+        sound, damaged = _lines_up_to(self._path, self._trainer.step) if self._trainer.step else ([], {})
+        if damaged:
+            aside = self._path.with_suffix(".damaged")
+            earlier = aside.read_bytes() if aside.exists() else b""
+            write_bytes(aside, earlier + b"".join(line + b"\n" for line, _ in damaged.values()))
+            listed = "; ".join(f"line {number} {problem}" for number, (_, problem) in list(damaged.items())[:3])
+            more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+            self.report("log", f"{self._path}: {listed}{more}; moved to {aside.name}, and the run goes on")
+        write_bytes(self._path, b"".join(line + b"\n" for line in sound))
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self._progress.stop()
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # the disk is full, which the line that could not be written has said
+                self._file.close()
         if self._trackers is not None:
             self._trackers.close()
 
@@ -89,34 +103,52 @@ class RunLog:
         """Add the figures of one step. Tensors stay on the device until `write`, so that a GPU is not waited for.
 
         Args:
+            step: the number of the step.
             figures: as `checked_figures` returns them.
         """
-        for name, value in figures.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._counts[name] = self._counts.get(name, 0) + 1
+        with torch.no_grad():
+            for name, value in figures.items():
+                copy = value + 0  # the next step of a compiled network writes into the same memory
+                self._values.setdefault(name, []).append((step, copy))
         self._count += 1
         self._progress.update(self._task, completed=step)
+
+    def check(self) -> dict[str, float]:
+        """Return the means since the last line. Every process must call it, because it averages over all of them.
+
+        Raises:
+            TrainingError: a figure is NaN or infinite; names it, with its step.
+        """
+        figures = self._averaged_values()
+        steps = {name: [step for step, _ in values] for name, values in self._values.items()}
+        go_on = newest_checkpoint(self._run.checkpoints) is not None
+        refuse_broken_figures(figures, steps, self._trainer, go_on=go_on)
+        return {name: float(values.mean()) for name, values in figures.items()}
 
     def write(self, step: int) -> None:
         """Write the means since the last line. Every process must call it, because it averages over all of them.
 
         Raises:
             TrainingError: a figure is NaN or infinite.
+            SettingsError: `best_figure` names a figure that there is not.
+            OutputError: the line cannot be written.
         """
-        figures = self._means()
+        figures = self.check()
         now = time.perf_counter()
         rate = self._count * self._samples_a_step / (now - self._since)
-        self._sums, self._counts, self._count, self._since = {}, {}, 0, now
-        broken = [name for name, mean in figures.items() if not math.isfinite(mean)]
-        if broken:
-            raise TrainingError(
-                f"{', '.join(broken)} became NaN or infinite before step {step}; "
-                "try a lower learning_rate, --set precision=fp32, or another seed"
-            )
+        self._values, self._count, self._since = {}, 0, now
         self.latest = figures | {RATE: rate}
+        best = self._trainer.settings.best_figure
+        if best and best not in self.latest:
+            raise SettingsError(
+                f"best_figure: no figure {printable(best, 80)!r} is logged; {did_you_mean(best, self.latest)}"
+            )
         if self._file is not None:
-            self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
+                self._file.flush()
+            except OSError as error:
+                raise OutputError.unwritable(self._path, error) from error
         if self._trackers is not None:
             self._trackers.log(self.latest, step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
@@ -135,46 +167,55 @@ class RunLog:
         """Write a line to stderr, at most once for each kind."""
         if kind not in self._reported and self._trainer.processes.first:
             self._reported.add(kind)
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            with contextlib.suppress(OSError):  # the terminal was closed
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _means(self) -> dict[str, float]:
-        names = list(self._sums)
-        if not names:
+    def _averaged_values(self) -> dict[str, Tensor]:
+        """The values of each figure since the last line, (n,) float32 on the CPU, averaged over the processes."""
+        if not self._values:
             return {}
-        means = torch.stack(
+        device = self._trainer.device
+        values = torch.stack(
             [
-                torch.as_tensor(self._sums[name], dtype=torch.float32, device=self._trainer.device) / self._counts[name]
-                for name in names
+                torch.as_tensor(value, dtype=torch.float32, device=device).reshape(())
+                for of_figure in self._values.values()
+                for _, value in of_figure
             ]
         )
-        self._trainer.processes.average([means])
-        return dict(zip(names, means.tolist(), strict=True))
+        self._trainer.processes.average([values])
+        parts = torch.split(values.cpu(), [len(of_figure) for of_figure in self._values.values()])
+        return dict(zip(self._values, parts, strict=True))
 
 
-def _lines_up_to(path: Path, step: int) -> bytes:
-    """Return the lines of a log up to a step, without a last line that a killed process left incomplete.
+def _lines_up_to(path: Path, step: int) -> tuple[list[bytes], dict[int, tuple[bytes, str]]]:
+    """Return the lines of a log up to a step, and the damaged ones by number, each with its problem.
+
+    A last line that a killed process left incomplete is dropped; its step is repeated.
 
     Raises:
-        TrainingError: a line is damaged; the message contains its number.
         OutputError: the log cannot be read.
     """
     try:
-        *lines, _unfinished = path.read_bytes().split(b"\n")
+        *lines, unfinished = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return b""
+        return [], {}
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror or error}") from error
-    return b"".join(line + b"\n" for number, line in enumerate(lines, 1) if _step_of(line, path, number) <= step)
+    if b"\0" in unfinished:  # a crash of the system leaves a file with its length and without its content
+        lines.append(unfinished)
+    sound, damaged = [], {}
+    for number, line in enumerate(lines, 1):
+        try:
+            if _step_of(line) <= step:
+                sound.append(line)
+        except strict_json.JSONProblemError as error:
+            damaged[number] = (line, printable(error, 120))
+    return sound, damaged
 
 
-def _step_of(line: bytes, path: Path, number: int) -> int:
-    try:
-        logged = strict_json.decode(line)
-        if not isinstance(logged, dict) or not isinstance(logged.get("step"), int):
-            raise strict_json.JSONProblemError("does not state its step")
-    except strict_json.JSONProblemError as error:
-        raise TrainingError(
-            f"{path}, line {number}: {printable(error, 120)}; remove the damaged lines and use --resume again"
-        ) from error
+def _step_of(line: bytes) -> int:
+    logged = strict_json.decode(line)
+    if not isinstance(logged, dict) or not isinstance(logged.get("step"), int):
+        raise strict_json.JSONProblemError("does not state its step")
     step: int = logged["step"]
     return step

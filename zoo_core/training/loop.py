@@ -6,12 +6,15 @@ The folder of a run:
     log.jsonl                the figures, one line every LOG_EVERY steps
     samples/step-00001000.png
     checkpoints/step-00001000/
+    .lock, .lock.json        while a run is at work: who it is
     config.json, model.safetensors, discriminator.safetensors, README.md, samples.png, training.gif     at the end
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.training.batches import BatchStream
-from zoo_core.training.checkpoints import newest_checkpoint, restore_checkpoint, save_checkpoint
+from zoo_core.training.checkpoints import changed_settings, restore_newest, save_checkpoint, set_aside
 from zoo_core.training.compilation import compiled_in, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.figures import checked_figures
@@ -47,16 +50,16 @@ from zoo_core.training.synchronised_layers import synchronise_layers
 LOG_EVERY = 50
 
 
-def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False) -> Path:
+def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False, change: Collection[str] = ()) -> Path:
     """Run the training; see `Trainer.fit`, the public entry point."""
     with tf32_restored(), torch_defaults(), torch.enable_grad():
-        return _fit(trainer, data, out, resume)
+        return _fit(trainer, data, out, resume, change)
 
 
-def _fit(trainer: Trainer, data: object, out: Path, resume: bool) -> Path:
+def _fit(trainer: Trainer, data: object, out: Path, resume: bool, change: Collection[str]) -> Path:
     run = RunFolder(out)
     _join(trainer)
-    training_data = trainer.prepare_data(_as_training_data(data, trainer))
+    training_data = trainer.prepare_data(_as_training_data(data, trainer, run))
     _resolve(trainer, run, training_data)
     prepare(trainer)
     generator = _generator(trainer)
@@ -67,34 +70,70 @@ def _fit(trainer: Trainer, data: object, out: Path, resume: bool) -> Path:
     architecture, _ = manager().architecture_of(type(generator))
     processes = trainer.processes
     description = describe_run(trainer, architecture.name, training_data)
-    if run.check(description, resume=resume):
+    may_change = {"change": change, "changeable": trainer.settings.changeable}
+    if run.check(description, resume=resume, **may_change):
         return out
     processes.wait()  # every process has checked the folder before the first one writes to it
-    if processes.first:
-        run.begin(description)
-    average = ExponentialMovingAverage(generator, trainer.settings.ema_decay) if trainer.settings.ema_decay else None
-    checkpoint = newest_checkpoint(run.checkpoints)
-    if checkpoint is not None:
-        restore_checkpoint(checkpoint, trainer, average)
-        if trainer.step > trainer.settings.steps:
+    with run.held() if processes.first else contextlib.nullcontext():
+        if processes.first:  # once more: another run may have begun here since
+            run.check(description, resume=resume, **may_change)
+        average = averaging(trainer)
+        _begin(trainer, average, run, description)
+        averaged = averaged_generator(trainer, average)
+        if trainer.settings.compile == "on":
+            trainer.compile()
+        try:
+            _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark)
+        except ProcessError as error:
             raise TrainingError(
-                f"{out} has a checkpoint at step {trainer.step}, after the last step, {trainer.settings.steps}; "
-                f"use --steps {trainer.step} or more, or remove the newer checkpoints"
-            )
-    averaged = _generator_of(average.module) if average is not None else generator
-    if trainer.settings.compile == "on":
-        trainer.compile()
-    try:
-        _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark)
-    except ProcessError as error:
-        raise TrainingError(
-            f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
-        ) from error
-    if processes.first:
-        write_finished_model(trainer, averaged, run, training_data)
-        run.mark_finished(description)
-    processes.wait()
+                f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
+            ) from error
+        if processes.first:
+            write_finished_model(trainer, averaged, run)
+        processes.wait()
     return out
+
+
+def averaging(trainer: Trainer) -> ExponentialMovingAverage | None:
+    """Return the moving average of the generator's weights, if the settings ask for one."""
+    decay = trainer.settings.ema_decay
+    return ExponentialMovingAverage(_generator(trainer), decay) if decay else None
+
+
+def averaged_generator(trainer: Trainer, average: ExponentialMovingAverage | None) -> Generator:
+    """Return the generator that is sampled and saved: with averaged weights, where there is an average."""
+    return _generator(trainer) if average is None else _generator_of(average.module)
+
+
+def _begin(
+    trainer: Trainer, average: ExponentialMovingAverage | None, run: RunFolder, description: dict[str, Any]
+) -> None:
+    """Go on from the newest checkpoint, if there is one, and record the run with what was changed in it.
+
+    Raises:
+        TrainingError: no checkpoint can be read, the newest is after the last step, or processes found different ones.
+    """
+    restored = restore_newest(run.checkpoints, trainer, average)
+    steps, processes = trainer.settings.steps, trainer.processes
+    if trainer.step > steps:
+        raise TrainingError(
+            f"{run.root} has a checkpoint at step {trainer.step}, after the last step, {steps}; use --steps "
+            f"{trainer.step} or more, --finish to make a model of it, or remove the newer checkpoints"
+        )
+    if processes.agree(trainer.step) != trainer.step:
+        raise TrainingError(f"{run.root}: not every process can read the newest checkpoint")
+    if not processes.first:
+        return
+    changes: list[dict[str, Any]] = []
+    if restored is not None:
+        run.warn_of_damage(restored.damaged.values())
+        set_aside(restored.damaged)
+        record = restored.record or run.recorded() or description
+        changes = list(record.get("changes", []))
+        if changed := changed_settings(record, trainer.settings):
+            changes.append({"step": trainer.step, "settings": changed})
+            run.note_changes(trainer.step, changed)
+    run.begin(description, changes)
 
 
 def _join(trainer: Trainer) -> None:
@@ -225,7 +264,8 @@ def _train(
     with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:
             log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
-        log.report("data", stream.note)
+        for note in (stream.note, *run.notes):
+            log.report(note, note)
         if remark is not None:
             log.report("samples", remark)
         while trainer.step < settings.steps:
@@ -243,10 +283,17 @@ def _train(
                 write_sample_grid(averaged, settings, run.sample_grid(done), log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
-            if (periodic or done == settings.steps or stopped) and processes.first:
-                save_checkpoint(run.checkpoints, trainer, average, log.latest.get(settings.best_figure))
+            due = periodic or done == settings.steps or stopped
+            if due:
+                log.check()  # what is kept is finite
+            if due and processes.first:
+                figure = log.latest.get(settings.best_figure)
+                save_checkpoint(run.checkpoints, trainer, average, figure, run.description)
             if stopped and done < settings.steps:
-                raise TrainingError(f"stopped at step {done} of {settings.steps}; use --resume to continue from there")
+                raise TrainingError(
+                    f"stopped at step {done} of {settings.steps}; use --resume to continue from there, "
+                    "or --finish to make a model of it"
+                )
 
 
 def _train_first_compiled_step(
@@ -268,12 +315,13 @@ def _train_first_compiled_step(
     return figures
 
 
-def _as_training_data(data: object, trainer: Trainer) -> TrainingData:
+def _as_training_data(data: object, trainer: Trainer, run: RunFolder) -> TrainingData:
     sample_shape = trainer.sample_shape
     if isinstance(data, (str, Path)):
         shape = picture_shape("image", sample_shape)
         if shape is None:
             raise DataError(f"{data} is read as square pictures, but the model makes {sample_shape}; pass a tensor")
+        run.refuse_data_around(data)
         channels, _, size = shape
         data = open_images(data).decode(channels, size, processes=trainer.processes)
     elif not isinstance(data, TrainingData):

@@ -1,18 +1,26 @@
-"""The folder of a training run: its record, the checks before it is resumed, and the paths of its files."""
+"""The folder of a training run: its record, its lock, the checks before it is resumed, and the paths of its files."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import OutputError, TrainingError, well_formed
+from zoo_core.errors import ModelFolderError, OutputError, TrainingError, printable, well_formed
 from zoo_core.files.atomic import write_bytes
+from zoo_core.files.locks import held_alone, holder_file
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import Trainer
 from zoo_core.modelfolder.run_record import RUN, read_run_record
+from zoo_core.training.checkpoints import recorded_in_checkpoint, remove_leftovers
+
+_log = logging.getLogger("zoo_core")
 
 # Settings that may change when a run is resumed: its length, its device, and what it writes.
 FREE_ON_RESUME = frozenset(
@@ -20,6 +28,8 @@ FREE_ON_RESUME = frozenset(
 )
 # Names of what the first step called in compiled form, once it is known; empty if that was nothing.
 COMPILED = "compiled"
+
+DESCRIPTION = ("architecture", "model", "settings", "processes", "data")  # what `describe_run` returns
 
 
 def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
@@ -31,6 +41,7 @@ def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dic
         "processes": trainer.processes.count,
         "data": {
             "name": data.name,
+            "class_names": list(data.class_names),
             "samples": len(data),
             "notes": list(data.notes),
             "sha256": data.fingerprint,
@@ -46,6 +57,38 @@ class RunFolder:
         self.checkpoints = root / "checkpoints"
         self.log = root / "log.jsonl"
         self.record = root / RUN
+        self.description: dict[str, Any] = {}  # what run.json holds, once the run has begun
+        self.notes: list[str] = []  # what the user is to know when the run goes on
+        self._lock = root / ".lock"
+        self._said: set[str] = set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out of the folder while the block runs. It is created, and removed if it stays empty.
+
+        Raises:
+            TrainingError: another run is at work in it; says which.
+            OutputError: the folder cannot be written.
+        """
+        new = not self.root.exists()
+        _make_folder(self.root)
+        try:
+            with contextlib.ExitStack() as lock:
+                try:
+                    lock.enter_context(held_alone(self._lock, self._in_use))
+                except OSError as error:
+                    raise OutputError.unwritable(self.root, error) from error
+                remove_leftovers(self.checkpoints)
+                yield
+        finally:
+            if new:
+                with contextlib.suppress(OSError):  # it is not empty
+                    self.root.rmdir()
+
+    def _in_use(self, holder: str) -> TrainingError:
+        return TrainingError(
+            f"{printable(self.root)} is in use by another run ({holder}); wait until it ends, or choose another --out"
+        )
 
     def sample_grid(self, step: int) -> Path:
         """Return the path for the sample grid of a step; its folder is created if needed."""
@@ -53,54 +96,140 @@ class RunFolder:
         _make_folder(folder)
         return folder / f"step-{step:08d}.png"
 
-    def sample_grids(self) -> list[Path]:
-        """Return the paths of all existing sample grids, ordered by step."""
-        return sorted((self.root / "samples").glob("step-*.png"))
+    def sample_grids(self, last: int) -> list[Path]:
+        """Return the paths of the existing sample grids up to a step, in order."""
+        steps = {path: path.stem.removeprefix("step-") for path in (self.root / "samples").glob("step-*.png")}
+        numbered = {path: int(step) for path, step in steps.items() if step.isdecimal()}
+        return sorted((path for path, step in numbered.items() if step <= last), key=numbered.__getitem__)
 
-    def check(self, description: dict[str, Any], *, resume: bool) -> bool:
+    def check(
+        self,
+        description: dict[str, Any],
+        *,
+        resume: bool,
+        change: Collection[str] = (),
+        changeable: Collection[str] = (),
+    ) -> bool:
         """Return whether the run is already finished.
+
+        Args:
+            change: names of settings that may differ from the recorded ones, because the user says so.
+            changeable: names of those of which the user may say so.
 
         Raises:
             TrainingError: the folder contains something else, or a run with another description.
-            ModelFolderError: run.json is damaged.
+            ModelFolderError: run.json is damaged, and no checkpoint has a copy of it.
         """
         self.refuse_foreign(resume=resume)
         recorded = self.recorded()
         if recorded is None:
             return False
-        finished = recorded.pop("finished", False)
-        _refuse_differences(self.root, recorded, description)
-        return bool(finished) and description["settings"]["steps"] == recorded["settings"]["steps"]
+        _refuse_differences(self.root, recorded, description, set(changeable).intersection(change), changeable)
+        return bool(recorded.get("finished")) and description["settings"]["steps"] == recorded["settings"]["steps"]
 
-    def begin(self, description: dict[str, Any]) -> None:
-        """Create the folder and record the description. Raises OutputError if it cannot be written."""
-        _make_folder(self.root)
-        self._write(description)
+    def begin(self, description: dict[str, Any], changes: Sequence[dict[str, Any]] | None = None) -> None:
+        """Record the description of a run that begins or goes on.
+
+        A model that was made of an earlier step stays until the run is finished.
+
+        Args:
+            changes: what was changed in the run, and when; by default what was recorded by an earlier call.
+
+        Raises:
+            OutputError: run.json cannot be written.
+        """
+        kept = self.description.get("changes", ()) if changes is None else changes
+        step = (self.recorded() or {}).get("model_step")
+        self.description = description | ({"changes": list(kept)} if kept else {})
+        self.write_record(self.description | ({"model_step": step} if step else {}))
 
     def recorded(self) -> dict[str, Any] | None:
-        """Return the recorded description, or None for a new run. Raises ModelFolderError if run.json is damaged."""
-        return read_run_record(self.root)
+        """Return the recorded description, or None for a new run.
+
+        Where run.json is damaged or missing, the copy in the newest checkpoint stands in for it, and a warning says so.
+
+        Raises:
+            ModelFolderError: run.json is damaged, and there is no copy.
+        """
+        problem: ModelFolderError | None = None
+        try:
+            if (record := read_run_record(self.root)) is not None:
+                return record
+        except ModelFolderError as error:
+            problem = error
+        copy = recorded_in_checkpoint(self.checkpoints)
+        if copy is not None:
+            state = "missing" if problem is None else "damaged"
+            self._warn(f"{self.record} is {state}; its copy in the newest checkpoint is used")
+        elif problem is not None:
+            raise problem
+        return copy
+
+    def note_changes(self, step: int, changed: dict[str, dict[str, Any]]) -> None:
+        """Note which settings hold from a step on, each with its value before and now."""
+        self.notes += [
+            f"from step {step} on, {name} is {values['now']} (it was {values['was']})"
+            for name, values in changed.items()
+        ]
+
+    def warn_of_damage(self, damaged: Iterable[str]) -> None:
+        """Say that newer checkpoints than the one in use cannot be read."""
+        for problem in damaged:
+            self._warn(f"{problem}; the run goes on from the one before")
+
+    def _warn(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            _log.warning("%s", printable(line, 1000))
 
     def refuse_foreign(self, *, resume: bool) -> None:
         """Raise TrainingError if the folder has a run that is not to be resumed, or files but no run."""
         if self.record.exists():
             if not resume:
                 raise TrainingError(
-                    f"{self.root} already holds a training run; use --resume to continue it, "
+                    f"{printable(self.root)} already holds a training run; use --resume to continue it, "
                     "or another --out to start over"
                 )
-        elif self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise TrainingError(f"{self.root} is not an empty folder and holds no training run; choose another --out")
+        elif self.root.is_symlink() and not self.root.exists():
+            raise TrainingError(f"{printable(self.root)} is a link to nowhere; choose another --out")
+        elif self._holds_something() and not (resume and recorded_in_checkpoint(self.checkpoints)):
+            raise TrainingError(
+                f"{printable(self.root)} is not an empty folder and holds no training run; choose another --out"
+            )
 
-    def mark_finished(self, description: dict[str, Any]) -> None:
-        """Record that all steps are done and the model has been written."""
-        self._write(description | {"finished": True})
+    def _holds_something(self) -> bool:
+        if not self.root.is_dir():
+            return self.root.exists()
+        ours = {self._lock.name, holder_file(self._lock).name}  # which a run that was killed has left
+        return any(path.name not in ours for path in self.root.iterdir())
+
+    def refuse_data_around(self, data: str | Path) -> None:
+        """Raise TrainingError if the folder lies within that of the data: its pictures would become data."""
+        folder = user_path(data)
+        if folder.is_dir() and folder.resolve() in (self.root.resolve(), *self.root.resolve().parents):
+            raise TrainingError(
+                f"{printable(self.root)} lies within {printable(data)}, and what is written there would become part of "
+                "the data; choose another --out"
+            )
+
+    def refuse_if_held(self) -> None:
+        """Raise TrainingError if another run is at work in the folder."""
+        if self._lock.exists():
+            with self.held():
+                pass
+
+    def model_record(self, step: int) -> dict[str, Any]:
+        """Return the content of run.json once the model of a step is written: only that of the last is the end."""
+        if step == self.description["settings"]["steps"]:
+            return self.description | {"finished": True}
+        return self.description | {"model_step": step}
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the finished model."""
         write_bytes(self.root / name, well_formed(text).encode())
 
-    def _write(self, description: dict[str, Any]) -> None:
+    def write_record(self, description: dict[str, Any]) -> None:
+        """Write run.json. Raises OutputError."""
         write_bytes(self.record, (json.dumps(description, indent=2) + "\n").encode())
 
 
@@ -111,19 +240,26 @@ def _make_folder(folder: Path) -> None:
         raise OutputError.unwritable(folder, error) from error
 
 
-def _refuse_differences(root: Path, recorded: dict[str, Any], description: dict[str, Any]) -> None:
+def _refuse_differences(
+    root: Path, recorded: dict[str, Any], description: dict[str, Any], change: Collection[str], if_said: Collection[str]
+) -> None:
     """Raise a TrainingError that lists every value that differs from the recorded description."""
-    old, new = _flatten(recorded), _flatten(json.loads(json.dumps(description)))
-    free = {f"settings.{name}" for name in FREE_ON_RESUME} | {"data.name", COMPILED}
+    free_if_said = {f"settings.{name}" for name in if_said}
+    old, new = _flatten(_comparable(recorded)), _flatten(_comparable(json.loads(json.dumps(description))))
+    free = {f"settings.{name}" for name in FREE_ON_RESUME.union(change)}
     if recorded["settings"].get("schedule", "constant") != "constant":
-        free.remove("settings.steps")  # the learning rate at every step depends on the number of steps
-    changed = [
-        f"{name} was {old.get(name)!r} and is now {new.get(name)!r}"
-        for name in sorted(old.keys() | new.keys())
-        if name not in free and not name.startswith("data.notes") and old.get(name) != new.get(name)
-    ]
+        free.discard("settings.steps")  # the learning rate at every step depends on the number of steps
+    changed = [name for name in sorted(old.keys() | new.keys()) if name not in free and old.get(name) != new.get(name)]
     if changed:
-        raise TrainingError(f"{root} cannot be resumed with other settings: {'; '.join(changed)}")
+        listed = "; ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in changed)
+        hint = "; to change it from here on, say so with --set" if free_if_said.issuperset(changed) else ""
+        raise TrainingError(f"{printable(root)} cannot be resumed with other settings: {listed}{hint}")
+
+
+def _comparable(description: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a description that a resumed run must share, apart from the notes and names of the data."""
+    data = {key: value for key, value in description.get("data", {}).items() if key in ("samples", "sha256")}
+    return {part: description[part] for part in DESCRIPTION if part in description} | {"data": data}
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

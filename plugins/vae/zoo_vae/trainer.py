@@ -32,6 +32,8 @@ class VAESettings(Settings, frozen=True):
             grey values unchanged.
     """
 
+    changeable = Settings.changeable | {"beta", "beta_schedule", "beta_steps"}
+
     loss: Literal["elbo"] = "elbo"
     learning_rate: Annotated[float, Meta(gt=0)] = 1e-3
     beta: Annotated[float, Meta(ge=0)] = 1.0

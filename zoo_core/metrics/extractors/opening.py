@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import MetricError, did_you_mean, printable
+from zoo_core.files.paths import user_path
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.interfaces.import_strings import import_object
@@ -122,7 +123,7 @@ def _weight_file(facts: FeatureExtractor, given: str | Path | None) -> Path | No
             f"extractor {facts.name} needs a file of weights: pass {facts.weights_source or 'it'} "
             f"with --extractor-weights or {facts.weights_variable}"
         )
-    return Path(named).expanduser()
+    return user_path(named)
 
 
 def _digest(network: nn.Module) -> str:
