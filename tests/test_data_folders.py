@@ -323,14 +323,22 @@ def test_names_that_lead_out_of_an_archive_lead_nowhere(tmp_path):
         "/etc/dog/2.png": png(2),
         "C:\\cat\\3.png": png(3),
         "..": b"",
-        "cat\x1b[31m/4.png": png(4),
+        "mouse/4.png": png(4),
     }
     before = sorted(tmp_path.parent.iterdir())
     source = open_images(archive(tmp_path, **names))
     assert len(source) == 4
-    assert "\x1b" not in "".join(source.notes)
     assert sorted(numbers(source.decode(3, 4))) == [1, 2, 3, 4]
     assert sorted(tmp_path.parent.iterdir()) == before
+
+
+def test_a_class_whose_name_moves_the_cursor_is_refused(tmp_path):
+    source = open_images(archive(tmp_path, **{"cat\x1b[31m/4.png": png(4), "dog/5.png": png(5)}))
+    assert "\x1b" not in "".join(source.notes)
+    with pytest.raises(
+        DataError, match=r"^the class 'cat\[31m' has U\+001B in its name, which shows nothing; rename it$"
+    ):
+        source.decode(3, 4)
 
 
 def test_a_picture_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):

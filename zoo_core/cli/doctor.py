@@ -16,6 +16,7 @@ import click
 from zoo_core.cli import options
 from zoo_core.cli.messages import echo_facts, echo_json
 from zoo_core.errors import ZooError, printable
+from zoo_core.files.paths import user_path
 
 if TYPE_CHECKING:
     from zoo_core.registries import ModelEntry
@@ -124,8 +125,8 @@ def _hub_home() -> str:
     """Return the folder of huggingface_hub, by its rules; an empty text without a home folder that it needs."""
     named = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     try:
-        return str(Path(named).expanduser().absolute())
-    except RuntimeError:
+        return str(user_path(named).absolute())
+    except ZooError:
         return ""
 
 
