@@ -79,7 +79,7 @@ def test_17_pictures_that_are_not_square_are_cropped_about_their_centre_and_that
     wide[:, 2:6] = 200
     data = open_images(parquet(tmp_path / "set", [png(wide), grey(4)])).decode(1, 4)
     assert (data.samples[0] == 200).all()
-    assert "1 were not square and were cropped about their centre" in data.notes
+    assert "1 was not square and was cropped about their centre" in data.notes
 
 
 def test_17_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_path):
@@ -89,7 +89,7 @@ def test_17_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_pat
     as_grey, as_colour = open_images(folder).decode(1, 4), open_images(folder).decode(3, 4)
     assert as_grey.samples[0].unique().tolist() == [76]
     assert as_colour.samples[1].unique().tolist() == [100]
-    assert "1 were converted to grey 8-bit pixels (transparency onto white)" in as_grey.notes
+    assert "1 was converted to grey 8-bit pixels (transparency onto white)" in as_grey.notes
 
 
 def test_17_transparency_is_laid_onto_white(tmp_path):

@@ -389,7 +389,7 @@ def test_17_the_first_frame_of_several_is_used_and_that_is_said(format, tmp_path
     path.write_bytes(encoded(first, format, save_all=True, append_images=[second], **options))
     pixels, notes = read_pictures([path], 3, 16)
     assert np.abs(pixels[0].astype(int) - COLOURS).max() <= 1
-    assert notes[0] == "1 have several frames or pages, of which the first was used"
+    assert notes[0] == "1 has several frames or pages, of which the first was used"
 
 
 def test_17_a_photo_with_a_second_view_is_one_picture():

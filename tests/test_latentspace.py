@@ -241,7 +241,7 @@ def test_reconstruct_puts_each_picture_beside_what_became_of_it(models):
     Image.new("L", (SIZE, SIZE), 77).save("grey.png")
     result = run("reconstruct", "./vae", "wide.png", "grey.png")
     assert result.stdout == "vae-reconstructed.png\n"
-    assert result.stderr.startswith("1 were not square and were cropped about their centre\n1 were resized to 8 x 8")
+    assert result.stderr.startswith("1 was not square and was cropped about their centre\n1 was resized to 8 x 8")
     shown = np.asarray(Image.open("vae-reconstructed.png"))
     assert shown.shape == (12, 4 * 10 + 2)
     assert (shown[2:10, 2:10] == 255).all()
@@ -255,7 +255,7 @@ def test_reconstruct_turns_a_photo_upright_as_its_exif_says(models):
     photo = Image.new("L", (12, SIZE), 0)
     photo.paste(255, (0, 0, 6, SIZE))
     photo.save("photo.png", exif=exif)
-    assert "1 were turned upright" in run("reconstruct", "./vae", "photo.png").stderr
+    assert "1 was turned upright" in run("reconstruct", "./vae", "photo.png").stderr
     shown = np.asarray(Image.open("vae-reconstructed.png"))[2:10, 2:10]
     assert (shown[:4] == 255).all()
     assert (shown[4:] == 0).all()

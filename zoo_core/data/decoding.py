@@ -272,16 +272,22 @@ def what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
         "converted": f"were converted to {'grey' if decoder.channels == 1 else 'colour'} 8-bit pixels "
         "(transparency onto white)",
     }
-    done = [f"{changes[what]:,} {words}" for what, words in meaning.items() if changes[what]]
+    done = [_counted(changes[what], words) for what, words in meaning.items() if changes[what]]
     return [*(_scaling(what, count) for what, count in sorted(changes.items()) if what.startswith(_SCALED)), *done]
+
+
+def _counted(count: int, words: str) -> str:
+    if count == 1:
+        words = words.replace("were ", "was ").replace("have ", "has ")
+    return f"{count:,} {words}"
 
 
 def _scaling(what: str, count: int) -> str:
     kind, _, white = what.removeprefix(_SCALED).partition(":")
-    pixels = f"{count:,} have {PixelKind[kind].value} pixels"
+    pixels = f"have {PixelKind[kind].value} pixels"
     if PixelKind[kind] is PixelKind.COLOUR:
-        return f"{pixels}, of which the upper 8 bits were used"
-    return f"{pixels} and were scaled to 8 bits: 0 became black and {int(white):,} white"
+        return f"{_counted(count, pixels)}, of which the upper 8 bits were used"
+    return _counted(count, f"{pixels} and were scaled to 8 bits: 0 became black and {int(white):,} white")
 
 
 def _undecodable(encoded: EncodedPicture, where: str, error: Exception) -> DataError:

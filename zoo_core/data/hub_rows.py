@@ -78,8 +78,9 @@ def open_hub_rows(
     try:
         import datasets
     except ImportError:
+        near = f" ({beside.removeprefix('; ')})" if beside else ""
         raise MissingExtraError(
-            "train", f"{printable(source)} is no file or folder here, and a data set of the Hub"
+            "train", f"{printable(source)} is no file or folder here{near}, and a data set of the Hub"
         ) from None
     origin = f"the data set {source} on the Hub"
     with _without_progress_bars():
