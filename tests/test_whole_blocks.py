@@ -96,6 +96,14 @@ def test_a_sample_is_bit_equal_in_every_batch(name, threads):
         assert torch.equal(network.sample(10, seed=1, batch_size=size), reference[:10]), size
 
 
+def test_a_sample_of_a_recurrent_network_in_half_precision_is_bit_equal_in_every_batch():
+    torch.manual_seed(0)
+    network = HELPED["recurrent"]().bfloat16()
+    reference = network.sample(64, seed=1)
+    for size in (1, 2, 3, 20):
+        assert torch.equal(network.sample(10, seed=1, batch_size=size), reference[:10]), size
+
+
 ACTIVATIONS = [nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.ELU]
 NORMS = [nn.BatchNorm2d, lambda width: nn.GroupNorm(1, width), nn.InstanceNorm2d]
 UPSAMPLING = [

@@ -23,6 +23,7 @@ BLOCK = 16
 PAIR = 2
 # torch sums up and convolves a single small sample in other ways than two: up to so many values.
 _SMALL = 2**15
+_HALF = (torch.float16, torch.bfloat16)
 _LITTLE_WORK = 2**16  # multiplications, which take about as long as the call of an operation
 _LANES = 64  # a multiple of how many values the vector registers of any CPU hold
 _VALUES_OF_A_THREAD = 2**15  # at least, where torch shares work among threads
@@ -51,7 +52,10 @@ class WholeBlocks(TorchDispatchMode):
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.needed = 1
+        weights = list(weights)
+        # A transposed batch of one looks as if it were not transposed, so that torch adds the bias of a linear layer
+        # within the product, and not after it. That saves a rounding, which in half precision shows.
+        self.needed = PAIR if any(tensor.dtype in _HALF for tensor in weights) else 1
         self.helped = False
         self._weights = {tensor.untyped_storage().data_ptr() for tensor in weights if tensor.layout == torch.strided}
 
