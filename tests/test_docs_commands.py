@@ -23,7 +23,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 SHORTER = [
-    (r"(zoo(?:_core)? train (?!.*--steps)\S+)", r"\1 --steps 2"),
+    (r"(zoo(?:_core)? train (?!.*--(?:steps|finish))\S+)", r"\1 --steps 2"),
     (r"--steps \d+", "--steps 2"),
     (r"-n \d{3,}", "-n 20"),
     (r"(zoo(?:_core)? eval \S+)", r"\1 -n 32"),
@@ -133,7 +133,7 @@ def shell(tmp_path, trained, environment):
     def run(line):
         if "runs/mine" in line and "--out" not in line:
             shutil.copytree(trained, tmp_path / "runs" / "mine", dirs_exist_ok=True)
-        elif (out := re.search(r"--out (\S+)", line)) and "--resume" not in line:
+        elif (out := re.search(r"--out (\S+)", line)) and not re.search("--resume|--finish", line):
             shutil.rmtree(tmp_path / out[1], ignore_errors=True)
         return subprocess.run(
             ["bash", "-c", line], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
