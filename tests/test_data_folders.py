@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_core.data import picture_formats, zip_archive
+from zoo_core.data import decoding, picture_formats, zip_archive
 from zoo_core.data.opening import open_images
 from zoo_core.errors import DataError
 
@@ -389,3 +389,14 @@ def test_an_encrypted_archive_is_refused(tmp_path):
 def test_an_archive_is_sent_to_the_workers_without_its_open_file(tmp_path):
     pictures = open_images(archive(tmp_path, **{"a.png": png(5), "b.png": png(6)})).pictures
     assert pickle.loads(pickle.dumps(pictures)).read([1]) == pictures.read([1])
+
+
+def test_too_little_memory_is_no_damage_that_may_be_left_out(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(png(1))
+
+    def needs_more(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(decoding.PictureDecoder, "pixels_of", needs_more)
+    with pytest.raises(MemoryError):
+        open_images(tmp_path, skip_damaged=True).decode(3, 4)

@@ -121,6 +121,8 @@ def _explanation(error: Exception) -> str:
 
     if isinstance(error, ZooError):
         return printable(redacted(str(error)), 2000)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; free some, or make the batches, the size or the number of samples smaller"
     if isinstance(error, OSError) and error.strerror:
         place = f"{printable(error.filename)}: " if error.filename else ""
         return f"{place}{error.strerror}"

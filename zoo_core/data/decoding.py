@@ -91,7 +91,7 @@ class PictureDecoder:
                 try:
                     with without_warnings():
                         pixels[place] = self.pixels_of(image, changes)
-                except DataError:
+                except (DataError, MemoryError):  # too little memory is no damage, which --skip-damaged would leave out
                     raise
                 except Exception as error:  # which exception a decoder of Pillow's raises is not known here
                     assert encoded is not None

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo_core.data.class_labels import ClassLabels
+
 
 class EncodedPicture(NamedTuple):
     """One picture as it is stored.
@@ -41,6 +43,7 @@ class EncodedPictures(ABC):
         split: the part of the data set that these pictures are; empty where it has no parts.
         splits: all parts of the data set.
         notes: what the source holds that is not used, and why: one sentence each.
+        classes: of the pictures; None for pictures without, and for a source with its own `labels` and `class_names`.
     """
 
     name: str
@@ -49,6 +52,7 @@ class EncodedPictures(ABC):
     split: str = ""
     splits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    classes: ClassLabels | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -67,11 +71,11 @@ class EncodedPictures(ABC):
 
     def labels(self) -> np.ndarray | None:
         """Return the class of every picture: (N,) int64, from 0; None for pictures without classes."""
-        return None
+        return self.classes.numbers if self.classes else None
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes in the order of their numbers, or an empty tuple."""
-        return ()
+        return self.classes.names if self.classes else ()
 
     @abstractmethod
     def files(self) -> Iterable[Path]:

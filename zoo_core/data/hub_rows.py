@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zoo_core.data.class_labels import ClassLabels, number_classes
 from zoo_core.data.columns import LABEL_COLUMNS, choose_column, choose_image_column, why_no_classes
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
@@ -31,19 +29,13 @@ class HubRows(EncodedPictures):
     def __init__(self, rows: Any, image_column: str, labels: ClassLabels | None, name: str) -> None:
         self.rows, self.image_column, self.name = rows, image_column, name
         self.origin = f"the data set {name} on the Hub"
-        self._labels = labels
+        self.classes = labels
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def read(self, numbers: Sequence[int]) -> list[EncodedPicture | None]:
         return [_encoded(cell) for cell in self.rows[list(numbers)][self.image_column]]
-
-    def labels(self) -> np.ndarray | None:
-        return self._labels.numbers if self._labels else None
-
-    def class_names(self) -> tuple[str, ...]:
-        return self._labels.names if self._labels else ()
 
     def files(self) -> Iterable[Path]:
         """Return the files into which `datasets` put the data set; its own fingerprint changes with its cache."""

@@ -14,9 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from zoo_core.data.class_labels import ClassLabels, number_classes
+from zoo_core.data.class_labels import number_classes
 from zoo_core.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column, choose_image_column, why_no_classes
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
 from zoo_core.data.splits import TRAIN, choose_split, in_order, no_split, split_of
@@ -70,7 +68,6 @@ class ParquetRows(EncodedPictures):
         self._sizes = [_number_of_rows(file) for file in self._files]
         if sum(self._sizes) == 0:
             raise DataError(f"{origin} has no rows")
-        self._labels: ClassLabels | None = None
         self._cells: pa.ChunkedArray | None = None
         self._copy: str | None = None
         labels = choose_column(schema.names, label_column, LABEL_COLUMNS, origin, "label")
@@ -91,7 +88,7 @@ class ParquetRows(EncodedPictures):
         if refused is not None:
             self.notes = (refused,)
         else:
-            self._labels = labels
+            self.classes = labels
             self.description += f", label column {column!r}"
 
     def __len__(self) -> int:
@@ -112,12 +109,6 @@ class ParquetRows(EncodedPictures):
         if content is None:  # a file beside this one
             path = str(self._files[0].parent / str(path))
         return EncodedPicture(content, path)
-
-    def labels(self) -> np.ndarray | None:
-        return self._labels.numbers if self._labels else None
-
-    def class_names(self) -> tuple[str, ...]:
-        return self._labels.names if self._labels else ()
 
     def files(self) -> Iterable[Path]:
         return self._files

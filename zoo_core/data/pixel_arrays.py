@@ -52,7 +52,7 @@ class PixelArray(EncodedPictures):
         if labels is not None and labels.size != len(self):
             raise DataError(f"{origin}: there are {labels.size:,} labels for {len(self):,} pictures")
         earlier = before.reshape(-1).tolist() if before is not None else ()
-        self._labels = number_classes(labels.reshape(-1).tolist(), before=earlier) if labels is not None else None
+        self.classes = number_classes(labels.reshape(-1).tolist(), before=earlier) if labels is not None else None
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -72,12 +72,6 @@ class PixelArray(EncodedPictures):
             if array.dtype == np.uint16:
                 self.notes = (f"16-bit pixels were scaled to 8 bits: 0 became black and {_white(array):,.0f} white",)
         return self._pixels
-
-    def labels(self) -> np.ndarray | None:
-        return self._labels.numbers if self._labels else None
-
-    def class_names(self) -> tuple[str, ...]:
-        return self._labels.names if self._labels else ()
 
     def files(self) -> Iterable[Path]:
         return self._files
