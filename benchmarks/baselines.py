@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from zoo_core import Generator
 from zoo_core.data.opening import open_images
-from zoo_core.kinds.image import grid, save_png, to_uint8
+from zoo_core.kinds.pictures import grid, save_png, to_uint8
 from zoo_core.metrics import evaluate
 
 CHECKPOINT_EVERY = 2000

@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo_dcgan.model import DCGANConfig, DCGANGenerator
 
 import zoo_core as zoo
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.sampling.batches import sample_batches
 from zoo_core.sampling.inference import prepared
 from zoo_core.streams import draw_labels

@@ -19,7 +19,7 @@ from zoo_core.cli.completion import ClassName
 from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import ModelFolderError, SamplingError
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.sampling.classes import find_class, find_classes, numbered
 from zoo_core.sampling.latent_space import interpolate, traverse
 

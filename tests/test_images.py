@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from zoo_core.errors import OutputError, SamplingError
-from zoo_core.kinds.image import grid, to_uint8
 from zoo_core.kinds.output import FORMATS, OutputFormat, check_output, write_samples
+from zoo_core.kinds.pictures import grid, to_uint8
 
 
 def batches(n, shape=(1, 4, 4), batch=3):

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import zoo_core as zoo
 from tests.builtin import architecture, every_bundled_model
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.sampling.inference import prepared
 
 

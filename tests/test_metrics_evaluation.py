@@ -18,7 +18,7 @@ from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, MetricError
 from zoo_core.hub.cards import model_index
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.metrics import FeatureStatistics, compare, evaluate
 from zoo_core.metrics.conditions import Conditions
 from zoo_core.metrics.data_features import data_statistics

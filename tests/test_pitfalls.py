@@ -46,7 +46,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zoo_core import Batch, Encoder, losses
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import TrainingError
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.plugins import manager
 from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import autocast

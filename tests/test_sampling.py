@@ -12,7 +12,7 @@ import zoo_core
 from tests.builtin import every_bundled_model
 from zoo_core import Generator
 from zoo_core.errors import SamplingError
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.sampling.batches import default_batch_size
 from zoo_core.streams import draw_labels, latents
 

@@ -16,7 +16,7 @@ from matplotlib import pyplot
 import zoo_core as zoo
 from zoo_core import losses
 from zoo_core.data.opening import open_images
-from zoo_core.kinds.image import grid, save_png, to_uint8
+from zoo_core.kinds.pictures import grid, save_png, to_uint8
 from zoo_core.sampling import latent_space
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"

@@ -20,6 +20,7 @@ from zoo_core._version import __version__ as __version__
 if TYPE_CHECKING:
     from zoo_core.catalog import list_models as list_models
     from zoo_core.catalog import registry as registry
+    from zoo_core.data.source import DataSource as DataSource
     from zoo_core.data.training_data import TrainingData as TrainingData
     from zoo_core.errors import HubError as HubError
     from zoo_core.errors import MetricError as MetricError
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Encoder as Encoder
     from zoo_core.interfaces import FeatureExtractor as FeatureExtractor
     from zoo_core.interfaces import Generator as Generator
+    from zoo_core.interfaces import Kind as Kind
     from zoo_core.interfaces import ModelConfig as ModelConfig
+    from zoo_core.interfaces import SamplingOptions as SamplingOptions
     from zoo_core.interfaces import Settings as Settings
     from zoo_core.interfaces import Trainer as Trainer
     from zoo_core.metrics.evaluation import evaluate as evaluate
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "zoo_core.interfaces.architecture",
     "Batch": "zoo_core.interfaces.trainer",
+    "DataSource": "zoo_core.data.source",
     "Discriminator": "zoo_core.interfaces.discriminator",
     "Encoder": "zoo_core.interfaces.generator",
     "FeatureExtractor": "zoo_core.interfaces.extractor",
@@ -56,10 +60,12 @@ _HOMES = {
     "Generator": "zoo_core.interfaces.generator",
     "HubError": "zoo_core.errors",
     "MetricError": "zoo_core.errors",
+    "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
     "ModelEntry": "zoo_core.registries",
     "Registry": "zoo_core.registries",
     "RegistryError": "zoo_core.errors",
+    "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",
     "TrainingData": "zoo_core.data.training_data",

@@ -157,7 +157,7 @@ def _check(wanted: list[str], out: Path | None, save_statistics: Path | None) ->
     if out is not None and NEIGHBOURS not in wanted:
         raise MetricError(f"-o is only for the metric neighbours; use --metric {','.join([*wanted, NEIGHBOURS])}")
     if out is not None:
-        from zoo_core.kinds.image import check_picture
+        from zoo_core.kinds.pictures import check_picture
 
         check_picture(out, (".png",))
 

@@ -53,7 +53,7 @@ def command(
     A .gif shows the walks side by side; a .png has one walk per row. Between two latents the walk follows an arc,
     because a straight line would leave the region where the model was trained.
     """
-    from zoo_core.kinds.image import check_picture, grid, require_pictures, save_png, stack, to_uint8
+    from zoo_core.kinds.pictures import check_picture, grid, require_pictures, save_png, stack, to_uint8
 
     picture = check_picture(out, _SUFFIXES)
     generator, stem = open_model(name, device)

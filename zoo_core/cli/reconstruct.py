@@ -27,7 +27,7 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tupl
 
     The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
     """
-    from zoo_core.kinds.image import (
+    from zoo_core.kinds.pictures import (
         check_picture,
         from_uint8,
         grid,

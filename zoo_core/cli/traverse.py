@@ -38,7 +38,7 @@ def command(
     Where a β-VAE has separated the factors of its data, each row changes one thing alone. Of several classes, each gets
     rows of its own.
     """
-    from zoo_core.kinds.image import check_picture, grid, require_pictures, save_png, stack, to_uint8
+    from zoo_core.kinds.pictures import check_picture, grid, require_pictures, save_png, stack, to_uint8
 
     check_picture(out, (".png",))
     generator, stem = open_model(name, device)

@@ -3,6 +3,7 @@
 training_data     TrainingData: samples, labels, and what is known of both
 from_memory       training data from tensors, arrays, lists, Datasets and DataLoaders
 tensors           samples and labels as the tensors that training takes
+source            DataSource: data whose shape is known, and which is not yet decoded
 opening           from what `--data` names to the pictures of a data source
 encoded_pictures  the interface of every data source
 picture_folder    a folder of pictures
@@ -52,6 +53,7 @@ __all__ = [
     "picture_formats",
     "picture_survey",
     "pixel_arrays",
+    "source",
     "source_files",
     "splits",
     "tensors",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +32,8 @@ class TrainingData:
         fingerprint: sha256 over samples and labels. A run cannot be resumed on other data.
         class_names: the names of the classes, in the order of their labels; empty if the data set has none.
         decoder: decodes pictures that fit neither into memory nor onto the disk.
+        values: values of the model's configuration that follow from the data, by field: {"sample_rate": 16000}. A
+            configuration class takes those of its own fields.
         larger_than_memory: whether the samples are mapped from a file that does not fit into memory.
 
     Example:
@@ -47,6 +51,7 @@ class TrainingData:
     class_names: tuple[str, ...] = ()
     decoder: PictureDecoder | None = None
     larger_than_memory: bool = False
+    values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         # The names of files may be any bytes, and these texts end in JSON, model cards and PNGs.
@@ -68,6 +73,7 @@ class TrainingData:
         name: str = "tensor",
         notes: Sequence[str] = (),
         class_names: Sequence[str] = (),
+        values: Mapping[str, Any] | None = None,
     ) -> TrainingData:
         """Make training data from tensors.
 
@@ -75,7 +81,7 @@ class TrainingData:
             samples: (N, *sample_shape), a tensor or an array: uint8 pictures, or floating values in the model's own
                 range, which become float32. A model that makes no pictures takes any dtype, as it is.
             labels: (N,) class indices, of any dtype.
-            name, notes, class_names: as the attributes.
+            name, notes, class_names, values: as the attributes.
 
         Raises:
             DataError: if there are no samples, or one that is NaN or infinite; for another number of labels, a label
@@ -92,7 +98,15 @@ class TrainingData:
             labels = label_tensor(labels, len(samples))
         fingerprint = Fingerprint(samples.dtype, tuple(samples.shape))
         fingerprint.add(samples)
-        return cls(samples, labels, name, tuple(notes), fingerprint.with_labels(labels), tuple(class_names))
+        return cls(
+            samples,
+            labels,
+            name,
+            tuple(notes),
+            fingerprint.with_labels(labels),
+            tuple(class_names),
+            values=MappingProxyType(dict(values or {})),
+        )
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ architecture    Architecture: the classes of a kind of model by import string, r
 generator       Generator, and Encoder for models that also encode
 unit_range      whether to_unit and from_unit match, and whether samples are in the public range
 discriminator   Discriminator
+options         SamplingOptions, the choices at sampling time
+kind            Kind: how samples of one kind are read, written and shown
 trainer         Trainer, and Batch, the input of a training step
 extractor       FeatureExtractor, a network in whose features samples are measured
 names           how the names of architectures, extractors and plugins are written and compared
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.extractor import FeatureExtractor as FeatureExtractor
     from zoo_core.interfaces.generator import Encoder as Encoder
     from zoo_core.interfaces.generator import Generator as Generator
+    from zoo_core.interfaces.kind import Kind as Kind
+    from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
     from zoo_core.interfaces.settings import Settings as Settings
     from zoo_core.interfaces.trainer import Batch as Batch
     from zoo_core.interfaces.trainer import Trainer as Trainer
@@ -41,7 +45,9 @@ _HOMES = {
     "Encoder": "zoo_core.interfaces.generator",
     "FeatureExtractor": "zoo_core.interfaces.extractor",
     "Generator": "zoo_core.interfaces.generator",
+    "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
+    "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",
 }

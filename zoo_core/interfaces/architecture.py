@@ -31,6 +31,8 @@ class Architecture:
         discriminator: import string of the Discriminator subclass, or None.
         trainer: import string of the Trainer subclass, or None if the architecture cannot be trained.
         paper: URL of the paper.
+        kind: what its samples are: image, audio, text, tensor, or the name of a kind that a plugin brings. None where
+            only the Generator class says so.
 
     Raises:
         PluginError: if the name or an import string is malformed.
@@ -56,10 +58,13 @@ class Architecture:
     discriminator: str | None = None
     trainer: str | None = None
     paper: str | None = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not ARCHITECTURE_NAME.fullmatch(self.name):
             raise PluginError(f"architecture name {self.name!r} is not of the form {ARCHITECTURE_NAME.pattern}")
+        if self.kind is not None and not (isinstance(self.kind, str) and ARCHITECTURE_NAME.fullmatch(self.kind)):
+            raise PluginError(f"architecture {self.name}: kind must be the name of a kind, not {self.kind!r}")
         if not isinstance(self.summary, str):
             raise PluginError(f"architecture {self.name}: summary must be a string, not {self.summary!r}")
         for role in ("config", "generator", "discriminator", "trainer"):

@@ -6,18 +6,35 @@ Shapes of samples and latents are written without the batch: a grey 28 x 28 pict
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import InterfaceError, SamplingError
 from zoo_core.interfaces.config import ModelConfig
+from zoo_core.interfaces.options import SamplingOptions
 from zoo_core.interfaces.unit_range import check_public, check_ranges
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.torch_defaults import torch_defaults
+
+
+class Noise(Protocol):
+    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`."""
+
+    def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
+        """Return (N, *shape), standard normal, on the device and in the dtype of the latents.
+
+        Sample i gets numbers that depend on (seed, i, step) only, whatever its batch. Two calls with one step and one
+        shape return the same.
+
+        Args:
+            step: 0 to 2^31 - 1: of the sampler, or any other number that tells the draws of a sample apart.
+            shape: the shape of what one sample needs.
+        """
+        ...
 
 
 class Generator(nn.Module, ABC):
@@ -27,7 +44,12 @@ class Generator(nn.Module, ABC):
         config: the configuration to build it from, kept as `self.config`; a subclass may set `self.config` itself.
 
     Attributes:
-        kind: "image" for samples (channels, height, width), "tensor" for samples that are not pictures.
+        kind: what samples are: "image" (channels, height, width), "audio" (channels, length), "text" (length,),
+            "tensor" for anything else, or the name of a kind that a plugin brings.
+        Options: the SamplingOptions that a user may choose when sampling. Where a class names Options of its own, its
+            `forward` or `states` is given `options`.
+        options: the model's own options, the defaults of `sample`; saved in config.json.
+        stochastic: whether `forward` or `states` is also given `noise`, for samplers that draw more than the latent.
         num_classes: number of labels of a conditional generator; None for an unconditional one.
         class_names: names of the labels in their order, as the training data has them; empty if it has none. Training
             sets them, and they are saved with the model.
@@ -49,7 +71,9 @@ class Generator(nn.Module, ABC):
         torch.Size([3, 2])
     """
 
-    kind: ClassVar[Literal["image", "tensor"]] = "image"
+    kind: ClassVar[str] = "image"
+    Options: ClassVar[type[SamplingOptions]] = SamplingOptions
+    stochastic: ClassVar[bool] = False
     num_classes: int | None = None
     class_names: tuple[str, ...] = ()
     config: ModelConfig
@@ -69,9 +93,32 @@ class Generator(nn.Module, ABC):
             raise InterfaceError(f"{where} has no {name}: set self.{name} in __init__, or make it a property")
         return super().__getattr__(name)
 
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        if "states" in vars(cls) and "forward" not in vars(cls):
+            cls.forward = Generator._last_state  # type: ignore[method-assign]
+
+    @property
+    def options(self) -> SamplingOptions:
+        """The model's own options, the defaults of `sample`; those of the class until others are set.
+
+        Example:
+            >>> ring.options
+            SamplingOptions()
+        """
+        own: SamplingOptions | None = self.__dict__.get("_options")
+        return self.Options() if own is None else own
+
+    @options.setter
+    def options(self, options: SamplingOptions) -> None:
+        self.__dict__["_options"] = options
+
     @abstractmethod
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents to samples.
+
+        A class with Options of its own takes `*, options` as well, and a stochastic one `*, noise`. A class that
+        makes its samples in steps implements `states` instead, and gets this method from the core.
 
         Args:
             z: latents (N, *latent_shape).
@@ -84,6 +131,39 @@ class Generator(nn.Module, ABC):
             >>> ring(torch.tensor([[3.0, 4.0]]))
             tensor([[0.6000, 0.8000]])
         """
+
+    def states(self, z: Tensor, labels: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield what becomes of the latents step by step: the last of it are the samples.
+
+        Implementing it instead of `forward` gives a progress bar within a batch, and films of how samples come to be.
+        It takes what `forward` takes.
+
+        Yields:
+            (N, *sample_shape) after each step, in the model's own range.
+
+        Example:
+            >>> class Growing(Generator):
+            ...     kind = "tensor"
+            ...     latent_shape = sample_shape = (2,)
+            ...
+            ...     def states(self, z, labels=None):
+            ...         for step in range(3):
+            ...             yield z * step
+            >>> Growing()(torch.ones(1, 2))
+            tensor([[2., 2.]])
+        """
+        raise InterfaceError(f"{type(self).__qualname__} makes its samples in one step: it has no states")
+
+    def _last_state(self, z: Tensor, labels: Tensor | None = None, **given: Any) -> Tensor:
+        """The `forward` of a class that implements `states`: what the iterator yields last."""
+        if type(self).Options is not SamplingOptions:
+            given.setdefault("options", self.options)
+        last = None
+        for state in self.states(z, labels, **given):
+            last = state
+        if last is None:
+            raise InterfaceError(f"{type(self).__qualname__}.states yielded nothing")
+        return last
 
     def latents(self, seed: int, start: int, count: int) -> Tensor:
         """Draw latents start … start + count - 1 of the stream `seed`, by default from the standard normal.
@@ -133,6 +213,7 @@ class Generator(nn.Module, ABC):
         start: int = 0,
         labels: Tensor | int | str | Sequence[int | str] | None = None,
         truncation: float | None = None,
+        options: SamplingOptions | Mapping[str, Any] | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
         """Draw samples start … start + n - 1 of the stream `seed`.
@@ -146,10 +227,13 @@ class Generator(nn.Module, ABC):
                 or a tensor (n,). By default they are drawn from the seed.
             truncation: draw latents from a normal that is cut off at ± truncation standard deviations (the truncation
                 trick, arXiv 1809.11096). Smaller values give more typical and less varied samples.
+            options: choices for a model whose class has Options: a dictionary of those that differ from
+                `self.options`, or all of them.
             batch_size: number of samples to compute at a time; limits memory and changes no sample.
 
         Returns:
-            (n, *sample_shape), float32, on the CPU; images in [0, 1].
+            (n, *sample_shape), on the CPU: float32, images in [0, 1]; text int64; of kind "tensor" in the dtype of the
+            model's output, half precision as float32.
 
         Raises:
             SamplingError: if an argument is outside these bounds, or the model returns another shape or NaN.

@@ -1,9 +1,10 @@
-"""Names of architectures, extractors and plugins: their form, and when two of them are the same."""
+"""Names of architectures, extractors, kinds and plugins: their form, and when two of them are the same."""
 
 from __future__ import annotations
 
 import re
 
+CORE_KINDS = ("image", "audio", "text", "tensor")  # what every zoo-core can read, write and show
 ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 

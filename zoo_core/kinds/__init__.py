@@ -1,10 +1,13 @@
-"""Kinds of samples: what each writes and shows.
+"""Kinds of samples: what each reads, writes and shows.
 
-output  the formats that `-o` may name, in one table
-layout  how many samples a file has, and the shape and type of each
-image   pictures: 8-bit arrays, grids, PNG files and folders of them
-arrays  samples of any kind in an .npz
-gif     animated GIFs
+by_name   a kind by its name: the core's, and those of plugins
+image     pictures
+tensor    samples of any other shape and meaning
+output    the formats that `-o` may name, in one table
+layout    how many samples a file has, and the shape and type of each
+pictures  8-bit arrays, grids, PNG files and folders of them
+arrays    samples of any kind in an .npz
+gif       animated GIFs
 """
 
-__all__ = ["arrays", "gif", "image", "layout", "output"]
+__all__ = ["arrays", "by_name", "gif", "image", "layout", "output", "pictures", "tensor"]

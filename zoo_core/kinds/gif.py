@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from zoo_core.files.atomic import atomic_file
-from zoo_core.kinds.image import as_image
+from zoo_core.kinds.pictures import as_image
 
 PALETTE_FRAMES = 8  # frames from which the palette is chosen
 _Item = TypeVar("_Item")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from zoo_core.errors import OutputError, SamplingError
 from zoo_core.files.paths import user_path
 from zoo_core.kinds.arrays import write_npz, write_npz_share
-from zoo_core.kinds.image import (
+from zoo_core.kinds.layout import Layout
+from zoo_core.kinds.pictures import (
     MAX_GRID_IMAGES,
     PNG_CHANNELS,
     to_uint8,
@@ -24,7 +25,6 @@ from zoo_core.kinds.image import (
     write_folder_share,
     write_grid,
 )
-from zoo_core.kinds.layout import Layout
 
 if TYPE_CHECKING:
     import numpy as np

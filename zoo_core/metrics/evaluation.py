@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Generator
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.data_features import check_shared, data_statistics
 from zoo_core.metrics.extractors.opening import OpenExtractor, open_extractor

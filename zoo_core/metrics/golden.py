@@ -16,7 +16,7 @@ from zoo_core.errors import VerificationError, printable
 from zoo_core.files.atomic import write_bytes
 from zoo_core.files.utf8_names import utf8_name
 from zoo_core.interfaces import Generator
-from zoo_core.kinds.image import to_uint8
+from zoo_core.kinds.pictures import to_uint8
 from zoo_core.modelfolder import GOLDEN
 
 COUNT, SEED = 16, 0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
 from zoo_core.interfaces import Generator
-from zoo_core.kinds.image import grid, save_png, to_uint8
+from zoo_core.kinds.pictures import grid, save_png, to_uint8
 from zoo_core.metrics.inputs import require_pictures
 
 SAMPLES, NEAREST = 10, 7  # rows of the picture, and its columns besides that of the sample

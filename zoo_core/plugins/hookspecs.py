@@ -31,7 +31,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from zoo_core.interfaces import Architecture, FeatureExtractor
+    from zoo_core.interfaces import Architecture, FeatureExtractor, Kind
 
 API_VERSION = 1
 ENTRY_POINT_GROUP = "zoo.plugins"
@@ -54,6 +54,11 @@ def zoo_registry() -> Path | str | None:
 @hookspec
 def zoo_metrics() -> Iterable[FeatureExtractor]:  # type: ignore[empty-body]
     """Return the feature extractors that this plugin provides, for `zoo eval --extractor NAME`."""
+
+
+@hookspec
+def zoo_kinds() -> Iterable[Kind]:  # type: ignore[empty-body]
+    """Return the kinds of samples that this plugin provides, beside image, audio, text and tensor."""
 
 
 @hookspec

@@ -18,16 +18,16 @@ from typing import Any, Literal, TypeVar
 import pluggy
 
 from zoo_core.errors import PluginError, printable
-from zoo_core.interfaces import Architecture, FeatureExtractor
-from zoo_core.interfaces.names import canonical_name
+from zoo_core.interfaces import Architecture, FeatureExtractor, Kind
+from zoo_core.interfaces.names import ARCHITECTURE_NAME, canonical_name
 from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.plugins import hookspecs
 
 DISABLE_VARIABLE = "ZOO_DISABLE_PLUGINS"
 MAX_RESULTS = 1000  # per hook and plugin: an endless iterator must end somewhere
 UNKNOWN = "unknown"
-_Result = TypeVar("_Result", Architecture, FeatureExtractor)
-_WORDS: dict[type, str] = {Architecture: "architecture", FeatureExtractor: "feature extractor"}
+_Result = TypeVar("_Result", Architecture, FeatureExtractor, Kind)
+_WORDS: dict[type, str] = {Architecture: "architecture", FeatureExtractor: "feature extractor", Kind: "kind"}
 _MODULE_OR_OBJECT = re.compile(r"\w+(\.\w+)*(\s*:\s*\w+(\.\w+)*)?(\s*\[.*\])?")
 
 
@@ -45,6 +45,7 @@ class PluginInfo:
         traceback: the traceback of the failure, if there is one.
         architectures: the architectures that it provides.
         extractors: the feature extractors that it provides.
+        kinds: the kinds of samples that it provides.
         registry_file: the registry of the models that it ships, or None.
     """
 
@@ -57,6 +58,7 @@ class PluginInfo:
     traceback: str | None = None
     architectures: tuple[Architecture, ...] = ()
     extractors: tuple[FeatureExtractor, ...] = ()
+    kinds: tuple[Kind, ...] = ()
     registry_file: Path | None = None
 
     @property
@@ -72,11 +74,12 @@ class PluginInfo:
     @property
     def claims(self) -> tuple[tuple[str, str], ...]:
         """What the plugin registers: the kind of thing in words, and its name in canonical form."""
-        architectures = [
-            (_WORDS[Architecture], canonical_name(architecture.name)) for architecture in self.architectures
-        ]
-        extractors = [(_WORDS[FeatureExtractor], canonical_name(extractor.name)) for extractor in self.extractors]
-        return (*architectures, *extractors)
+        names = {
+            Architecture: [architecture.name for architecture in self.architectures],
+            FeatureExtractor: [extractor.name for extractor in self.extractors],
+            Kind: [kind.name for kind in self.kinds],
+        }
+        return tuple((_WORDS[type], canonical_name(name)) for type, of_type in names.items() for name in of_type)
 
     def left_out(self, problem: str) -> PluginInfo:
         """Return the same plugin, not used because of a problem."""
@@ -128,10 +131,11 @@ def load_plugin(
             hooks = _register(info.key, entry_point.load())
             architectures = _results_of(hooks.hook.zoo_architectures, Architecture)
             extractors = _results_of(hooks.hook.zoo_metrics, FeatureExtractor)
+            kinds = _results_of(hooks.hook.zoo_kinds, Kind)  # type: ignore[type-abstract]
             registry_file = _registry_of(hooks)
     except (Exception, SystemExit) as error:  # a stranger's module may raise anything, and call sys.exit at import
         return LoadedPlugin(_failed(info, error))
-    info = replace(info, architectures=architectures, extractors=extractors, registry_file=registry_file)
+    info = replace(info, architectures=architectures, extractors=extractors, kinds=kinds, registry_file=registry_file)
     return LoadedPlugin(info, hooks)
 
 
@@ -216,7 +220,7 @@ def _register(name: str, plugin: object) -> pluggy.PluginManager:
 
 
 def _results_of(hook: pluggy.HookCaller, kind: type[_Result]) -> tuple[_Result, ...]:
-    """Return what a hook that provides Architectures or FeatureExtractors returned. Raises PluginError."""
+    """Return what a hook that provides Architectures, FeatureExtractors or Kinds returned. Raises PluginError."""
     items: list[Any] = []
     for result in hook():
         if isinstance(result, (str, Mapping)) or not isinstance(result, Iterable):
@@ -228,6 +232,8 @@ def _results_of(hook: pluggy.HookCaller, kind: type[_Result]) -> tuple[_Result, 
     for item in items:
         if not isinstance(item, kind):
             raise PluginError(f"{hook.name} must return {kind.__name__}s, not {printable(repr(item), 80)}")
+        if not (isinstance(name := getattr(item, "name", None), str) and ARCHITECTURE_NAME.fullmatch(name)):
+            raise PluginError(f"{hook.name} returned a {kind.__name__} with the name {printable(repr(name), 80)}")
         if canonical_name(item.name) in names:
             raise PluginError(f"it registers the {_WORDS[kind]} {item.name!r} twice")
         names.add(canonical_name(item.name))

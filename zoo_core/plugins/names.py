@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from zoo_core.errors import printable
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
-from zoo_core.interfaces.names import canonical_name
+from zoo_core.interfaces.names import CORE_KINDS, canonical_name
 from zoo_core.plugins.loading import DISABLE_VARIABLE, PluginInfo
 from zoo_core.registries.index import core_index
 
@@ -33,6 +33,7 @@ def settle_names(plugins: Sequence[PluginInfo], owners: Mapping[str, str]) -> li
     """
     reserved = {("architecture", name): owner for name, owner in owners.items()}
     reserved |= {("feature extractor", canonical_name(extractor.name)): "zoo-core" for extractor in CORE_EXTRACTORS}
+    reserved |= {("kind", name): "zoo-core" for name in CORE_KINDS}
     allowed = [_without_reserved_names(info, reserved) for info in plugins]
     claimants: dict[tuple[str, str], list[PluginInfo]] = {}
     for info in allowed:

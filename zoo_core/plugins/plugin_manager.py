@@ -32,6 +32,7 @@ class PluginManager:
     Attributes:
         plugins: every installed plugin, used or not, by distribution and entry point.
         architectures: the architectures that can be used, each with its plugin, by name in canonical form.
+        kinds: the kinds of samples that plugins add to the core's, by name in canonical form.
 
     Example:
         >>> PluginManager([]).architectures
@@ -65,6 +66,9 @@ class PluginManager:
             for info in self.plugins
             if info.status == "ok"
             for architecture in info.architectures
+        }
+        self.kinds = {
+            canonical_name(kind.name): kind for info in self.plugins if info.status == "ok" for kind in info.kinds
         }
 
     @property

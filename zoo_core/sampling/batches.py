@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import SamplingError
+from zoo_core.kinds.by_name import kind_named
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.sampling.inference import prepared
@@ -185,6 +186,7 @@ class _Forward:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
+        self._kind = kind_named(generator.kind)
         self._device, self._dtype = device_and_dtype(generator)
         # Other devices choose every kernel by the size of its operation: there, whole batches are filled up.
         self._watched = self._device.type == "cpu"
@@ -225,12 +227,11 @@ class _Forward:
         name, expected = type(self._generator).__qualname__, (count, *self._generator.sample_shape)
         if tuple(output.shape) != expected:
             raise SamplingError(f"{name} returned {tuple(output.shape)}, not {expected}")
-        output = output.float()
-        if not _is_finite(output):
+        if output.dtype in (torch.float16, torch.bfloat16):
+            output = output.float()
+        if output.is_floating_point() and not _is_finite(output):
             raise SamplingError(f"{name} returned NaN or infinite values")
-        if self._generator.kind == "image":
-            output = self._generator.to_unit(output).clamp(0, 1)
-        return output.float()
+        return self._kind.to_public(output, self._generator)
 
 
 def _is_finite(values: Tensor) -> bool:

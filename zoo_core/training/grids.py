@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from zoo_core.interfaces import Generator, Settings
-from zoo_core.kinds.image import grid, save_png, to_uint8
+from zoo_core.kinds.pictures import grid, save_png, to_uint8
 from zoo_core.runtime.processes import Processes
 from zoo_core.training.log import RunLog
 from zoo_core.training.remedies import remedies

@@ -1,0 +1,122 @@
+"""Kind: what samples are, such as pictures or sounds, and how they are read, written and shown. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zoo_core.data.source import DataSource, ReadSource
+from zoo_core.errors import DataError, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from zoo_core.data.training_data import TrainingData
+    from zoo_core.interfaces.generator import Generator
+
+
+class Kind(ABC):
+    """A kind of samples. `Generator.kind` names it, and a plugin adds its own with the hook `zoo_kinds`.
+
+    Attributes:
+        name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
+        noun: what one sample is called, in the singular and the plural, for messages: ("picture", "pictures").
+        pipeline_tag: the task under which the Hub lists models of this kind; None for no task.
+        suffixes: what `-o` may end in, with a few words for each: {".wav": "one file after the other"}; "/" is a
+            folder. The first one is the default.
+
+    Example:
+        >>> class Chords(Kind):
+        ...     name, noun = "chords", ("chord", "chords")
+        ...     suffixes = {".csv": "one a line"}
+        ...
+        ...     def write(self, batches, n, generator, path):
+        ...         lines = [",".join(map(str, chord.tolist())) for batch in batches for chord in batch]
+        ...         path.write_text("\\n".join(lines))
+        ...         return path
+        >>> Chords().pipeline_tag is None
+        True
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[tuple[str, str]] = ("sample", "samples")
+    pipeline_tag: ClassVar[str | None] = None
+    suffixes: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
+    def write(self, batches: Iterable[Tensor], n: int, generator: Generator, path: Path) -> Path:
+        """Write n samples as they come; the file or folder appears complete, or not at all.
+
+        Args:
+            batches: (N, *sample_shape) each, as `Generator.sample` returns them; n samples in all.
+            n: number of samples.
+            generator: the model that they are from.
+            path: the name of the output, which ends in one of `suffixes`.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+
+    def picture(self, samples: Tensor, generator: Generator) -> np.ndarray | None:
+        """Show samples in one picture, for training, cards and nearest neighbours.
+
+        Args:
+            samples: (N, *sample_shape), as `Generator.sample` returns them.
+            generator: the model that they are from.
+
+        Returns:
+            (H, W, C) uint8, grey (C = 1) or colour (C = 3); None, the default, if there is nothing to look at.
+        """
+        return None
+
+    def read(self, source: str | Path, **how: Any) -> TrainingData:
+        """Read the data that `--data` names. A kind that is trained on files implements `read` or `open`.
+
+        Args:
+            source: a path or a name, as the user gave it.
+            how: what `open` takes, and `sample_shape`, the shape that the samples must have; by default that of the
+                data.
+
+        Raises:
+            DataError: if the source is not data of this kind.
+        """
+        if type(self).open is Kind.open:
+            raise DataError(f"{printable(source, 200)} cannot be read: the kind {self.name!r} reads no data")
+        sample_shape = how.pop("sample_shape", None)
+        opened = self.open(source, **how)
+        return opened.decode(sample_shape or opened.sample_shape)
+
+    def open(self, source: str | Path, **how: Any) -> DataSource:
+        """Open the data that `--data` names, to decode it when the shape of the model's samples is known.
+
+        The default reads it at once. Override it where samples can take several shapes, as pictures do.
+
+        Args:
+            source: a path or a name, as the user gave it.
+            how: `values`, those of the model's configuration that are known, by field; `split`, the part of the data
+                set; `column` and `label_column`, of tables; `skip_damaged`, to leave out what cannot be decoded. A kind
+                takes those that mean something for it, and ignores the others.
+
+        Raises:
+            DataError: if the source is not data of this kind.
+        """
+        return ReadSource(self.read(source, **how))
+
+    def to_public(self, output: Tensor, generator: Generator) -> Tensor:
+        """Map what `Generator.forward` returned to what `Generator.sample` returns; by default unchanged.
+
+        Args:
+            output: (N, *sample_shape), in the model's own range, finite.
+            generator: the model.
+        """
+        return output
+
+    def problem_with(self, sample_shape: tuple[int, ...]) -> str | None:
+        """Return why samples of a kind cannot have this shape, as the end of a sentence; None if they can."""
+        return None

@@ -1,0 +1,172 @@
+"""Pictures: 8-bit arrays, grids, PNG files, and folders of them. torch is imported only where tensors are converted."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo_core.errors import OutputError, printable
+from zoo_core.files.atomic import atomic_file, atomic_folder, temporary_sibling
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+    from torch import Tensor
+
+    from zoo_core.kinds.layout import Layout
+    from zoo_core.runtime.processes import Processes
+
+MAX_GRID_IMAGES = 10_000
+PNG_CHANNELS = (1, 3)  # grey or colour; with 2 or 4 the last would be shown as transparency
+PADDING = 2  # pixels between the pictures of a grid
+
+
+def check_picture(out: Path | None, suffixes: tuple[str, ...]) -> str:
+    """Return the suffix of a picture that is to be written: the first of `suffixes` if no name is given.
+
+    Raises:
+        OutputError: for another suffix, or a folder that does not exist.
+    """
+    if out is None:
+        return suffixes[0]
+    if out.suffix.lower() not in suffixes or out.is_dir():
+        raise OutputError(f"{printable(out, 200)} cannot be written: use a name in {' or '.join(suffixes)}")
+    if not out.parent.is_dir():
+        raise OutputError(f"{printable(out, 200)} cannot be written: there is no folder {printable(out.parent, 200)}")
+    return out.suffix.lower()
+
+
+def refuse_to_overwrite(out: Path, pictures: Iterable[Path]) -> None:
+    """Raise OutputError if `out` is one of the pictures that a command reads, under this or another name."""
+    if any(out.exists() and picture.exists() and out.samefile(picture) for picture in pictures):
+        raise OutputError(f"{printable(out, 200)} is one of the pictures; choose another name for the output")
+
+
+def require_pictures(kind: str, what: str) -> None:
+    """Raise OutputError if a generator makes tensors, for a command that shows pictures."""
+    if kind != "image":
+        raise OutputError(f"this model makes tensors, not pictures: there is nothing to {what}")
+
+
+def write_grid(pictures: Iterable[np.ndarray], layout: Layout, path: Path) -> None:
+    """Write all pictures, (N, H, W, C) uint8 each batch, as one grid in a PNG file."""
+    height, width, channels = layout.item_shape
+    save_png(_fill_grid(pictures, layout.count, height, width, channels), path)
+
+
+def write_folder(pictures: Iterable[np.ndarray], layout: Layout, path: Path) -> None:
+    """Write each picture as a PNG file in a new folder: 000000.png, 000001.png and so on."""
+    with atomic_folder(path, durable=False) as temporary:
+        write_pictures(pictures, 0, layout.count, temporary)
+        if path.exists():
+            path.rmdir()  # which refuses a folder that was filled meanwhile
+
+
+def write_folder_share(
+    pictures: Iterable[np.ndarray], start: int, layout: Layout, path: Path, processes: Processes
+) -> None:
+    """Write this process's pictures, from index `start`, into a folder that all processes fill together.
+
+    All write into the temporary folder of the first process, which renames it when every one is done.
+    """
+    token = processes.common_token()
+    with atomic_folder(path, durable=False, token=token) if processes.first else contextlib.nullcontext():
+        processes.wait()
+        write_pictures(pictures, start, layout.count, temporary_sibling(path, token))
+        processes.wait()
+        if processes.first and path.exists():
+            path.rmdir()  # which refuses a folder that was filled meanwhile
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Convert (N, C, H, W) in [0, 1] to (N, H, W, C) uint8, rounded to the nearest. Contrast is never stretched.
+
+    Example:
+        >>> import torch
+        >>> to_uint8(torch.tensor([[[[0.0, 0.5, 1.0]]]])).ravel().tolist()
+        [0, 128, 255]
+    """
+    import torch
+
+    pixels = (images.float() * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+    array: np.ndarray = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return array
+
+
+def from_uint8(pictures: np.ndarray) -> Tensor:
+    """Convert (N, H, W, C) uint8 to (N, C, H, W) float32 in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from_uint8(np.array([[[[0], [255]]]], np.uint8))
+        tensor([[[[0., 1.]]]])
+    """
+    import torch
+
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+def stack(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Stack pictures (H, W, C) of one size to (N, H, W, C)."""
+    import numpy as np
+
+    return np.stack(list(pictures))
+
+
+def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Arrange (N, H, W, C) uint8 in one picture (H', W', C), row by row, on black; nearly square without `columns`.
+
+    Example:
+        >>> import numpy as np
+        >>> grid(np.zeros((6, 28, 28, 1), np.uint8)).shape  # two rows of three, 2 pixels apart
+        (62, 92, 1)
+    """
+    n, height, width, channels = pictures.shape
+    return _fill_grid([pictures], n, height, width, channels, columns)
+
+
+def save_png(picture: np.ndarray, path: Path) -> None:
+    """Write (H, W, C) uint8, grey (C = 1) or colour (C = 3), as a PNG file. Raises OutputError."""
+    with atomic_file(path) as file:
+        as_image(picture).save(file, "PNG", optimize=True)
+
+
+def _fill_grid(
+    pictures: Iterable[np.ndarray], n: int, height: int, width: int, channels: int, columns: int | None = None
+) -> np.ndarray:
+    import numpy as np
+
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    shape = (rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING, channels)
+    canvas = np.zeros(shape, np.uint8)
+    for index, picture in _numbered(pictures):
+        row, column = divmod(index, columns)
+        top, left = PADDING + row * (height + PADDING), PADDING + column * (width + PADDING)
+        canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _numbered(batches: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    index = 0
+    for batch in batches:
+        for item in batch:
+            yield index, item
+            index += 1
+
+
+def write_pictures(batches: Iterable[np.ndarray], start: int, n: int, folder: Path) -> None:
+    """Write pictures start, start + 1, … of n, (N, H, W, C) uint8 each batch, as PNG files in an existing folder."""
+    digits = max(6, len(str(n - 1)))
+    for index, picture in _numbered(batches):
+        as_image(picture).save(folder / f"{start + index:0{digits}d}.png", "PNG")
+
+
+def as_image(array: np.ndarray) -> Image.Image:
+    """Convert (H, W, C) uint8, grey (C = 1) or colour (C = 3), to Pillow's image."""
+    from PIL import Image
+
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
