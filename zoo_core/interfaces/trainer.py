@@ -34,7 +34,8 @@ class Batch:
     """One batch of training data. Its length is N.
 
     Attributes:
-        samples: (N, *sample_shape) in the model's range, on the trainer's device.
+        samples: (N, *sample_shape) on the trainer's device: pictures as float32 in the model's range, sounds as float32
+            in [-1, 1], texts as int64 codes; samples of any other kind in the dtype of the data.
         labels: class indices (N,), int64; None if the data has no labels.
 
     Example:

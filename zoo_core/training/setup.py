@@ -102,7 +102,7 @@ def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[
     """Return what the data states for fields of the configuration that the user left open."""
     stated: dict[str, Any] = {}
     for field, value in source.values.items():
-        if field in config_class.__struct_fields__ and field not in given:
+        if value is not None and field in config_class.__struct_fields__ and field not in given:
             stated[field] = following(config_class, stated | given, field, value)
     return stated
 
