@@ -1,4 +1,4 @@
-"""Pictures in Parquet files, in the schema of the Hub's data sets: an image column and, in most, a label column.
+"""Samples in Parquet files, in the schema of the Hub's data sets: a column of them and, in most, a label column.
 
 The only module that knows pyarrow.
 """
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.data.class_labels import number_classes
-from zoo_core.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column, choose_image_column, why_no_classes
+from zoo_core.data.columns import LABEL_COLUMNS, choose_column, choose_sample_column, why_no_classes
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
+from zoo_core.data.file_types import FileType
+from zoo_core.data.picture_formats import PICTURES
 from zoo_core.data.splits import TRAIN, choose_split, in_order, no_split, split_of
 from zoo_core.errors import DataError, MissingExtraError, OutputError, printable
 from zoo_core.files.folders import cache_folder
@@ -41,6 +43,7 @@ class ParquetRows(EncodedPictures):
         origin: where they are, for messages.
         image_column, label_column: which columns to read, or None for those with a usual name.
         before: files of the training split, if these are of another: its classes keep their numbers.
+        of: what the samples are.
 
     Raises:
         DataError: for a file that cannot be read, or a column that is missing or of another type.
@@ -56,15 +59,16 @@ class ParquetRows(EncodedPictures):
         label_column: str | None = None,
         *,
         before: Sequence[Path] = (),
+        of: FileType = PICTURES,
     ) -> None:
         self._files, self.name, self.origin = tuple(path.resolve() for path in files), name, origin
         schema = _schema(self._files[0])
-        self.image_column = choose_image_column(schema.names, image_column, origin)
+        self.image_column = choose_sample_column(schema.names, image_column, of, origin)
         kind = schema.field(self.image_column).type
-        if not _holds_pictures(kind):
+        if not _holds_files(kind):
             column = f"column {printable(self.image_column, 80)!r}"
-            raise DataError(f"{origin}: {column} does not hold pictures: its type is {printable(kind, 80)}")
-        self.description = f"image column {self.image_column!r}"
+            raise DataError(f"{origin}: {column} does not hold {of.several}: its type is {printable(kind, 80)}")
+        self.description = f"{of.role} column {self.image_column!r}"
         self._sizes = [_number_of_rows(file) for file in self._files]
         if sum(self._sizes) == 0:
             raise DataError(f"{origin} has no rows")
@@ -72,9 +76,11 @@ class ParquetRows(EncodedPictures):
         self._copy: str | None = None
         labels = choose_column(schema.names, label_column, LABEL_COLUMNS, origin, "label")
         if labels is not None:
-            self._read_labels(schema, labels, before, requested=label_column is not None)
+            self._read_labels(schema, labels, before, requested=label_column is not None, of=of)
 
-    def _read_labels(self, schema: pa.Schema, column: str, before: Sequence[Path], *, requested: bool) -> None:
+    def _read_labels(
+        self, schema: pa.Schema, column: str, before: Sequence[Path], *, requested: bool, of: FileType
+    ) -> None:
         kind = schema.field(column).type
         if _is_nested(kind):
             several = f"column {column!r} does not hold one class in every row: its type is {printable(kind, 80)}"
@@ -84,7 +90,7 @@ class ParquetRows(EncodedPictures):
             return
         earlier, names = _values(before, column), _stated_names(schema, column)
         labels = number_classes(_values(self._files, column), names=names, before=earlier)
-        refused = why_no_classes(labels, column, requested=requested, origin=self.origin)
+        refused = why_no_classes(labels, column, requested=requested, origin=self.origin, of=of)
         if refused is not None:
             self.notes = (refused,)
         else:
@@ -169,7 +175,13 @@ class ParquetRows(EncodedPictures):
 
 
 def open_parquet(
-    names: Sequence[str], folder: Path, split: str, image_column: str | None, label_column: str | None, origin: str
+    names: Sequence[str],
+    folder: Path,
+    split: str,
+    image_column: str | None,
+    label_column: str | None,
+    origin: str,
+    of: FileType = PICTURES,
 ) -> ParquetRows:
     """Open one split of the Parquet files in a folder.
 
@@ -189,10 +201,11 @@ def open_parquet(
         if split_of(split) != TRAIN:
             raise no_split(split, (), origin)
         files = [folder / name for name in sorted(names)]
-        return ParquetRows(files, folder.resolve().name, origin, image_column, label_column)
+        return ParquetRows(files, folder.resolve().name, origin, image_column, label_column, of=of)
     (split,) = choose_split(split, in_order(by_split), origin)
     before = by_split.get(TRAIN, []) if split != TRAIN else []
-    rows = ParquetRows(by_split[split], folder.resolve().name, origin, image_column, label_column, before=before)
+    name = folder.resolve().name
+    rows = ParquetRows(by_split[split], name, origin, image_column, label_column, before=before, of=of)
     rows.split, rows.splits = split, in_order(by_split)
     return rows
 
@@ -212,19 +225,19 @@ def split_of_file(name: str) -> str | None:
     return next(filter(None, map(split_of, stated)), None)
 
 
-def holds_pictures(file: Path, image_column: str | None) -> bool:
-    """Return whether a Parquet file has a column of pictures. Raises DataError for one that cannot be read."""
+def holds_samples(file: Path, column: str | None, of: FileType) -> bool:
+    """Return whether a Parquet file has a column of samples. Raises DataError for one that cannot be read."""
     schema = _schema(file)
-    column = choose_column(schema.names, None, (image_column,) if image_column else IMAGE_COLUMNS, "", "image")
-    return column is not None and _holds_pictures(schema.field(column).type)
+    found = choose_column(schema.names, None, (column,) if column else of.columns, "", of.role)
+    return found is not None and _holds_files(schema.field(found).type)
 
 
-def _holds_pictures(kind: pa.DataType) -> bool:
-    """Whether a type is that of encoded pictures: bytes, the path of a file, or both."""
+def _holds_files(kind: pa.DataType) -> bool:
+    """Whether a type is that of files: bytes, the path of a file, or both."""
     import pyarrow.types as types
 
     if types.is_struct(kind):
-        return any(_holds_pictures(field.type) for field in kind if field.name in ("bytes", "path"))
+        return any(_holds_files(field.type) for field in kind if field.name in ("bytes", "path"))
     return bool(
         types.is_binary(kind) or types.is_large_binary(kind) or types.is_string(kind) or types.is_large_string(kind)
     )
