@@ -15,6 +15,7 @@ folder_structure  the splits and classes that the folders of both state
 parquet_rows      Parquet files
 hub_rows          data sets on the Hub
 pixel_arrays      arrays of pixels
+tensor_files      tensors of any shape in files
 numpy_files       … in .npz and .npy
 idx               … in the files of MNIST
 sound_source      sounds on their way to samples: of one rate, one number of channels and one length
@@ -73,6 +74,7 @@ __all__ = [
     "source",
     "source_files",
     "splits",
+    "tensor_files",
     "tensors",
     "training_data",
     "wave_files",
