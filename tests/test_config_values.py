@@ -77,13 +77,26 @@ class Frames(ModelConfig, frozen=True):
     ("values", "shape", "followed"),
     [
         ({}, (24, 48), {"height": 24, "width": 48}),  # neither is possible beside the default of the other
-        ({}, (20, 20), {"height": 16, "width": 32}),
+        ({}, (20, 20), {"height": 24, "width": 24}),
+        ({}, (20, 38), {"height": 32, "width": 64}),
+        ({}, (500, 980), {"height": 32, "width": 64}),
+        ({}, (900, 900), {"height": 64, "width": 64}),
+        ({}, (3, 3), {"height": 8, "width": 8}),
         ({"width": 32}, (30, 40), {"height": 32, "width": 32}),
+        ({"height": 16}, (30, 62), {"height": 16, "width": 32}),
         ({"height": 8, "width": 8}, (24, 48), {"height": 8, "width": 8}),
     ],
 )
 def test_height_and_width_follow_the_data_together(values, shape, followed):
     assert Trainer.config_for(Frames, values, (3, *shape)) == followed
+
+
+def test_a_width_without_a_height_is_that_of_the_network():
+    class Network(ModelConfig, frozen=True):
+        size: int = 16
+        width: int = 64
+
+    assert Trainer.config_for(Network, {}, (3, 32, 48)) == {"size": 32}
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (48, 32)])

@@ -260,8 +260,9 @@ def test_pictures_of_another_aspect_ratio_are_cropped_and_what_is_changed_is_sai
     done = command("train", "frames", *arguments, "model.channels=3")
     assert done.exit_code == 0, done.stderr
     said = done.stderr.splitlines()
-    assert "pictures of 100 x 60 are reduced to 64 x 64, the largest size of frames" in said
-    assert "4 were not square and were cropped about their centre" in said
+    assert "pictures of 100 x 60 are reduced to 64 x 40, the largest size of frames" in said
+    assert "4 were not 8:5 and were cropped about their centre" in said
+    assert "4 were resized to 64 x 40 (bicubic)" in said
 
 
 def test_a_model_with_one_side_alone_takes_the_squares_that_it_always_took(plugin, frames):

@@ -152,11 +152,10 @@ def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: 
     """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
     channels, height, width = shape
     kept = getattr(config, "channels", channels)
-    if not {"size", "height", "width"}.intersection(given):
-        size = getattr(config, "size", None)
-        high, wide = (
-            (getattr(config, "height", height), getattr(config, "width", width)) if size is None else [size] * 2
-        )
+    both = {"height", "width"}.issubset(config.__struct_fields__)
+    sides = ("height", "width") if both else ("size", "size")
+    if not set(sides).intersection(given):
+        high, wide = getattr(config, sides[0], height), getattr(config, sides[1], width)
         if (high, wide) != (height, width):
             change, which = ("enlarged", "next") if high >= height and wide >= width else ("reduced", "largest")
             yield f"pictures of {width} x {height} are {change} to {wide} x {high}, the {which} size of {name}"
