@@ -363,8 +363,15 @@ class Sounds(Generator):
         return z.new_zeros(len(z), 1, 8)
 
 
+class Letters(zoo.ModelConfig, frozen=True):
+    alphabet: str = "abc"
+
+
 class Words(Generator):
-    kind, latent_shape, sample_shape, alphabet = "text", (2,), (3,), "abc"
+    kind, latent_shape, sample_shape = "text", (2,), (3,)
+
+    def __init__(self):
+        super().__init__(Letters())
 
     def forward(self, z, labels=None):
         return torch.zeros(len(z), 3, dtype=torch.int64)
@@ -407,12 +414,20 @@ def test_sounds_that_only_seem_wrong_are_remarked_on(loudest, words):
     [
         (torch.zeros(4, 3), "samples of torch.float32; texts are whole numbers, the codes of characters"),
         (torch.tensor([[0, -1, 2]]), "has the code -1; codes of characters are numbered from 0"),
-        (torch.tensor([[0, 4, 2]]), "has the code 4, and Words has an alphabet of 3"),
+        (torch.tensor([[0, 4, 2]]), "has the code 4, and the alphabet of Words has the codes 0 to 3"),
     ],
 )
 def test_codes_that_no_text_of_the_model_has_are_refused(codes, words):
     with pytest.raises(DataError, match=re.escape(words)):
         remark(Words(), codes)
+
+
+def test_codes_are_known_to_a_model_that_decodes_them_itself():
+    class Own(Words):
+        def decode(self, codes):
+            return ["?" for _ in codes]
+
+    assert remark(Own(), torch.tensor([[0, 4, 2]])) is None
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,12 @@ def _check_codes(generator: Generator, data: TrainingData) -> None:
     low, high = _ends(samples)
     if low < 0:
         raise DataError(f"{data.name} has the code {low:.0f}; codes of characters are numbered from 0")
-    alphabet = getattr(generator, "alphabet", None) or getattr(vars(generator).get("config"), "alphabet", None)
-    if alphabet is not None and high > len(alphabet):  # the code behind the last may stand for the end of a text
+    if callable(getattr(generator, "decode", None)):  # which alone knows what the codes mean
+        return
+    alphabet = getattr(vars(generator).get("config"), "alphabet", None)
+    if isinstance(alphabet, str) and high > len(alphabet):  # code 0 ends a text, and code i is character i
         raise DataError(
-            f"{data.name} has the code {high:.0f}, and {type(generator).__qualname__} has an alphabet of "
+            f"{data.name} has the code {high:.0f}, and the alphabet of {type(generator).__qualname__} has the codes 0 to "
             f"{len(alphabet)}; read it with the model's own alphabet"
         )
 

@@ -91,6 +91,8 @@ def prepare_training(
         _check_picture_shape(generator)
         _tell_all(tell, _what_differs(architecture.name, config, given, shape))
     sample_shape = tuple(generator.sample_shape)
+    if (problem := kind.problem_with(sample_shape)) is not None:
+        raise TrainingError(f"{type(generator).__qualname__} makes samples of {sample_shape}, but {problem}")
     if (plan := source.plan(sample_shape)) is not None:
         tell(plan)
     training_data = decode_source(kind, source, sample_shape, join(device.type))
