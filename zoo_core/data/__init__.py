@@ -23,7 +23,14 @@ sound_survey      the rates, channels and lengths of all sounds, and which are d
 sound_formats     which files are sounds that can be read
 sound_files       encoded sounds, opened and decoded
 sound_arrays      … in .npz and .npy
+sound_libraries   … of the extra `audio`, for both
 wave_files        the samples of WAV files
+text_opening      from what `--data` names to texts
+text_source       texts on their way to samples: of one alphabet and one length
+text_formats      which files are texts
+text_lines        the lines of text files
+text_tables       texts in JSON Lines, CSV and Parquet files
+alphabet          texts as codes of their characters, and back
 splits            the names of splits, and the choice of one
 columns           the columns of tables that hold pictures and classes
 class_labels      classes from the values that data states
@@ -41,6 +48,7 @@ fingerprint       a sha256 over samples and labels
 """
 
 __all__ = [
+    "alphabet",
     "cache",
     "class_labels",
     "columns",
@@ -69,6 +77,7 @@ __all__ = [
     "sound_arrays",
     "sound_files",
     "sound_formats",
+    "sound_libraries",
     "sound_source",
     "sound_survey",
     "source",
@@ -76,6 +85,11 @@ __all__ = [
     "splits",
     "tensor_files",
     "tensors",
+    "text_formats",
+    "text_lines",
+    "text_opening",
+    "text_source",
+    "text_tables",
     "training_data",
     "wave_files",
     "zip_archive",

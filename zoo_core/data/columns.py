@@ -9,7 +9,7 @@ from zoo_core.data.file_types import FileType
 from zoo_core.errors import DataError, printable
 
 LABEL_COLUMNS = ("label", "labels", "fine_label")
-SAMPLE_OPTION = "--image-column"  # of the command, for the column of the samples
+SAMPLE_OPTION = "--column"  # of the command, for the column of the samples
 _MOST_CLASSES = 100  # of a column that nobody asked for, where more than half of the rows have a value of their own
 
 

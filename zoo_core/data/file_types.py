@@ -14,7 +14,7 @@ class FileType:
         noun: what one sample is called, in the singular and the plural: ("picture", "pictures").
         role: what the column of the samples is called in messages: "image".
         columns: its usual names in tables.
-        feature: the class of `datasets` that such a column has on the Hub.
+        feature: the class of `datasets` for a column of encoded samples on the Hub; empty for plain values.
         reads: what can be named as data of this kind, for messages.
         is_one: whether a file of this name holds a sample, whether it can be read here or not.
         is_readable: whether it can be read here.

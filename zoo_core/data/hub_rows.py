@@ -98,7 +98,8 @@ def open_hub_rows(
         refused = why_no_classes(labels, column, requested=label_column is not None, origin=origin, of=of)
         labels = None if refused else labels
     try:
-        rows = rows.cast_column(image, getattr(datasets, of.feature)(decode=False))
+        if of.feature:
+            rows = rows.cast_column(image, getattr(datasets, of.feature)(decode=False))
     except Exception as error:  # which exception pyarrow or datasets raises depends on the type of the column
         raise DataError(f"{origin}: column {image!r} does not hold {of.several}: {printable(error, 120)}") from error
     found = HubRows(rows.select_columns([image]), image, labels, source)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from zoo_core.data.class_labels import UNKNOWN
 from zoo_core.data.encoded_pictures import ChosenPictures, EncodedPictures
 from zoo_core.data.file_types import FileType
 from zoo_core.errors import DataError, printable
+
+
+class Described(Protocol):
+    """What the summary of a data source is made of."""
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def labels(self) -> np.ndarray | None: ...
+
+    def class_names(self) -> tuple[str, ...]: ...
+
 
 _NAMED = 3  # damaged samples that a note names
 _CLASSES_NAMED = 8
@@ -45,7 +67,7 @@ def without_damaged(samples: EncodedPictures, damaged: dict[int, str], of: FileT
     return ChosenPictures(samples, np.setdiff1d(np.arange(len(samples)), list(damaged)), [note])
 
 
-def summary(samples: EncodedPictures, of: FileType) -> str:
+def summary(samples: Described, of: FileType) -> str:
     """Say in a line what a person would count."""
     labels, names = samples.labels(), samples.class_names()
     classes = "without classes"
@@ -58,7 +80,7 @@ def summary(samples: EncodedPictures, of: FileType) -> str:
     return f"{of.count(len(samples))} {classes} from {samples.origin}{split}"
 
 
-def empty_classes(samples: EncodedPictures, of: FileType) -> list[str]:
+def empty_classes(samples: Described, of: FileType) -> list[str]:
     """Say which classes have a name in the data, and no sample."""
     labels, names = samples.labels(), samples.class_names()
     if labels is None or not (empty := sorted(set(range(len(names))) - set(labels.tolist()))):

@@ -1,7 +1,4 @@
-"""Encoded sounds, opened and decoded: WAV here, all other formats by libsndfile, which the extra `audio` brings.
-
-The only module that knows soundfile.
-"""
+"""Encoded sounds, opened and decoded: WAV here, all other formats by libsndfile, which the extra `audio` brings."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from zoo_core.data.encoded_pictures import EncodedPicture
+from zoo_core.data.sound_libraries import import_soundfile
 from zoo_core.data.wave_files import is_wave, read_wave, read_wave_header
 from zoo_core.errors import DataError, MissingExtraError, printable
 
@@ -40,15 +38,6 @@ class OpenSound:
     channels: int
     frames: int
     read: Callable[[int, int], np.ndarray]
-
-
-def import_soundfile(purpose: str) -> Any:
-    """Return the library soundfile. Raises MissingExtraError, which names the purpose, where it is not installed."""
-    try:
-        import soundfile
-    except (ImportError, OSError):  # OSError: without its libsndfile
-        raise MissingExtraError("audio", purpose) from None
-    return soundfile
 
 
 @contextmanager

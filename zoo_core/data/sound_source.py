@@ -19,11 +19,12 @@ from zoo_core.data.selection import empty_classes, summary, with_known_class, wi
 from zoo_core.data.sound_arrays import open_sound_array
 from zoo_core.data.sound_files import RATES, open_sound, read_sound
 from zoo_core.data.sound_formats import SOUNDS
+from zoo_core.data.sound_libraries import import_soxr
 from zoo_core.data.sound_survey import SoundHeader, numbered, survey_sounds
 from zoo_core.data.source import DataSource
 from zoo_core.data.splits import TRAIN
 from zoo_core.data.training_data import TrainingData, count_classes
-from zoo_core.errors import DataError, MissingExtraError, printable
+from zoo_core.errors import DataError, printable
 from zoo_core.files.paths import user_path
 from zoo_core.files.sizes import readable_size
 from zoo_core.runtime.memory import available_memory
@@ -209,10 +210,7 @@ def resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     Raises:
         MissingExtraError: where soxr is not installed.
     """
-    try:
-        import soxr
-    except ImportError:
-        raise MissingExtraError("audio", f"resampling from {rate:,} to {wanted:,} Hz") from None
+    soxr = import_soxr(f"resampling from {rate:,} to {wanted:,} Hz")
     converted: np.ndarray = soxr.resample(sound.T, rate, wanted, quality="HQ")
     return converted.T
 

@@ -96,7 +96,7 @@ def survey_sounds(sounds: EncodedPictures, array_rate: int | None, *, thorough: 
 
 
 def numbered(sounds: EncodedPictures, damaged: dict[int, str]) -> Iterator[tuple[int, EncodedPicture | None]]:
-    """Yield every sound with its number, a few in memory at a time; `damaged` gets those that the source cannot give."""
+    """Yield every sound with its number, a few in memory at a time; `damaged` gets what the source cannot give."""
     for start in range(0, len(sounds), _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, len(sounds)))
         try:
