@@ -63,7 +63,9 @@ PLUGIN = """
             name="reader", summary="", config="zoo_points.model:ReaderConfig", generator="zoo_points.model:Reader",
             trainer="zoo_points.model:Reading",
         )
-        return [of("cloud"), of("silence", "mute"), of("riddle", "confused"), of("typo", "point"), frames, reader]
+        wave, chars = (of(name, model=name.title(), config=f"{name.title()}Config") for name in ("wave", "chars"))
+        strange = [of("silence", "mute"), of("riddle", "confused"), of("typo", "point")]
+        return [of("cloud"), *strange, frames, reader, wave, chars]
 
     @hookimpl
     def zoo_kinds():
@@ -87,6 +89,41 @@ MODEL = """
 
     class ReaderConfig(CloudConfig, frozen=True):
         pass
+
+    class WaveConfig(ModelConfig, frozen=True):
+        sample_rate: int = 16000
+        channels: int = 1
+        length: Annotated[int, Meta(ge=64, multiple_of=64)] = 8192
+
+    class CharsConfig(ModelConfig, frozen=True):
+        alphabet: str = "?"
+        length: int = 8
+
+    class Wave(Generator):
+        kind = "audio"
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.sample_rate = config.sample_rate
+            self.latent_shape, self.sample_shape = (4,), (config.channels, config.length)
+            self.centre = torch.nn.Parameter(torch.zeros(self.sample_shape))
+
+        def forward(self, z, labels=None):
+            return self.centre + 0 * z.sum(1)[:, None, None]
+
+    class Chars(Generator):
+        kind = "text"
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.latent_shape = self.sample_shape = (config.length,)
+            self.table = torch.nn.Embedding(len(config.alphabet) + 1, 1)
+
+        def forward(self, z, labels=None):
+            return z.round().long().clamp(0, len(self.config.alphabet))
+
+        def decode(self, codes):
+            return ["".join(self.config.alphabet[code - 1] for code in row if code) for row in codes.tolist()]
 
     class Cloud(Generator):
         kind = "points"
@@ -113,13 +150,17 @@ MODEL = """
 
     class Fitting(Trainer):
         def build(self):
-            owner = {CloudConfig: Cloud, FramesConfig: Frames, ReaderConfig: Reader}[type(self.config)]
-            self.modules["generator"] = owner(self.config)
+            owners = {CloudConfig: Cloud, FramesConfig: Frames, ReaderConfig: Reader, WaveConfig: Wave}
+            self.modules["generator"] = owners.get(type(self.config), Chars)(self.config)
             self.optimizers["generator"] = self.adam(self.modules["generator"])
 
         def training_step(self, batch):
             self.seen = batch.samples
             generator = self.modules["generator"]
+            if generator.kind == "text":
+                loss = generator.table(batch.samples).square().mean()
+                self.update("generator", loss)
+                return {"loss": loss.detach()}
             loss = (generator(torch.zeros(1, *generator.latent_shape)) - batch.samples).square().mean()
             self.update("generator", loss)
             return {"loss": loss.detach()}
@@ -171,6 +212,23 @@ def test_a_kind_of_a_plugin_reads_what_zoo_train_is_given(plugin, points, tmp_pa
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["config"], config["sample_shape"]) == ({"dimensions": 2}, [2])
     assert zoo.load(tmp_path / "run").sample(3).shape == (3, 2)
+
+
+def test_sounds_and_texts_complete_the_configuration_with_what_they_state(plugin, tmp_path):
+    sounds = np.sin(np.arange(4 * 1000).reshape(4, 1, 1000) / 9).astype(np.float32)
+    np.savez(tmp_path / "sounds.npz", sounds, sample_rate=np.array(8000))
+    (tmp_path / "words.txt").write_text("cab\nbad\nab\nabc\n")
+    completed = {
+        "wave": ("sounds.npz", {"sample_rate": 8000, "channels": 1, "length": 1024}),  # a multiple of 64
+        "chars": ("words.txt", {"alphabet": "abcd", "length": 4}),  # the last code ends a text
+    }
+    for name, (data, expected) in completed.items():
+        done = command("train", name, "--data", tmp_path / data, "--out", tmp_path / name, *SHORT)
+        assert done.exit_code == 0, done.stderr
+        assert json.loads((tmp_path / name / "config.json").read_text())["config"] == expected
+        measured = open_data(tmp_path / data, zoo.load(tmp_path / name))
+        assert measured.samples.dtype == (torch.float32 if name == "wave" else torch.int64)
+        assert measured.sample_shape == zoo.load(tmp_path / name).sample_shape
 
 
 def test_what_the_user_sets_comes_before_what_the_data_states(plugin, points, tmp_path):

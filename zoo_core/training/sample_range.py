@@ -87,8 +87,8 @@ def _check_codes(generator: Generator, data: TrainingData) -> None:
     alphabet = getattr(vars(generator).get("config"), "alphabet", None)
     if isinstance(alphabet, str) and high > len(alphabet):  # code 0 ends a text, and code i is character i
         raise DataError(
-            f"{data.name} has the code {high:.0f}, and the alphabet of {type(generator).__qualname__} has the codes 0 to "
-            f"{len(alphabet)}; read it with the model's own alphabet"
+            f"{data.name} has the code {high:.0f}, and the alphabet of {type(generator).__qualname__} has the codes 0 "
+            f"to {len(alphabet)}; read it with the model's own alphabet"
         )
 
 
