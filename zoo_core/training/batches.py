@@ -14,8 +14,11 @@ _PIECE = 2**18  # values converted to the range of the model at once on the CPU:
 
 
 def check_mirroring(kind: str, settings: Settings) -> None:
-    """Raise SettingsError if the settings ask for mirrored samples of another kind than pictures."""
-    if settings.horizontal_flip and kind != "image":
+    """Raise SettingsError if the settings ask for mirrored samples of a kind that cannot be pictures.
+
+    Tensors can be, with more channels than pictures have; BatchStream looks at their shape.
+    """
+    if settings.horizontal_flip and kind not in ("image", "tensor"):
         raise SettingsError(
             f"horizontal_flip: only pictures can be mirrored, and the samples are of kind {kind!r}; leave it out"
         )
