@@ -164,6 +164,16 @@ def test_one_pass_over_real_and_fake_gives_the_gradients_of_two(loss, augment, m
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-7)
 
 
+def test_what_is_no_picture_is_not_augmented(monkeypatch):
+    generator_class = architecture("vanilla_gan").generator_class()
+    monkeypatch.setattr(generator_class, "kind", "tensor")
+    mlp(augment=("translation",))  # of three dimensions, as pictures with more channels
+    monkeypatch.setattr(generator_class, "kind", "audio")
+    with pytest.raises(SettingsError, match="augment: only pictures can be augmented, and samples of kind 'audio'"):
+        mlp(augment=("translation",))
+    mlp()
+
+
 def drawn_by_size():
     return lambda sampler, count, *shape: sampler(
         count, *shape, generator=torch.Generator().manual_seed(count * sum(shape))

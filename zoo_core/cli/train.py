@@ -17,8 +17,8 @@ from zoo_core.runtime.environment import first_process
 @click.argument("architecture", type=ArchitectureName())
 @click.option(
     "--data",
-    help="Training data: a folder of pictures, a .zip, .parquet, .npz, .npy or idx file, a folder of Parquet files, or "
-    "the id of a data set on the Hub.",
+    help="Training data, as the architecture's kind of samples reads it; for pictures a folder of them, a .zip, "
+    ".parquet, .npz, .npy or idx file, a folder of Parquet files, or the id of a data set on the Hub.",
 )
 @click.option(
     "--out",
@@ -47,7 +47,9 @@ from zoo_core.runtime.environment import first_process
 @click.option("--precision", help="Shorthand for --set precision=…: auto, fp32, bf16 or fp16.")
 @click.option("--size", help="Shorthand for --set model.size=…; taken from the data by default.")
 @click.option("--channels", help="Shorthand for --set model.channels=…; taken from the data by default.")
-@click.option("--image-column", help="Column that holds the pictures.  [default: image]")
+@click.option(
+    "--column", "--image-column", "column", help="Column of a table that holds the samples.  [default: image]"
+)
 @click.option("--label-column", help="Column that holds the classes.  [default: label]")
 @options.skip_damaged()
 def command(
@@ -58,12 +60,12 @@ def command(
     assignments: tuple[str, ...],
     resume: bool,
     finish: bool,
-    image_column: str | None,
+    column: str | None,
     label_column: str | None,
     skip_damaged: bool,
     **shorthands: str | None,
 ) -> None:
-    """Train an ARCHITECTURE on your own pictures; the finished model is written to --out.
+    """Train an ARCHITECTURE on your own data; the finished model is written to --out.
 
     Ctrl-C finishes the step in progress and writes a checkpoint. --resume continues from it as if nothing had happened;
     what --set changes then, such as learning_rate, holds from there on. --finish makes a model of it.
@@ -87,7 +89,7 @@ def command(
         data,
         config_file=config_file,
         assignments=assignments,
-        image_column=image_column,
+        column=column,
         label_column=label_column,
         skip_damaged=skip_damaged,
         tell=_tell,

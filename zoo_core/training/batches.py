@@ -6,11 +6,22 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import DataError
-from zoo_core.interfaces import Batch, Generator
+from zoo_core.errors import DataError, SettingsError
+from zoo_core.interfaces import Batch, Generator, Settings
 from zoo_core.training.batch_sources import RowLayout, batch_source, to_device
 
 _PIECE = 2**18  # values converted to the range of the model at once on the CPU: a megabyte of float32
+
+
+def check_mirroring(kind: str, settings: Settings) -> None:
+    """Raise SettingsError if the settings ask for mirrored samples of a kind that cannot be pictures.
+
+    Tensors can be, with more channels than pictures have; BatchStream looks at their shape.
+    """
+    if settings.horizontal_flip and kind not in ("image", "tensor"):
+        raise SettingsError(
+            f"horizontal_flip: only pictures can be mirrored, and the samples are of kind {kind!r}; leave it out"
+        )
 
 
 class SampleOrder:
@@ -105,7 +116,8 @@ class BatchStream:
     def batch(self, number: int, generator: Generator) -> Batch:
         """Return this process's share of a batch, in the range of `generator`.
 
-        Only for a generator of pictures uint8 values are pixels; another gets its samples as they are.
+        Only for a generator of pictures uint8 values are pixels. One of texts gets codes as int64, however they are
+        kept, and any other its samples as they are.
 
         Args:
             number: number of the batch, from 0.
@@ -121,6 +133,8 @@ class BatchStream:
             samples = samples.contiguous(memory_format=torch.channels_last)
         if samples.dtype == torch.uint8 and generator.kind == "image":
             samples = self._in_range(samples, generator)
+        elif generator.kind == "text":
+            samples = samples.long()
         if self._labels is None:
             return Batch(samples)
         return Batch(samples, self._labels.index_select(0, to_device(self._order.chosen(number), self.device)))
