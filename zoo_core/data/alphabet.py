@@ -76,7 +76,7 @@ def _unknown(
     owners = np.repeat(np.arange(len(texts)), lengths)[~found]
     unknown = list(dict.fromkeys(points[~found].tolist()))
     first = f"{printable(chr(unknown[0]))!r} (U+{unknown[0]:04X})"
-    others = f", nor {len(unknown) - 1:,} other characters of these texts" if len(unknown) > 1 else ""
+    others = f", nor {len(unknown) - 1:,} more of theirs" if len(unknown) > 1 else ""
     count = len(set(owners.tolist()))
     return DataError(
         f"{where(int(owners[0]))}: the alphabet does not have {first}{others}; {count:,} of {len(texts):,} texts "
