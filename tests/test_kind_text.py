@@ -387,10 +387,10 @@ def test_letters_of_any_script_and_of_none_are_drawn():
 
 def test_what_no_font_has_stands_as_its_code_point(monkeypatch):
     monkeypatch.setattr(lines, "_OTHER_FONTS", ())
-    for cached in (lines._fonts, lines._font_for):
+    for cached in (lines._other_fonts, lines._font_for):
         cached.cache_clear()
     assert [run for _, run in lines._runs("a日b")] == ["a", "[65E5]", "b"]
-    for cached in (lines._fonts, lines._font_for):
+    for cached in (lines._other_fonts, lines._font_for):
         cached.cache_clear()
 
 

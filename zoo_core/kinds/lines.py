@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -89,7 +90,7 @@ def _runs(line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
     fonts = [(_font_for(char), char) for char in line]
     for font, run in itertools.groupby(fonts, key=lambda each: each[0]):
         text = "".join(char for _, char in run)
-        yield (font, text) if font is not None else (_fonts()[0], _as_code_points(text))
+        yield (font, text) if font is not None else (_own_font(), _as_code_points(text))
 
 
 def _as_code_points(text: str) -> str:
@@ -100,21 +101,31 @@ def _as_code_points(text: str) -> str:
 def _font_for(char: str) -> ImageFont.FreeTypeFont | None:
     """Return the first font that has a character, and not the box that stands for any that is missing."""
     if char == " ":  # which looks like nothing in every font
-        return _fonts()[0]
-    return next((font for font in _fonts() if _glyph(font, char) != _missing(font)), None)
+        return _own_font()
+    if _has(_own_font(), char):
+        return _own_font()
+    return next((font for font in _other_fonts() if _has(font, char)), None)
 
 
 @functools.cache
-def _fonts() -> tuple[ImageFont.FreeTypeFont, ...]:
+def _own_font() -> ImageFont.FreeTypeFont:
     own = ImageFont.load_default(SIZE)
     assert isinstance(own, ImageFont.FreeTypeFont), "Pillow has its own font wherever it has FreeType"
-    found = [own]
+    return own
+
+
+@functools.cache
+def _other_fonts() -> tuple[ImageFont.FreeTypeFont, ...]:
+    """The fonts of this system, which are looked for once a letter needs one."""
+    found = []
     for name in _OTHER_FONTS:
-        try:
+        with contextlib.suppress(OSError):  # not on this system
             found.append(ImageFont.truetype(name, SIZE))
-        except OSError:  # not on this system
-            continue
     return tuple(found)
+
+
+def _has(font: ImageFont.FreeTypeFont, char: str) -> bool:
+    return _glyph(font, char) != _missing(font)
 
 
 @functools.cache

@@ -64,7 +64,7 @@ def draw_wave(samples: np.ndarray, width: int, height: int) -> np.ndarray:
 def draw_spectrogram(sound: np.ndarray, rate: int, width: int, height: int) -> np.ndarray:
     """Draw the power of a sound (channels, length) by time, to the right, and pitch, upwards, on the mel scale.
 
-    Darkest is 80 dB below a sine at full scale, and palest that sine: contrast is not stretched, sounds can be compared.
+    Darkest is 80 dB below a sine at full scale, and palest that sine. Contrast is not stretched: sounds compare.
 
     Returns:
         (height, width, 3) uint8.
