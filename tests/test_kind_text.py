@@ -91,8 +91,8 @@ def test_another_split_has_the_alphabet_of_the_training_split(tmp_path):
     with pytest.raises(DataError) as caught:
         read(folder, split="test")
     assert str(caught.value) == (
-        "test.txt, line 2: the alphabet does not have 'ü' (U+00FC), nor 1 more of theirs; 2 of 3 texts "
-        "have characters that it does not have"
+        "test.txt, line 2: the alphabet does not have 'ü' (U+00FC); 2 of 3 texts have 2 different "
+        "characters that it does not have"
     )
 
 
