@@ -80,3 +80,37 @@ def test_a_data_set_is_read_and_a_folder_of_old_is_not(hub: Hub, without_xet: No
     assert gone.startswith(
         "there is no file or folder pics here; the Hub cannot be asked for a data set of that name: "
     )
+
+
+OPEN_KIND = """
+import json, sys
+from zoo_core.kinds.by_name import kind_named
+for kind, source, split in json.loads(sys.argv[1]):
+    opened = kind_named(kind).open(source, split=split)
+    data = opened.decode(opened.sample_shape)
+    print(json.dumps([opened.notes[0], list(data.samples.shape), opened.values, str(data.samples.dtype)]))
+"""
+
+
+@pytest.mark.slow
+def test_sounds_and_texts_are_read_from_the_hub(hub: Hub, without_xet: None, tmp_path: Path) -> None:
+    pytest.importorskip("soundfile")
+    api = hub.api()
+    for name, folder in (("voices", "spoken_digits"), ("words", "words")):
+        api.create_repo(f"alice/{name}", repo_type="dataset")
+        api.upload_folder(
+            repo_id=f"alice/{name}", folder_path=MNIST.parent / folder, repo_type="dataset", ignore_patterns="COPYRIGHT"
+        )
+    online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+    wanted = [("audio", "alice/voices", "test"), ("text", "alice/words", "train")]
+    sounds, texts = run(OPEN_KIND, json.dumps(wanted), cwd=tmp_path, **online)
+    names = "zero, one, two, three, four, five, six, seven, …"
+    assert sounds == [
+        f"10 sounds in 10 classes ({names}) from the data set alice/voices on the Hub; split test of train, test",
+        [10, 1, 8192],
+        {"sample_rate": 16000, "channels": 1, "length": 8192},
+        "torch.float32",
+    ]
+    assert texts[0] == "154 texts without classes from the data set alice/words on the Hub; split train of train, test"
+    assert texts[1][0] == 154
+    assert texts[3] == "torch.int64"

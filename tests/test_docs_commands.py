@@ -116,6 +116,7 @@ def environment(tmp_path, hub: Hub):
         shutil.copytree(data, tmp_path / name)
     shutil.copy(ROOT / "registry.yaml", tmp_path / "registry.yaml")
     shutil.copytree(ROOT / "tests" / "data" / "emoji", tmp_path / "path/to/emoji")
+    shutil.copytree(ROOT / "tests" / "data" / "words", tmp_path / "tests/data/words")
     (tmp_path / "mine.yaml").write_text("batch_size: 16\n")
     programs = tmp_path / "bin"
     programs.mkdir()

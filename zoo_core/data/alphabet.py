@@ -76,9 +76,9 @@ def _unknown(
     owners = np.repeat(np.arange(len(texts)), lengths)[~found]
     unknown = list(dict.fromkeys(points[~found].tolist()))
     first = f"{printable(chr(unknown[0]))!r} (U+{unknown[0]:04X})"
-    others = f", nor {len(unknown) - 1:,} other characters of these texts" if len(unknown) > 1 else ""
     count = len(set(owners.tolist()))
+    has, ones = "has" if count == 1 else "have", "character" if len(unknown) == 1 else "different characters"
     return DataError(
-        f"{where(int(owners[0]))}: the alphabet does not have {first}{others}; {count:,} of {len(texts):,} texts "
-        f"{'has' if count == 1 else 'have'} characters that it does not have"
+        f"{where(int(owners[0]))}: the alphabet does not have {first}; {count:,} of {len(texts):,} texts {has} "
+        f"{len(unknown):,} {ones} that it does not have"
     )

@@ -1,5 +1,7 @@
 """Encoded pictures: the interface of every kind of data source, whose pictures are decoded later.
 
+Sounds and texts in files go through the same interface: where a picture is spoken of, any encoded sample is meant.
+
 To add a kind of source, derive from EncodedPictures in a module of its own and let `opening` choose it. Decoding, the
 cache and the fingerprint know no more of a source than this interface.
 """

@@ -85,7 +85,8 @@ def _in_range(samples: np.ndarray, origin: str) -> np.ndarray:
         raise DataError(
             f"{origin} has an array of {samples.dtype}; sounds are floating values in [-1, 1], or int16 or int32"
         )
-    farthest = float(np.nanmax(np.abs(samples), initial=0))  # NaN is found where the sound is read, and named
+    # NaN is found where the sound is read, and named.
+    farthest = max(-float(np.nanmin(samples, initial=0)), float(np.nanmax(samples, initial=0)))
     if farthest > 1:
         raise DataError(f"{origin} has values up to {farthest:.6g}; floating samples of sounds are in [-1, 1]")
     return samples

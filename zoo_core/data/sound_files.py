@@ -59,7 +59,7 @@ def open_sound(encoded: EncodedPicture | None, where: str, array_rate: int | Non
     try:
         with _file_of(encoded) as file:
             yield _checked(_open(encoded, file, where, array_rate))
-    except (DataError, MissingExtraError):
+    except (DataError, MissingExtraError, MemoryError):  # too little memory is no damage
         raise
     except Exception as error:  # libsndfile's own errors and the system's
         raise DataError(f"{where}: the sound cannot be decoded: {_why(error)}{_HINT}") from error

@@ -90,11 +90,11 @@ class SoundSource(DataSource):
 
     def plan(self, sample_shape: tuple[int, ...]) -> str:
         channels, length = _as_sound(sample_shape, self.name)
-        needed = readable_size(4 * len(self) * channels * length)
+        needed, take = readable_size(4 * len(self) * channels * length), "takes" if len(self) == 1 else "take"
         description = getattr(self._sounds, "description", "")
         part = f" ({description})" if description else ""
         return (
-            f"{SOUNDS.count(len(self))} of {channels} x {length:,} samples{part} take {needed} of memory; "
+            f"{SOUNDS.count(len(self))} of {channels} x {length:,} samples{part} {take} {needed} of memory; "
             f"{readable_size(available_memory())} are available"
         )
 
@@ -164,7 +164,8 @@ class SoundSource(DataSource):
             "cut": "cut: their beginning is used",
             "clipped": "beyond full scale and clipped to [-1, 1]",
         }
-        return [f"{len(self):,} {kind} sounds of {length:,} samples{seconds}{at}"] + [
+        noun = SOUNDS.noun[len(self) != 1]
+        return [f"{len(self):,} {kind} {noun} of {length:,} samples{seconds}{at}"] + [
             f"{changes[what]:,} of them {'was' if changes[what] == 1 else 'were'} {text}"
             for what, text in texts.items()
             if changes[what]

@@ -115,8 +115,9 @@ class TextSource(DataSource):
 
     def plan(self, sample_shape: tuple[int, ...]) -> str:
         needed = readable_size(8 * len(self) * _as_length(sample_shape, self.name))
+        take = "takes" if len(self) == 1 else "take"
         return (
-            f"{TEXTS.count(len(self))} of {sample_shape[0]:,} codes take {needed} of memory; "
+            f"{TEXTS.count(len(self))} of {sample_shape[0]:,} codes {take} {needed} of memory; "
             f"{readable_size(available_memory())} are available"
         )
 

@@ -33,7 +33,7 @@ class AudioKind(Kind):
     """
 
     name, noun = "audio", ("sound", "sounds")
-    pipeline_tag = "unconditional-audio-generation"
+    pipeline_tag = None  # the Hub has no task for sounds that are made of nothing: text-to-audio needs a text
     suffixes = MappingProxyType(
         {
             ".wav": "one after the other, a quarter of a second apart",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -17,7 +18,7 @@ SIZE = 15  # of the letters, in pixels
 _LINE, _MARGIN = 22, 8  # pixels
 _WIDEST = 420  # pixels of a text; what is longer goes on in the next line
 _MOST_LINES = 6  # of one text
-_PAPER, _INK, _PALE = (255, 255, 255), (28, 28, 34), (205, 205, 212)
+_PAPER, _INK, _PALE = 255, 28, 206  # greys
 # For letters that Pillow's own font does not have. Names for which Pillow looks in the folders of the system.
 _OTHER_FONTS = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "arial.ttf",
@@ -26,7 +27,7 @@ _OTHER_FONTS = (
 
 
 def draw_texts(texts: Sequence[str], columns: int | None = None) -> np.ndarray:
-    """Draw texts in one picture, from left to right and top to bottom, each in a cell of equal size.
+    """Draw texts in one picture, from left to right and top to bottom, each in a cell.
 
     What cannot be seen stands as an escape, and a character that no font of this system has as its code point.
 
@@ -40,19 +41,21 @@ def draw_texts(texts: Sequence[str], columns: int | None = None) -> np.ndarray:
         >>> draw_texts(["one", "two", "three"]).shape[2]
         1
     """
-    cells = [_lines_of(escaped(text)) for text in texts]
+    cells = [_lines_of(escaped(unicodedata.normalize("NFC", text))) for text in texts]
     width = max(math.ceil(_length(line)) for lines in cells for line in lines) + 2 * _MARGIN
-    height = _LINE * max(map(len, cells)) + 4
-    columns = columns or max(1, min(len(texts), round(math.sqrt(len(texts) * height / width))))
-    rows = -(-len(texts) // columns)
-    picture = Image.new("L", (columns * width + 1, rows * height + 1), 255)
+    area = width * sum(_height(lines) for lines in cells)
+    columns = columns or max(1, min(len(texts), round(math.sqrt(area) / width)))
+    rows = [cells[first : first + columns] for first in range(0, len(cells), columns)]
+    heights = [max(map(_height, row)) for row in rows]
+    picture = Image.new("L", (columns * width + 1, sum(heights) + 1), _PAPER)
     draw = ImageDraw.Draw(picture)
-    for index, lines in enumerate(cells):
-        row, column = divmod(index, columns)
-        left, top = column * width, row * height
-        draw.rectangle((left, top, left + width, top + height), outline=_PALE[0])
-        for number, line in enumerate(lines):
-            _draw(draw, left + _MARGIN, top + number * _LINE + _LINE // 2 + 2, line)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for left, lines in zip(itertools.count(0, width), row, strict=False):
+            draw.rectangle((left, top, left + width, top + height), outline=_PALE)
+            for number, line in enumerate(lines):
+                _draw(draw, left + _MARGIN, top + number * _LINE + _LINE // 2 + 2, line)
+        top += height
     return np.asarray(picture)[:, :, None].copy()
 
 
@@ -68,9 +71,13 @@ def _lines_of(text: str) -> list[str]:
     return [*lines, text[start:]]
 
 
+def _height(lines: Sequence[str]) -> int:
+    return _LINE * len(lines) + 4
+
+
 def _draw(draw: ImageDraw.ImageDraw, left: float, middle: int, line: str) -> None:
     for font, run in _runs(line):
-        draw.text((left, middle), run, fill=_INK[0], font=font, anchor="lm")
+        draw.text((left, middle), run, fill=_INK, font=font, anchor="lm")
         left += font.getlength(run)
 
 
@@ -83,7 +90,7 @@ def _runs(line: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
     fonts = [(_font_for(char), char) for char in line]
     for font, run in itertools.groupby(fonts, key=lambda each: each[0]):
         text = "".join(char for _, char in run)
-        yield (font, text) if font is not None else (_fonts()[0], _as_code_points(text))
+        yield (font, text) if font is not None else (_own_font(), _as_code_points(text))
 
 
 def _as_code_points(text: str) -> str:
@@ -93,22 +100,32 @@ def _as_code_points(text: str) -> str:
 @functools.lru_cache(4096)
 def _font_for(char: str) -> ImageFont.FreeTypeFont | None:
     """Return the first font that has a character, and not the box that stands for any that is missing."""
-    if char == " " or unicodedata.combining(char):
-        return _fonts()[0]
-    return next((font for font in _fonts() if _glyph(font, char) != _missing(font)), None)
+    if char == " ":  # which looks like nothing in every font
+        return _own_font()
+    if _has(_own_font(), char):
+        return _own_font()
+    return next((font for font in _other_fonts() if _has(font, char)), None)
 
 
 @functools.cache
-def _fonts() -> tuple[ImageFont.FreeTypeFont, ...]:
+def _own_font() -> ImageFont.FreeTypeFont:
     own = ImageFont.load_default(SIZE)
     assert isinstance(own, ImageFont.FreeTypeFont), "Pillow has its own font wherever it has FreeType"
-    found = [own]
+    return own
+
+
+@functools.cache
+def _other_fonts() -> tuple[ImageFont.FreeTypeFont, ...]:
+    """The fonts of this system, which are looked for once a letter needs one."""
+    found = []
     for name in _OTHER_FONTS:
-        try:
+        with contextlib.suppress(OSError):  # not on this system
             found.append(ImageFont.truetype(name, SIZE))
-        except OSError:  # not on this system
-            continue
     return tuple(found)
+
+
+def _has(font: ImageFont.FreeTypeFont, char: str) -> bool:
+    return _glyph(font, char) != _missing(font)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 WIDTH, WAVE_HEIGHT, SPECTROGRAM_HEIGHT = 160, 40, 80  # pixels
-QUIETEST = -80.0  # decibels below a sine at full scale, which is black
+QUIETEST = -80.0  # decibels below a sine at full scale, which is darkest
 _WINDOW = 0.032  # seconds: long enough for the harmonics of a voice, short enough for its syllables
 _FINER = 4  # times: the spectrum is interpolated, as low bands of the mel scale are narrower than a line of it
 _MOST_WINDOWS = 8  # that one column of pixels is the mean of
@@ -64,7 +64,7 @@ def draw_wave(samples: np.ndarray, width: int, height: int) -> np.ndarray:
 def draw_spectrogram(sound: np.ndarray, rate: int, width: int, height: int) -> np.ndarray:
     """Draw the power of a sound (channels, length) by time, to the right, and pitch, upwards, on the mel scale.
 
-    Black is 80 dB below a sine at full scale, and white that sine: contrast is not stretched, sounds can be compared.
+    Darkest is 80 dB below a sine at full scale, and palest that sine. Contrast is not stretched: sounds compare.
 
     Returns:
         (height, width, 3) uint8.
@@ -120,7 +120,7 @@ def _mel_bands(rate: int, size: int, bands: int) -> np.ndarray:
 
 @functools.cache
 def colours() -> np.ndarray:
-    """The 256 colours from silence to full scale, (256, 3) uint8: black, violet, red, orange, pale yellow.
+    """The 256 colours from silence to full scale, (256, 3) uint8: almost black, violet, red, orange, pale yellow.
 
     Lightness rises by equal steps, and the hue turns with it, in OKLab, a colour space that is made so that equal
     distances look equal: what is twice as far apart in decibels looks twice as different.
@@ -128,13 +128,13 @@ def colours() -> np.ndarray:
     Reference: Ottosson, A perceptual color space for image processing, 2020.
 
     Example:
-        >>> colours()[0].tolist()
-        [0, 0, 0]
+        >>> colours().shape
+        (256, 3)
     """
     step = np.linspace(0, 1, 256)
     hue = np.radians(285 + 190 * step)
     chroma = 0.19 * np.sin(np.pi * step**0.9) ** 0.9 + 0.03 * step
-    lab = np.stack([0.98 * step, chroma * np.cos(hue), chroma * np.sin(hue)], 1)
+    lab = np.stack([0.12 + 0.86 * step, chroma * np.cos(hue), chroma * np.sin(hue)], 1)
     while True:  # what a screen cannot show becomes paler, and keeps its lightness
         linear = _oklab_to_linear(lab)
         outside = ((linear < -1e-9) | (linear > 1 + 1e-9)).any(1)
