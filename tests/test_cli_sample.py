@@ -168,7 +168,7 @@ def test_a_model_that_makes_no_pictures_is_sampled_to_an_array(zoo, site, tmp_pa
     assert np.allclose(np.linalg.norm(points, axis=1), 1)
     result = zoo("sample", "./ring", "-o", "ring.png", env=environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "tensors, not pictures" in result.stderr
+    assert "this model makes tensors; use a name in .npz" in result.stderr
 
 
 def test_a_model_that_fails_is_one_line_and_leaves_no_file(zoo, site, tmp_path):

@@ -3,11 +3,26 @@
 by_name   a kind by its name: the core's, and those of plugins
 image     pictures
 tensor    samples of any other shape and meaning
-output    the formats that `-o` may name, in one table
+output    what `-o` may name, and an output that appears whole or not at all
+showing   one picture of samples of any kind
+formats   the table of formats of a kind of the core
 layout    how many samples a file has, and the shape and type of each
-pictures  8-bit arrays, grids, PNG files and folders of them
-arrays    samples of any kind in an .npz
-gif       animated GIFs
+pictures  8-bit arrays, grids, PNG and WebP files, and folders of them
+films     animated GIFs and WebPs
+arrays    samples of any kind in .npz, .npy, .safetensors and .csv
+optional_arguments  what a method of a plugin's kind takes
 """
 
-__all__ = ["arrays", "by_name", "gif", "image", "layout", "output", "pictures", "tensor"]
+__all__ = [
+    "arrays",
+    "by_name",
+    "films",
+    "formats",
+    "image",
+    "layout",
+    "optional_arguments",
+    "output",
+    "pictures",
+    "showing",
+    "tensor",
+]
