@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from zoo_core import Generator
 from zoo_core.errors import OutputError, SamplingError
 from zoo_core.kinds.by_name import kind_named
+from zoo_core.kinds.films import write_film
 from zoo_core.kinds.formats import Format
 from zoo_core.kinds.image import FORMATS, ImageKind
 from zoo_core.kinds.output import check_output, write_samples
@@ -215,3 +217,134 @@ def test_writing_is_prepared_without_torch_numpy_or_pillow(run_python):
         print(sorted({"torch", "numpy", "PIL"} & sys.modules.keys()))
     """
     assert run_python(script) == ["[]"]
+
+
+# Formats of pictures
+
+
+WIDE = torch.linspace(0, 1, 5 * 3 * 4 * 10).reshape(5, 3, 4, 10)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_a_grid_of_wide_pictures_shows_each_pixel_by_pixel(suffix, tmp_path):
+    out = write_samples([WIDE], 5, made((3, 4, 10)), tmp_path / f"a{suffix}")
+    with Image.open(out) as picture:
+        assert (picture.size, picture.format) == ((3 * 12 + 2, 2 * 6 + 2), suffix[1:].upper())
+        shown = np.asarray(picture)
+    assert np.array_equal(shown[8:12, 14:24], to_uint8(WIDE)[4])
+
+
+def test_wide_pictures_keep_their_shape_in_arrays_and_folders(tmp_path):
+    with np.load(write_samples([WIDE], 5, made((3, 4, 10)), tmp_path / "a.npz")) as archive:
+        assert np.array_equal(archive["arr_0"], to_uint8(WIDE))
+    folder = write_samples([WIDE], 5, made((3, 4, 10)), tmp_path / "folder")
+    assert np.array_equal(np.asarray(Image.open(folder / "000002.png")), to_uint8(WIDE)[2])
+
+
+def test_a_gif_shows_one_sample_after_the_other(tmp_path):
+    files = [write_samples(WIDE.split(size), 5, made((3, 4, 10)), tmp_path / f"{size}.gif") for size in (2, 5)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with Image.open(files[0]) as film:
+        assert (film.n_frames, film.size, film.info["loop"]) == (5, (10, 4), 0)
+        film.seek(3)
+        apart = np.asarray(film.convert("RGB")).astype(int) - to_uint8(WIDE)[3]
+    assert abs(apart).max() <= 8  # 200 colours in a palette of 255
+
+
+def test_the_same_pictures_make_the_same_bytes_in_every_format(tmp_path):
+    for suffix in (".png", ".webp", ".gif", ".npz"):
+        files = [write_samples([WIDE], 5, made((3, 4, 10)), tmp_path / f"{name}{suffix}") for name in "ab"]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "shape", "problem"),
+    [
+        ("a.webp", 10_000, (1, 200, 28), r"a WebP has at most 16,383 pixels on a side, .* 3,002 x 20,202; .* \.png"),
+        ("a.gif", 1, (1, 4, 70_000), r"a GIF has at most 65,535 pixels on a side, and this picture is 70,000 x 4"),
+        ("a.gif", 10_001, (1, 4, 4), r"10,001 pictures are too many for one film"),
+        (
+            "a.webp",
+            10_001,
+            (1, 4, 4),
+            r"too many for one grid \(10,000 at most\); use a name in \.npz \(an array\) or of",
+        ),
+        ("a.gif", 1, (2, 4, 4), r"a GIF has 1 or 3 channels, not 2; use a name in \.npz \(an array\)$"),
+        ("a.webp", 1, (4, 4, 4), r"a WebP has 1 or 3 channels, not 4; use a name in \.npz"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_said_with_one_that_can(name, n, shape, problem):
+    with pytest.raises(OutputError, match=problem):
+        check_output(name, kind_named("image"), n, shape)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_of_frames_of_several_sizes_shows_all_on_black(suffix, tmp_path):
+    frames = [np.full((4, 6, 1), 200, np.uint8), np.full((8, 3, 3), 90, np.uint8)]
+    write_film(frames, tmp_path / f"a{suffix}", milliseconds=50, last=700)
+    with Image.open(tmp_path / f"a{suffix}") as film:
+        assert (film.n_frames, film.size) == (2, (6, 8))
+        film.seek(1)
+        film.load()
+        assert film.info["duration"] == 700
+        shown = np.asarray(film.convert("L"))
+    assert abs(int(shown[7, 2]) - 90) < 3
+    assert shown[7, 5] == 0
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_that_is_too_large_is_refused_in_one_line(suffix, tmp_path):
+    with pytest.raises(OutputError, match=r"pixels on a side, and this picture is 70,000 x 1; use a name in \.png"):
+        write_film([np.zeros((1, 70_000, 1), np.uint8)] * 2, tmp_path / f"a{suffix}", milliseconds=50, last=50)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Formats of tensors
+
+
+VALUES = {
+    "float32": torch.linspace(-1, 1, 10).reshape(5, 2),
+    "float64": torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(5, 2) / 3,
+    "int64": torch.arange(10).reshape(5, 2) - 2**62,
+    "uint8": torch.arange(10, dtype=torch.uint8).reshape(5, 2),
+    "bool": torch.arange(10).reshape(5, 2) % 3 == 0,
+}
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+def test_tensors_keep_their_dtype_and_every_bit_in_every_format(dtype, tmp_path):
+    values = VALUES[dtype]
+    for suffix in (".npz", ".npy", ".safetensors", ".csv"):
+        write_samples(values.split(2), 5, made((2,), "tensor"), tmp_path / f"a{suffix}")
+    with np.load(tmp_path / "a.npz") as archive:
+        arrays = [
+            archive["arr_0"],
+            np.load(tmp_path / "a.npy"),
+            load_file(tmp_path / "a.safetensors")["samples"].numpy(),
+        ]
+    for array in arrays:
+        assert array.dtype.name == dtype
+        assert np.array_equal(array, values.numpy())
+    rows = np.loadtxt(tmp_path / "a.csv", delimiter=",", dtype=int if dtype == "bool" else array.dtype)
+    assert np.array_equal(rows, values.numpy())
+
+
+def test_tensors_of_more_or_fewer_dimensions_than_a_vector(tmp_path):
+    numbers = torch.arange(4.0)
+    write_samples([numbers], 4, made((), "tensor"), tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "0.0\n1.0\n2.0\n3.0\n"
+    write_samples([torch.zeros(2, 3, 4)], 2, made((3, 4), "tensor"), tmp_path / "a.safetensors")
+    assert load_file(tmp_path / "a.safetensors")["samples"].shape == (2, 3, 4)
+    with pytest.raises(
+        OutputError, match=r"a row of a table is a vector, and these samples are 3 x 4; use a name in \.npz"
+    ):
+        write_samples([torch.zeros(2, 3, 4)], 2, made((3, 4), "tensor"), tmp_path / "b.csv")
+
+
+def test_complex_values_are_arrays_and_no_safetensors(tmp_path):
+    values = torch.complex(torch.arange(3.0), torch.ones(3))[:, None]
+    out = write_samples([values], 3, made((1,), "tensor"), tmp_path / "a.npy")
+    assert np.array_equal(np.load(out), values.numpy())
+    with pytest.raises(OutputError, match=r"b\.safetensors cannot be written: a \.safetensors holds no complex64"):
+        write_samples([values], 3, made((1,), "tensor"), tmp_path / "b.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]

@@ -68,6 +68,13 @@ class Kind(ABC):
 
         Raises:
             OutputError: if it cannot be written.
+
+        Example:
+            >>> import tempfile, torch
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = Chords().write([torch.tensor([[60, 64, 67]])], 1, None, Path(folder, "a.csv"))
+            ...     path.read_text()
+            '60,64,67'
         """
 
     def picture(self, samples: Tensor, generator: Generator) -> np.ndarray | None:
@@ -82,6 +89,11 @@ class Kind(ABC):
 
         Returns:
             (H, W, C) uint8, grey (C = 1) or colour (C = 3); None, the default, if there is nothing to look at.
+
+        Example:
+            >>> import torch
+            >>> Chords().picture(torch.tensor([[60, 64, 67]]), None) is None
+            True
         """
         return None
 
@@ -94,6 +106,13 @@ class Kind(ABC):
             suffix: one of `suffixes`.
             n: number of samples.
             sample_shape: the shape of one sample; None if it is not known yet.
+
+        Example:
+            >>> class ShortChords(Chords):
+            ...     def problem_with_output(self, suffix, n, sample_shape):
+            ...         return f"{n:,} chords are more than a page has" if n > 40 else None
+            >>> ShortChords().problem_with_output(".csv", 50, (3,))
+            '50 chords are more than a page has'
         """
         return None
 
@@ -136,9 +155,22 @@ class Kind(ABC):
         Args:
             output: (N, *sample_shape), in the model's own range, finite.
             generator: the model.
+
+        Example:
+            >>> import torch
+            >>> Chords().to_public(torch.tensor([[60, 64, 67]]), None)
+            tensor([[60, 64, 67]])
         """
         return output
 
     def problem_with(self, sample_shape: tuple[int, ...]) -> str | None:
-        """Return why samples of a kind cannot have this shape, as the end of a sentence; None if they can."""
+        """Return why samples of a kind cannot have this shape, as the end of a sentence; None if they can.
+
+        Example:
+            >>> class Triads(Chords):
+            ...     def problem_with(self, sample_shape):
+            ...         return None if sample_shape == (3,) else "a triad has three notes"
+            >>> Triads().problem_with((4,))
+            'a triad has three notes'
+        """
         return None

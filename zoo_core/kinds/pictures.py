@@ -36,7 +36,8 @@ def check_picture(out: Path | None, suffixes: tuple[str, ...]) -> str:
     if out is None:
         return suffixes[0]
     if out.suffix.lower() not in suffixes or out.is_dir():
-        raise OutputError(f"{printable(out, 200)} cannot be written: use a name in {' or '.join(suffixes)}")
+        names = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
+        raise OutputError(f"{printable(out, 200)} cannot be written: use a name in {names}")
     if not out.parent.is_dir():
         raise OutputError(f"{printable(out, 200)} cannot be written: there is no folder {printable(out.parent, 200)}")
     return out.suffix.lower()
