@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     "-o",
     "--out",
     type=options.OutputName(),
-    help="Output: a name in what the model's samples are written to, such as .png, .webp, .npz, .gif or a folder for "
-    "pictures; - for stdout.  [default: NAME.png, or what is the first of its kind]",
+    help="Output: for pictures a name in .png, .webp, .npz, .gif, or of a folder; zoo info shows what other samples "
+    "are written to; - is stdout.  [default: NAME.png, or the first that zoo info shows]",
 )
 @options.seed()
 @options.start()

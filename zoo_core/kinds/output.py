@@ -77,7 +77,7 @@ def check_output(
         _check_parent(shown, path)
         return None
     suffix = _suffix_asked_for(out, path, kind)
-    if suffix not in kind.suffixes:
+    if suffix is None or suffix not in kind.suffixes:
         made = printable(kind.noun[1], 40)
         raise OutputError(f"{shown} cannot be written: this model makes {made}; use a name {names_of_outputs(kind)}")
     _check_place(shown, path, suffix == FOLDER)
