@@ -339,7 +339,7 @@ def test_the_nearest_neighbour_of_a_training_picture_is_itself(train):
 
 
 def test_neighbours_are_drawn_to_the_right_of_the_sample(train):
-    picture = neighbours_picture(train.samples[:2], train, 4)
+    picture = neighbours_picture(gan(), train.samples[:2] / 255, train, 4)
     assert picture.shape == (2 * 30 + 2, 5 * 30 + 2, 1)
     sample = train.samples[0, 0].numpy()
     assert (picture[2:30, 2:30, 0] == sample).all()

@@ -75,7 +75,9 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
     type=options.UserPath(),
     help="Write the statistics of the data to this file, to reuse or share.",
 )
-@click.option("-o", "--out", type=options.UserPath(), help="Output for the picture of nearest neighbours: a .png.")
+@click.option(
+    "-o", "--out", type=options.UserPath(), help="Output for the picture of nearest neighbours: a .png or a .webp."
+)
 @options.batch_size()
 @options.device()
 @options.json("the figures")
@@ -102,7 +104,7 @@ def command(
 
     fid and kid (lower is better) and prdc (precision, recall, density, coverage: higher is better) compare features of
     samples with those of the data. elbo and iwae bound −log p of the data in nats, for models that encode. neighbours
-    is a picture of samples beside the nearest pictures of the data.
+    is a picture of samples beside the nearest of the data.
     """
     wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
     _check(wanted, out, save_statistics)
@@ -157,9 +159,9 @@ def _check(wanted: list[str], out: Path | None, save_statistics: Path | None) ->
     if out is not None and NEIGHBOURS not in wanted:
         raise MetricError(f"-o is only for the metric neighbours; use --metric {','.join([*wanted, NEIGHBOURS])}")
     if out is not None:
-        from zoo_core.kinds.pictures import check_picture
+        from zoo_core.kinds.pictures import STILL, check_picture
 
-        check_picture(out, (".png",))
+        check_picture(out, STILL)
 
 
 def _tell(line: str) -> None:

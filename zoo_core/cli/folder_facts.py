@@ -21,6 +21,7 @@ def facts_as_lines(name: str, folder: Path, facts: FolderFacts) -> Facts:
     lines.append(("paper", paper_of(facts.architecture)))
     if facts.model is not None:
         lines.append(("sample", " x ".join(map(str, facts.model.sample_shape))))
+        lines.append(("kind", kind_in_words(facts.architecture)))
         lines.append(("classes", numbered(facts.model.class_names)))
     lines += [("configuration", in_words(facts.config)), *_run(facts)]
     if facts.weights is not None:
@@ -41,7 +42,7 @@ def facts_as_json(name: str, folder: Path, facts: FolderFacts) -> dict[str, Any]
     del plain["config"]
     stated = {"config": facts.config} | {key: value for key, value in model.items() if key != "format"}
     found = {"name": name, "folder": str(folder)} | plain | stated
-    return found | {"installed": _why_unusable(facts.architecture) is None}
+    return found | {"kind": kind_of(facts.architecture), "installed": _why_unusable(facts.architecture) is None}
 
 
 def paper_of(architecture: str) -> str:
@@ -51,6 +52,31 @@ def paper_of(architecture: str) -> str:
 
     known = manager().architectures.get(canonical_name(architecture))
     return (known[0].paper or "") if known else ""
+
+
+def kind_of(architecture: str) -> str | None:
+    """Return the kind of samples that an installed architecture states; None if it states none."""
+    from zoo_core.interfaces.names import canonical_name
+    from zoo_core.plugins import manager
+
+    known = manager().architectures.get(canonical_name(architecture))
+    return known[0].kind if known else None
+
+
+def kind_in_words(architecture: str) -> str:
+    """Return the kind of samples with what they are written to: "image, written to .png, …"; "" if it is not stated."""
+    from zoo_core.errors import InterfaceError
+    from zoo_core.kinds.by_name import kind_named
+
+    name = kind_of(architecture)
+    if name is None:
+        return ""
+    try:
+        suffixes = kind_named(name).suffixes
+    except InterfaceError as error:
+        return f"{name}, not usable here: {error}"
+    shown = ("a folder" if suffix == "/" else suffix for suffix in suffixes)
+    return f"{name}, written to {', '.join(shown)}"
 
 
 def in_words(values: Mapping[str, Any]) -> str:

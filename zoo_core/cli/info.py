@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.folder_facts import facts_as_json, facts_as_lines, in_words, paper_of
+from zoo_core.cli.folder_facts import facts_as_json, facts_as_lines, in_words, kind_in_words, kind_of, paper_of
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
 from zoo_core.registries.address import SCHEME, parse_address
 from zoo_core.registries.entries import FIELDS
@@ -45,7 +45,7 @@ def _show_entry(name: str, *, as_json: bool) -> None:
     report_problems(*registry().problems)
     entry = find_entry(name)
     if as_json:
-        echo_json(entry.to_dict() | {"installed": why_unusable(entry) is None})
+        echo_json(entry.to_dict() | {"kind": kind_of(entry.architecture), "installed": why_unusable(entry) is None})
         return
     echo_facts([*_identity(entry), *_configuration(entry), *_training_and_figures(entry), *_location(entry)])
 
@@ -92,6 +92,8 @@ def _identity(entry: ModelEntry) -> list[tuple[str, object]]:
             facts.append((rule.label, written.get(field, plain)))
         if field == "plugin":
             facts.append(("paper", paper_of(entry.architecture)))
+        if field == "sample_shape":
+            facts.append(("kind", kind_in_words(entry.architecture)))
     return [(name, value) for name, value in facts if value]
 
 

@@ -54,6 +54,17 @@ def seed(of: str = "the latents", largest: int = LARGEST_SEED) -> Callable[[_Com
     return click.option("--seed", type=click.IntRange(0, largest), default=0, show_default=True, help=f"Seed for {of}.")
 
 
+def start() -> Callable[[_Command], _Command]:
+    """`--start`."""
+    return click.option(
+        "--start",
+        type=click.IntRange(0, LARGEST_SEED),
+        default=0,
+        show_default=True,
+        help="Index of the first sample: -n 50 --start 100 draws samples 100 to 149 of the seed.",
+    )
+
+
 def label(what: str = "Class to draw") -> Callable[[_Command], _Command]:
     """`--label`, classes by number or name; passed as a tuple `label` for `sampling.labels.classes_by_name`."""
     several = "several take turns: cat,dog or 0-9, or repeat the option"

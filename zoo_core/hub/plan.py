@@ -313,7 +313,7 @@ def _card(
         summary=entry.summary,
         tags=entry.tags,
         metrics=entry.metrics,
-        model_index=cards.model_index(entry.name, entry.metrics, entry.dataset),
+        model_index=cards.model_index(entry.name, entry.metrics, entry.dataset, generator.kind),
         plugin=entry.plugin,
         preview=PREVIEW in present,
     )

@@ -65,7 +65,7 @@ def verify_model(
             f"{printable(name)} is a folder, and no registry states what it should be; use zoo verify NAME"
         )
     generator = models.load(name, device=device)
-    golden = check_golden(generator, folder) if generator.kind == "image" else 0
+    golden = check_golden(generator, folder)
     _check_card(entry, folder)
     measured = _measure_again(entry, generator, data, tell, progress) if data is not None else 0
     return Verified(len(entry.files), golden, len(entry.metrics), measured)

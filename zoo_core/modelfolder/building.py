@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zoo_core.errors import ModelFolderError, ZooError, printable, unseen
+from zoo_core.kinds.by_name import check_kind
 from zoo_core.modelfolder.layout import CONFIG
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def build(
 
     Raises:
         ModelFolderError: where the constructor fails or the shape is not the stated one.
+        InterfaceError: where its samples are of another kind than the architecture states, or of one that there is not.
     """
     import torch
 
@@ -64,6 +66,7 @@ def build(
             f"the architecture {architecture.name} cannot be built from this configuration: {printable(error, 200)}"
         )
         raise ModelFolderError(folder / CONFIG, problem) from error
+    check_kind(architecture, generator)
     if shape != sample_shape:
         stated = printable(sample_shape, 80)
         raise ModelFolderError(folder / CONFIG, f"states samples of {stated}, but the model makes {shape}")

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from zoo_core.kinds.by_name import kind_named
+from zoo_core.kinds.output import default_output
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
-    from zoo_core.interfaces import Architecture, Generator, Settings
+    from zoo_core.interfaces import Architecture, Generator, Kind, Settings
     from zoo_core.registries import Metric
 
 _MARKER = "<!-- zoo-core: generated from here"  # what every version's first comment begins with
 BEGIN = f"{_MARKER}; zoo push replaces it, so write above this line or below the last one -->"
 END = "<!-- zoo-core: generated to here -->"
 LIBRARY = "zoo-core"  # by which the Hub lists models of this zoo
-TASK = "unconditional-image-generation"
 
 # Keys of the metadata that other modules read or merge.
 LICENSE = "license"
@@ -83,14 +84,16 @@ def model_card(
         plugin: the distribution that provides the architecture.
         preview: whether the folder has a samples.png to show.
     """
+    kind = kind_named(generator.kind)
     metadata: dict[str, Any] = {"library_name": LIBRARY}
-    if generator.kind == "image":
-        metadata["pipeline_tag"] = TASK
+    if kind.pipeline_tag is not None:
+        metadata["pipeline_tag"] = kind.pipeline_tag
     if license:
         metadata[LICENSE] = license
     if dataset:
         metadata[DATASETS] = [dataset]
-    metadata[TAGS] = list(dict.fromkeys([LIBRARY, architecture.name, *tags]))
+    of_kind = [] if kind.pipeline_tag is not None else [kind.name]  # what no task of the Hub says
+    metadata[TAGS] = list(dict.fromkeys([LIBRARY, architecture.name, *of_kind, *tags]))
     metadata[REQUIREMENTS] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
     if metrics:
         metadata["metrics"] = list(metrics)
@@ -100,11 +103,11 @@ def model_card(
     title = name.rpartition("/")[2].partition("@")[0] if name.startswith("hf://") else name
     about = (summary or architecture.summary).rstrip(".")
     parts = [f"# {title}\n\n{about}."]
-    if generator.kind == "image" and preview:
+    if preview:
         parts.append("![Samples](samples.png)")
     parts += [
         _facts(generator, architecture, plugin),
-        _how_to_sample(name, generator),
+        _how_to_sample(name, generator, kind),
         _table("Configuration", msgspec.to_builtins(generator.config)),
         _training(settings, dataset),
         _figures(metrics or {}),
@@ -124,12 +127,11 @@ def _facts(generator: Generator, architecture: Architecture, plugin: str | None)
     return f"Samples are {shape}; {parameters:,} parameters; architecture `{architecture.name}`.{needs}{paper}"
 
 
-def _how_to_sample(name: str, generator: Generator) -> str:
-    suffix = "png" if generator.kind == "image" else "npz"
+def _how_to_sample(name: str, generator: Generator, kind: Kind) -> str:
     names = generator.class_names
     classes = f"\n\nClasses, by number or name, for `--label` and `labels=`: {_cell(numbered(names))}." if names else ""
     return (
-        f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o samples.{suffix}\n```\n\n"
+        f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o {default_output(kind, 'samples')}\n```\n\n"
         f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```{classes}'
     )
 

@@ -142,7 +142,8 @@ def traverse(
         list(render(generator, moved.flatten(0, 1), labels.expand(size * steps) if labels is not None else None))
     )
     samples = samples.reshape(size, steps, *generator.sample_shape)
-    order = samples.var(1).flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
+    values = samples if samples.is_floating_point() else samples.double()
+    order = values.var(1).flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
     return samples[order], order
 
 

@@ -21,6 +21,7 @@ from zoo_core.errors import OutputError, SettingsError, did_you_mean, printable
 from zoo_core.files import strict_json
 from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
+from zoo_core.kinds.by_name import kind_named
 from zoo_core.training.checkpoints import newest_checkpoint
 from zoo_core.training.figures import RATE, STEP
 from zoo_core.training.finiteness import refuse_broken_figures
@@ -52,6 +53,8 @@ class RunLog:
         self._since = time.perf_counter()
         self._file: BinaryIO | None = None
         self._reported: set[str] = set()
+        kind = kind_named(trainer.modules["generator"].kind)  # type: ignore[arg-type]
+        self._noun = "images" if kind.name == "image" else printable(kind.noun[1], 20)
         self.latest: dict[str, float] = {}
         self._trackers = Trackers(run.root, trainer) if trainer.settings.trackers and trainer.processes.first else None
         self._console = Console(stderr=True)
@@ -153,7 +156,7 @@ class RunLog:
             self._trackers.log(self.latest, step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
         shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit into 80 columns
-        self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")
+        self._progress.update(self._task, figures=f"{rate:,.0f} {self._noun}/s  {shown}")
         advice = self._trainer.advice(figures)
         if advice is not None:
             self.report("advice", f"step {step}: {advice}")

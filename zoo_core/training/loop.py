@@ -26,6 +26,7 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
 from zoo_core.interfaces import Batch, Generator, Settings, Trainer
+from zoo_core.kinds.by_name import check_kind
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process, tf32_restored
 from zoo_core.runtime.precision import autocast, resolve_precision
@@ -39,7 +40,7 @@ from zoo_core.training.figures import checked_figures
 from zoo_core.training.finishing import write_finished_model
 from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
-from zoo_core.training.run_data import check_kind, data_of_run
+from zoo_core.training.run_data import check_read_as, data_of_run
 from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
 from zoo_core.training.sample_range import check_samples
 from zoo_core.training.stop_signals import stop_signals
@@ -62,11 +63,12 @@ def _fit(trainer: Trainer, data: object, out: Path, resume: bool, change: Collec
     prepare(trainer)
     generator = _generator(trainer)
     if isinstance(data, (str, Path)):
-        check_kind(trainer, generator, data)
+        check_read_as(trainer, generator, data)
     check_mirroring(generator.kind, trainer.settings)
     _check_labels(generator, training_data)
     remark = check_samples(generator, training_data, trainer.device)
     architecture, _ = manager().architecture_of(type(generator))
+    check_kind(architecture, generator)
     processes = trainer.processes
     description = describe_run(trainer, architecture.name, training_data)
     may_change = {"change": change, "changeable": trainer.settings.changeable}
@@ -278,8 +280,8 @@ def _train(
             log.add(done, figures)
             if done % LOG_EVERY == 0 or done == settings.steps:
                 log.write(done)
-            if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
-                write_sample_grid(averaged, settings, run.sample_grid(done), log, processes)
+            if settings.sample_every and done % settings.sample_every == 0:
+                write_sample_grid(averaged, settings, run, done, log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
             due = periodic or done == settings.steps or stopped
