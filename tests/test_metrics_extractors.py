@@ -50,7 +50,7 @@ def test_digits_of_32_pixels_have_nearly_the_features_of_28():
 
 def test_digits_refuses_colour_and_takes_no_file(tmp_path):
     with pytest.raises(MetricError, match=r"takes grey pictures, not colour ones; .* as random-vgg or inception-v3"):
-        open_extractor("digits").check(3)
+        open_extractor("digits").check("image", (3, 28, 28))
     with pytest.raises(MetricError, match="bundles its weights"):
         open_extractor("digits", weights=tmp_path / "mine.safetensors")
 
