@@ -204,7 +204,7 @@ def main() -> None:
     for name in options.names or BASELINES:
         run, folder = Run(BASELINES[name]), options.out / name
         folder.mkdir(parents=True, exist_ok=True)
-        data = open_images(options.data).decode(1, run.generator.sample_shape[1])
+        data = open_images(options.data).decode(run.generator.sample_shape)
         steps = options.steps or run.baseline.steps
         run.train(data.samples, folder, steps)
         generator = run.generator.eval()

@@ -112,7 +112,7 @@ def decode(folder: Path, channels: int, size: int, *, memory: bool = True, disk:
             image_source.available_memory = lambda: 0
         if not disk:
             decodedcache.free_space = lambda folder: 0
-        return open_images(folder).decode(channels, size)
+        return open_images(folder).decode((channels, size, size))
     finally:
         image_source.available_memory, decodedcache.free_space = available, free
 

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=28, help="pixels per side (default: %(default)s)")
     options = parser.parse_args()
     extractor = open_extractor(options.extractor)
-    pictures = open_images(options.data).decode(max(extractor.facts.channels), options.size).samples
+    pictures = open_images(options.data).decode((max(extractor.facts.channels), options.size, options.size)).samples
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
     half = min(MOST, len(pictures) // 2)
     reference = features(extractor, pictures[order[:half]])

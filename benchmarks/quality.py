@@ -29,7 +29,8 @@ def real_digits(data: str, size: int) -> dict[str, Metric]:
     """The figures of MNIST's test split, in the features of `digits`."""
     extractor = open_extractor("digits")
     train, test = (
-        data_statistics(open_images(data, split=split).decode(1, size), split, extractor) for split in ("train", "test")
+        data_statistics(open_images(data, split=split).decode((1, size, size)), split, extractor)
+        for split in ("train", "test")
     )
     return _metrics(train, test)
 
@@ -37,7 +38,7 @@ def real_digits(data: str, size: int) -> dict[str, Metric]:
 def real_emoji(data: str) -> dict[str, Metric]:
     """The figures of one half of the pictures, in the features of `random-vgg`."""
     extractor = open_extractor("random-vgg")
-    pictures = open_images(data).decode(3, 64).samples
+    pictures = open_images(data).decode((3, 64, 64)).samples
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
     half = len(order) // 2
     return _metrics(features(extractor, pictures[order[:half]]), features(extractor, pictures[order[half : 2 * half]]))

@@ -252,7 +252,7 @@ def test_as_many_names_as_classes_are_asked_for(names, tmp_path):
 
 
 def test_data_brings_the_names_of_its_labels():
-    data = open_images(EMOJI).decode(3, 16)
+    data = open_images(EMOJI).decode((3, 16, 16))
     assert (data.class_names[2], data.num_classes) == ("Flags", 9)
 
 

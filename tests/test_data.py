@@ -42,7 +42,7 @@ def grey(side=8, value=100):
 
 def test_a_parquet_folder_means_its_train_split():
     source = open_images(MNIST)
-    assert (len(source), source.shape, source.name) == (512, (1, 28, 28), "mnist")
+    assert (len(source), source.square_shape, source.name) == (512, (1, 28, 28), "mnist")
 
 
 def test_a_parquet_file_is_read_as_it_is():
@@ -51,7 +51,7 @@ def test_a_parquet_file_is_read_as_it_is():
 
 def test_pixels_are_those_of_the_files_when_nothing_is_asked():
     rows = pq.read_table(MNIST / "train-00000-of-00001.parquet").to_pylist()
-    data = open_images(MNIST).decode(1, 28)
+    data = open_images(MNIST).decode((1, 28, 28))
     assert data.samples.dtype == torch.uint8
     for row in (0, 17, 511):
         expected = np.asarray(Image.open(io.BytesIO(rows[row]["image"]["bytes"])))
@@ -61,7 +61,7 @@ def test_pixels_are_those_of_the_files_when_nothing_is_asked():
 
 
 def test_resizing_is_stated():
-    data = open_images(MNIST).decode(1, 32)
+    data = open_images(MNIST).decode((1, 32, 32))
     assert data.sample_shape == (1, 32, 32)
     assert data.notes == ("512 grey pictures of 32 x 32", "512 were resized to 32 x 32 (bicubic)")
 
@@ -70,14 +70,14 @@ def test_a_folder_of_pictures_is_read(tmp_path):
     for number in range(3):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / "set" / f"{number}.png").write_bytes(grey(value=50 * number))
-    data = open_images(tmp_path / "set").decode(1, 8)
+    data = open_images(tmp_path / "set").decode((1, 8, 8))
     assert data.samples[:, 0, 0, 0].tolist() == [0, 50, 100]
 
 
 def test_17_pictures_that_are_not_square_are_cropped_about_their_centre_and_that_is_said(tmp_path):
     wide = np.zeros((4, 8), np.uint8)
     wide[:, 2:6] = 200
-    data = open_images(parquet(tmp_path / "set", [png(wide), grey(4)])).decode(1, 4)
+    data = open_images(parquet(tmp_path / "set", [png(wide), grey(4)])).decode((1, 4, 4))
     assert (data.samples[0] == 200).all()
     assert "1 was not square and was cropped about their centre" in data.notes
 
@@ -85,8 +85,8 @@ def test_17_pictures_that_are_not_square_are_cropped_about_their_centre_and_that
 def test_17_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_path):
     red = png(np.broadcast_to(np.array([255, 0, 0], np.uint8), (4, 4, 3)))
     folder = parquet(tmp_path / "set", [red, grey(4)])
-    assert open_images(folder).shape == (3, 4, 4)
-    as_grey, as_colour = open_images(folder).decode(1, 4), open_images(folder).decode(3, 4)
+    assert open_images(folder).square_shape == (3, 4, 4)
+    as_grey, as_colour = open_images(folder).decode((1, 4, 4)), open_images(folder).decode((3, 4, 4))
     assert as_grey.samples[0].unique().tolist() == [76]
     assert as_colour.samples[1].unique().tolist() == [100]
     assert "1 was converted to grey 8-bit pixels (transparency onto white)" in as_grey.notes
@@ -94,7 +94,7 @@ def test_17_colour_becomes_grey_and_grey_becomes_colour_and_that_is_said(tmp_pat
 
 def test_17_transparency_is_laid_onto_white(tmp_path):
     clear = np.zeros((4, 4, 4), np.uint8)
-    data = open_images(parquet(tmp_path / "set", [png(clear)])).decode(3, 4)
+    data = open_images(parquet(tmp_path / "set", [png(clear)])).decode((3, 4, 4))
     assert data.samples.unique().tolist() == [255]
 
 
@@ -105,15 +105,15 @@ def test_17_palettes_and_16_bit_grey_keep_their_brightness(tmp_path):
     )
     Image.fromarray(np.full((4, 4), 128 * 257, np.uint16)).save(deep, "PNG")
     folder = parquet(tmp_path / "set", [palette.getvalue(), deep.getvalue()])
-    samples = open_images(folder).decode(3, 4).samples
+    samples = open_images(folder).decode((3, 4, 4)).samples
     assert samples[0, :, 0, 0].tolist() == [10, 200, 30]
     assert samples[1].unique().tolist() == [128]
 
 
 def test_17_tiny_pictures_are_enlarged_and_that_is_said(tmp_path):
     folder = parquet(tmp_path / "set", [grey(1, value=7), grey(2, value=9)])
-    assert open_images(folder).shape == (1, 2, 2)
-    data = open_images(folder).decode(1, 16)
+    assert open_images(folder).square_shape == (1, 2, 2)
+    data = open_images(folder).decode((1, 16, 16))
     assert [picture.unique().tolist() for picture in data.samples] == [[7], [9]]
     assert data.notes == ("2 grey pictures of 16 x 16", "2 were resized to 16 x 16 (bicubic)")
 
@@ -122,13 +122,13 @@ def test_a_corrupt_picture_is_named_by_its_row(tmp_path):
     whole = grey(64)
     folder = parquet(tmp_path / "set", [grey(64), whole[: len(whole) // 2]])
     with pytest.raises(DataError, match=r"set, row 1: the picture cannot be decoded"):
-        open_images(folder).decode(1, 64)
+        open_images(folder).decode((1, 64, 64))
 
 
 def test_a_row_without_a_picture_is_named(tmp_path):
     folder = parquet(tmp_path / "set", [grey(), b""])
     with pytest.raises(DataError, match=r"set, row 1: there is no picture"):
-        open_images(folder).decode(1, 8)
+        open_images(folder).decode((1, 8, 8))
 
 
 def test_bytes_that_are_no_picture_are_named(tmp_path):
@@ -140,7 +140,7 @@ def test_columns_can_be_named(tmp_path):
     folder = parquet(tmp_path / "set", [grey(), grey()], column="photo", kind=[4, 2])
     with pytest.raises(DataError, match="has no image column; its columns are photo, kind"):
         open_images(folder)
-    data = open_images(folder, image_column="photo", label_column="kind").decode(1, 8)
+    data = open_images(folder, image_column="photo", label_column="kind").decode((1, 8, 8))
     assert (data.labels.tolist(), data.class_names) == ([1, 0], ("2", "4"))
 
 
@@ -264,7 +264,7 @@ def test_the_fingerprint_tells_data_apart():
 )
 def test_labels_of_any_type_are_classes_in_sorted_order(tmp_path, stated, numbers, names):
     source = open_images(parquet(tmp_path / "set", [grey()] * 3, label=stated))
-    data = source.decode(1, 8)
+    data = source.decode((1, 8, 8))
     assert (data.labels.tolist(), data.class_names) == (numbers, names)
     assert source.num_classes == data.num_classes == len(set(stated))
 
@@ -277,7 +277,7 @@ def test_rows_of_unknown_class_are_left_out_and_that_is_said(tmp_path, unknown):
         f"2 pictures in 2 classes (0 to 1) from the folder {folder}; split train of train",
         "1 of 3 pictures has no class, and is left out",
     )
-    data = source.decode(1, 8)
+    data = source.decode((1, 8, 8))
     assert (data.samples[:, 0, 0, 0].tolist(), data.labels.tolist()) == ([1, 3], [1, 0])
 
 
@@ -312,7 +312,7 @@ def test_a_class_has_one_number_in_every_split_and_training_has_no_class_without
     table = pa.table({"image": [{"bytes": grey(), "path": None}] * 2, "label": ["dog", "ant"]})
     pq.write_table(table, folder / "test-00000-of-00001.parquet")
     assert open_images(folder).num_classes == 2
-    test = open_images(folder, split="test").decode(1, 8)
+    test = open_images(folder, split="test").decode((1, 8, 8))
     assert (test.labels.tolist(), test.class_names) == ([1, 2], ("cat", "dog", "ant"))
 
 
@@ -321,29 +321,29 @@ def test_stated_names_are_kept_and_a_class_without_pictures_is_named(tmp_path):
     table = pa.table({"image": [{"bytes": grey(), "path": None}] * 2, "label": [2, 0]})
     pq.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / "set.parquet")
     source = open_images(tmp_path / "set.parquet")
-    assert (source.num_classes, source.decode(1, 8).labels.tolist()) == (3, [2, 0])
+    assert (source.num_classes, source.decode((1, 8, 8)).labels.tolist()) == (3, [2, 0])
     assert "1 of the 3 classes has no picture: b" in source.notes
 
 
 def test_the_shape_is_that_of_a_picture_once_it_is_square(tmp_path):
-    assert open_images(parquet(tmp_path / "set", [png(np.zeros((12, 7)))])).shape == (1, 7, 7)
+    assert open_images(parquet(tmp_path / "set", [png(np.zeros((12, 7)))])).square_shape == (1, 7, 7)
 
 
 def test_one_grey_picture_first_makes_no_grey_data(tmp_path):
     source = open_images(parquet(tmp_path / "set", [grey()] + [png(np.zeros((8, 8, 3)))] * 9))
-    assert source.shape == (3, 8, 8)
+    assert source.square_shape == (3, 8, 8)
     assert "9 of 10 pictures are in colour and 1 is grey: the default is colour" in source.notes
     mostly_grey = open_images(parquet(tmp_path / "set", [png(np.zeros((8, 8, 3)))] + [grey()] * 9))
-    assert mostly_grey.shape == (1, 8, 8)
+    assert mostly_grey.square_shape == (1, 8, 8)
 
 
 def test_one_small_picture_first_makes_no_small_data(tmp_path):
     source = open_images(parquet(tmp_path / "set", [grey(16), grey(64), grey(64), grey(48), grey(64)]))
-    assert source.shape == (1, 64, 64)
+    assert source.square_shape == (1, 64, 64)
     assert source.notes[1] == (
         "the pictures are of 3 sizes, from 16 x 16 to 64 x 64: the default is 64, the median of their shorter sides"
     )
-    assert open_images(parquet(tmp_path / "set", [grey(16), grey(64)])).shape == (1, 64, 64)
+    assert open_images(parquet(tmp_path / "set", [grey(16), grey(64)])).square_shape == (1, 64, 64)
 
 
 @pytest.mark.parametrize("column", ["plain bytes", "paths"])
@@ -351,7 +351,7 @@ def test_a_column_of_bytes_or_of_paths_holds_pictures_too(tmp_path, column):
     (tmp_path / "a.png").write_bytes(grey(value=7))
     cells = [grey(value=7)] if column == "plain bytes" else ["a.png"]
     pq.write_table(pa.table({"image": cells}), tmp_path / "set.parquet")
-    assert open_images(tmp_path / "set.parquet").decode(1, 8).samples.unique().tolist() == [7]
+    assert open_images(tmp_path / "set.parquet").decode((1, 8, 8)).samples.unique().tolist() == [7]
 
 
 def test_parquet_files_state_their_split_or_are_all_one(tmp_path):
@@ -397,11 +397,11 @@ def test_columns_are_for_tables(tmp_path):
 
 def test_encoded_pictures_that_do_not_fit_into_memory_are_mapped(tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    expected = open_images(MNIST).decode(1, 28)
+    expected = open_images(MNIST).decode((1, 28, 28))
     monkeypatch.setattr(parquet_rows, "MEMORY_SHARE", 0)
     source = open_images(MNIST)
     (copy,) = (tmp_path / "cache" / "encoded").iterdir()
-    assert source.decode(1, 28).fingerprint == expected.fingerprint
+    assert source.decode((1, 28, 28)).fingerprint == expected.fingerprint
     again = pickle.loads(pickle.dumps(source.pictures))
     assert again.read([3]) == source.pictures.read([3])
     del source

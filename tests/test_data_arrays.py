@@ -21,7 +21,7 @@ COLOUR = np.arange(4 * 6 * 6 * 3, dtype=np.uint32).astype(np.uint8).reshape(4, 6
 
 
 def samples(path, channels, **how):
-    return open_images(path, **how).decode(channels, 6).samples.numpy()
+    return open_images(path, **how).decode((channels, 6, 6)).samples.numpy()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -29,8 +29,8 @@ def test_what_zoo_sample_writes_is_read_as_it_was_made(tmp_path, channels):
     made = torch.randint(0, 256, (7, channels, 6, 6)) / 255
     write_samples([made], 7, (channels, 6, 6), "image", tmp_path / "x.npz")
     source = open_images(tmp_path / "x.npz")
-    assert (len(source), source.shape, source.num_classes) == (7, (channels, 6, 6), None)
-    assert torch.equal(source.decode(channels, 6).samples, (made * 255).round().to(torch.uint8))
+    assert (len(source), source.square_shape, source.num_classes) == (7, (channels, 6, 6), None)
+    assert torch.equal(source.decode((channels, 6, 6)).samples, (made * 255).round().to(torch.uint8))
     assert source.notes == (f"7 pictures without classes from {tmp_path / 'x.npz'}",)
 
 
@@ -88,7 +88,7 @@ def test_arrays_that_are_no_pixels_are_refused(tmp_path, array, problem):
 
 def test_labels_of_an_npz_are_classes(tmp_path):
     np.savez(tmp_path / "x.npz", images=GREY, labels=np.array(["dog", "cat", "dog", "cat", "dog"]))
-    data = open_images(tmp_path / "x.npz").decode(1, 6)
+    data = open_images(tmp_path / "x.npz").decode((1, 6, 6))
     assert (data.labels.tolist(), data.class_names) == ([1, 0, 1, 0, 1], ("cat", "dog"))
 
 
@@ -98,12 +98,12 @@ def test_arrays_called_after_splits_are_splits(tmp_path):
         train_images=GREY, train_labels=np.array([[3], [1], [3], [1], [3]]), test_images=GREY[:2], test_labels=[3, 4],
     )  # fmt: skip
     train, test = (open_images(tmp_path / "x.npz", split=split) for split in ("train", "test"))
-    assert (len(train), train.decode(1, 6).labels.tolist(), train.pictures.class_names()) == (
+    assert (len(train), train.decode((1, 6, 6)).labels.tolist(), train.pictures.class_names()) == (
         5,
         [1, 0, 1, 0, 1],
         ("1", "3"),
     )
-    assert (len(test), test.decode(1, 6).labels.tolist()) == (2, [1, 2])
+    assert (len(test), test.decode((1, 6, 6)).labels.tolist()) == (2, [1, 2])
     assert train.notes[0].endswith("; split train of train, test")
     with pytest.raises(DataError, match="has no split 'validation'; its splits are train, test"):
         open_images(tmp_path / "x.npz", split="validation")
@@ -167,11 +167,11 @@ def test_a_folder_as_mnist_comes(tmp_path, ending):
         idx(tmp_path / "mnist" / f"{split}-images{ending.format(3)}", GREY[:count])
         idx(tmp_path / "mnist" / f"{split}-labels{ending.format(1)}", np.arange(count, dtype=np.uint8) % 2)
     train, test = (open_images(tmp_path / "mnist", split=split) for split in ("train", "test"))
-    assert [(len(part), part.shape, part.num_classes, part.name) for part in (train, test)] == [
+    assert [(len(part), part.square_shape, part.num_classes, part.name) for part in (train, test)] == [
         (5, (1, 6, 6), 2, "mnist"),
         (3, (1, 6, 6), 2, "mnist"),
     ]
-    data = train.decode(1, 6)
+    data = train.decode((1, 6, 6))
     assert np.array_equal(data.samples[:, 0].numpy(), GREY)
     assert data.labels.tolist() == [0, 1, 0, 1, 0]
     alone = open_images(tmp_path / "mnist" / f"t10k-images{ending.format(3)}")

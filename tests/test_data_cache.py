@@ -90,7 +90,7 @@ def same(one, other):
 
 
 def test_the_second_time_the_pictures_are_read_from_the_cache_and_that_is_said(folder, monkeypatch):
-    first = open_images(folder).decode(3, 6)
+    first = open_images(folder).decode((3, 6, 6))
     (file,) = cached_files()
     assert first.notes == (
         "40 colour pictures of 6 x 6",
@@ -98,47 +98,47 @@ def test_the_second_time_the_pictures_are_read_from_the_cache_and_that_is_said(f
         "40 were resized to 6 x 6 (bicubic)",
     )
     monkeypatch.setattr(image_source, "decode", None)  # is not called
-    second = open_images(folder).decode(3, 6)
+    second = open_images(folder).decode((3, 6, 6))
     assert same(first, second)
     assert second.notes == (*first.notes, f"the decoded pictures were read from {file}")
 
 
 def test_without_a_cache_everything_is_the_same(folder, monkeypatch):
-    with_cache = [open_images(folder).decode(1, 6) for _ in range(2)]
+    with_cache = [open_images(folder).decode((1, 6, 6)) for _ in range(2)]
     monkeypatch.setattr(image_source, "CACHED_FROM", 2**40)
-    without = open_images(folder).decode(1, 6)
+    without = open_images(folder).decode((1, 6, 6))
     assert same(with_cache[0], without)
     assert same(with_cache[1], without)
 
 
 def test_the_fingerprint_is_that_of_the_same_tensors(folder):
-    data = open_images(folder).decode(3, 6)
+    data = open_images(folder).decode((3, 6, 6))
     assert type(data).from_tensors(data.samples.clone(), data.labels).fingerprint == data.fingerprint
 
 
 def test_another_size_other_channels_and_another_column_are_other_files(folder):
     for channels, size in ((3, 6), (3, 8), (1, 6)):
-        open_images(folder).decode(channels, size)
+        open_images(folder).decode((channels, size, size))
     assert len(cached_files()) == 3
     renamed = pq.read_table(folder / "train-00000-of-00001.parquet").rename_columns(["photo", "label"])
     pq.write_table(renamed, folder / "train-00000-of-00001.parquet")
-    open_images(folder, image_column="photo").decode(3, 6)
+    open_images(folder, image_column="photo").decode((3, 6, 6))
     assert len(cached_files()) == 4
 
 
 def test_changed_pictures_are_decoded_anew(folder):
-    before = open_images(folder).decode(3, 6)
-    after = open_images(parquet(folder, seed=1)).decode(3, 6)
+    before = open_images(folder).decode((3, 6, 6))
+    after = open_images(parquet(folder, seed=1)).decode((3, 6, 6))
     assert before.fingerprint != after.fingerprint
     assert len(cached_files()) == 2
 
 
 def test_a_changed_label_column_is_not_a_matter_of_the_cache(folder):
-    with_labels = open_images(folder).decode(3, 6)
+    with_labels = open_images(folder).decode((3, 6, 6))
     table = pq.read_table(folder / "train-00000-of-00001.parquet")
     pq.write_table(table.append_column("kind", pa.array([5] * COUNT)), folder / "train-00000-of-00001.parquet")
-    first = open_images(folder).decode(3, 6)
-    second = open_images(folder, label_column="kind").decode(3, 6)
+    first = open_images(folder).decode((3, 6, 6))
+    second = open_images(folder, label_column="kind").decode((3, 6, 6))
     assert "were read from" in second.notes[-1]
     assert first.fingerprint == with_labels.fingerprint != second.fingerprint
     assert (second.labels.tolist(), second.class_names) == ([0] * COUNT, ("5",))
@@ -157,10 +157,10 @@ def test_a_file_that_was_replaced_by_one_of_the_same_size_and_time_is_another_on
 
 def test_a_parquet_file_that_was_replaced_at_the_same_time_is_read_anew(folder):
     file = folder / "train-00000-of-00001.parquet"
-    before, status = open_images(folder).decode(3, 6), file.stat()
+    before, status = open_images(folder).decode((3, 6, 6)), file.stat()
     pq.write_table(pq.read_table(file).slice(10), file)
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    after = open_images(folder).decode(3, 6)
+    after = open_images(folder).decode((3, 6, 6))
     assert (len(before), len(after)) == (COUNT, COUNT - 10)
     assert torch.equal(after.samples, before.samples[10:])
 
@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_looked_at_makes_the_key_unknown(tmp_path):
 
 def test_small_sets_are_not_kept(folder, monkeypatch):
     monkeypatch.setattr(image_source, "CACHED_FROM", 100 * 2**10)
-    open_images(folder).decode(3, 6)
+    open_images(folder).decode((3, 6, 6))
     assert not cache.decoded_folder().exists()
 
 
@@ -204,19 +204,19 @@ def no_facts(file):
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_off, other_pictures, no_facts, lambda file: file.write_bytes(b"")])
 def test_a_damaged_file_is_not_used_but_decoded_anew_and_that_is_said(folder, damage):
-    first = open_images(folder).decode(3, 6)
+    first = open_images(folder).decode((3, 6, 6))
     (file,) = cached_files()
     damage(file)
-    second = open_images(folder).decode(3, 6)
+    second = open_images(folder).decode((3, 6, 6))
     assert same(first, second)
     assert second.notes[3].startswith(f"{file} is damaged")
-    assert "were read from" in open_images(folder).decode(3, 6).notes[-1]
+    assert "were read from" in open_images(folder).decode((3, 6, 6)).notes[-1]
 
 
 def test_a_folder_that_cannot_be_written_costs_a_note(folder, monkeypatch, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
-    data = open_images(folder).decode(3, 6)
+    data = open_images(folder).decode((3, 6, 6))
     assert len(data) == COUNT
     assert data.notes[-1].startswith("the decoded pictures are not kept for the next time: ")
 
@@ -229,9 +229,9 @@ def test_a_folder_that_may_not_be_looked_into_costs_a_note(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", refused)
         patch.setattr(Path, "mkdir", refused)
-        data = source.decode(3, 6)
+        data = source.decode((3, 6, 6))
         no_memory(patch)
-        streamed = source.decode(3, 6)
+        streamed = source.decode((3, 6, 6))
     assert data.notes[-1].endswith("cannot be written: Permission denied")
     assert streamed.decoder is not None
 
@@ -241,10 +241,10 @@ def test_a_disk_that_is_full_costs_a_note(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache, "finish", full)
-    data = open_images(folder).decode(3, 6)
+    data = open_images(folder).decode((3, 6, 6))
     assert data.notes[-1].endswith("cannot be written: No space left on device")
     no_memory(monkeypatch)
-    streamed = open_images(folder).decode(3, 6)
+    streamed = open_images(folder).decode((3, 6, 6))
     assert streamed.fingerprint == data.fingerprint
     assert streamed.notes[-1].startswith("the pictures are decoded again for every batch: ")
     assert cached_files() == list(cache.decoded_folder().glob(".*")) == []
@@ -256,7 +256,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(folder):
     for path in (old, new):
         path.write_bytes(b"")
     os.utime(old, (0, 0))
-    open_images(folder).decode(3, 6)
+    open_images(folder).decode((3, 6, 6))
     assert (old.exists(), new.exists()) == (False, True)
 
 
@@ -267,7 +267,7 @@ def test_a_corrupt_picture_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
     for prepare in (lambda: None, lambda: no_memory(monkeypatch), lambda: no_disk(monkeypatch)):
         prepare()
         with pytest.raises(DataError, match=r"^set, row 1: the picture cannot be decoded"):
-            open_images(tmp_path / "set.parquet").decode(1, 64)
+            open_images(tmp_path / "set.parquet").decode((1, 64, 64))
     assert [path.suffix for path in cache.decoded_folder().iterdir()] == [".json"]
 
 
@@ -277,12 +277,12 @@ import sys
 from zoo_core.data import image_source
 from zoo_core.data.opening import open_images
 image_source.CACHED_FROM = 0
-print(open_images(sys.argv[1]).decode(3, 6).fingerprint)
+print(open_images(sys.argv[1]).decode((3, 6, 6)).fingerprint)
 """
     command = [sys.executable, "-c", script, str(folder)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate(timeout=120)[0].strip() for process in running}
-    data = open_images(folder).decode(3, 6)
+    data = open_images(folder).decode((3, 6, 6))
     assert printed == {data.fingerprint}
     assert "were read from" in data.notes[-1]
     assert list(cache.decoded_folder().glob("*.safetensors")) == cached_files()
@@ -322,13 +322,13 @@ def streamed(request, folder, monkeypatch):
         no_memory(patch)
         if request.param == "nowhere":
             no_disk(patch)
-        data = open_images(folder).decode(3, 6)
+        data = open_images(folder).decode((3, 6, 6))
     assert (data.decoder is not None) == (request.param == "nowhere")
     return data
 
 
 def test_streamed_batches_are_those_of_the_memory_bit_for_bit(streamed, folder):
-    data = open_images(folder).decode(3, 6)
+    data = open_images(folder).decode((3, 6, 6))
     assert streamed.fingerprint == data.fingerprint
     assert (streamed.sample_shape, len(streamed), streamed.num_classes) == ((3, 6, 6), COUNT, 7)
     numbers = (*range(12), 4, 5, 30, 2)  # more than two epochs, and jumps
@@ -345,25 +345,25 @@ def test_streaming_takes_nothing_from_the_runs_own_noise(streamed):
 
 
 def test_a_file_of_the_cache_serves_memory_and_disk_alike(folder, monkeypatch):
-    in_memory = open_images(folder).decode(3, 6)
+    in_memory = open_images(folder).decode((3, 6, 6))
     no_memory(monkeypatch)
-    on_disk = open_images(folder).decode(3, 6)
+    on_disk = open_images(folder).decode((3, 6, 6))
     assert (in_memory.larger_than_memory, on_disk.larger_than_memory) == (False, True)
     assert same(in_memory, on_disk)
     assert "were read from" in on_disk.notes[-1]
 
 
 def test_workers_decode_the_same_and_tell_the_same_error(folder, monkeypatch):
-    alone = open_images(folder).decode(3, 6)
+    alone = open_images(folder).decode((3, 6, 6))
     monkeypatch.setattr(image_source, "CACHED_FROM", 2**40)
     monkeypatch.setattr(image_source, "WORKERS_FROM", 0)
     monkeypatch.setattr(image_source, "available_workers", lambda: 2)
-    assert same(open_images(folder).decode(3, 6), alone)
+    assert same(open_images(folder).decode((3, 6, 6)), alone)
     whole = png(np.zeros((64, 64), np.uint8))
     table = pa.table({"image": [{"bytes": data, "path": None} for data in (whole, whole[: len(whole) // 2])]})
     pq.write_table(table, folder / "train-00000-of-00001.parquet")
     with pytest.raises(DataError, match=r"^set, row 1: the picture cannot be decoded"):
-        open_images(folder).decode(1, 64)
+        open_images(folder).decode((1, 64, 64))
 
 
 WORKERS = """
@@ -372,7 +372,7 @@ from zoo_core.errors import DataError
 from zoo_core.data.opening import open_images
 from zoo_core.data.decoding import PictureDecoder
 from zoo_core.data.decoding_workers import decode
-decoded = decode(PictureDecoder(open_images(sys.argv[1]).pictures, 3, 6), ([0] for _ in iter(int, 1)), 2)
+decoded = decode(PictureDecoder(open_images(sys.argv[1]).pictures, (3, 6, 6)), ([0] for _ in iter(int, 1)), 2)
 next(decoded)
 children = lambda process: [int(child) for child in open(f"/proc/{process}/task/{process}/children").read().split()]
 (server,) = children(os.getpid())
@@ -453,7 +453,7 @@ print(["libtorch" in maps for maps in mapped])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has workers")
 def test_an_error_of_a_data_source_itself_is_one_line(folder, monkeypatch):
-    decoder = decoding.PictureDecoder(open_images(folder).pictures, 3, 6)
+    decoder = decoding.PictureDecoder(open_images(folder).pictures, (3, 6, 6))
     decoder.pictures.image_column = "vanished"
     with pytest.raises(DataError, match=r"^set: rows 3 to 4 cannot be read: KeyError: "):
         list(decoding_workers.decode(decoder, [[3, 4]], 1))
@@ -465,16 +465,16 @@ def test_an_error_of_a_data_source_itself_is_one_line(folder, monkeypatch):
 def test_the_plan_says_what_memory_is_taken(folder, monkeypatch):
     source = open_images(folder)
     monkeypatch.setattr(image_source, "available_memory", lambda: 3_200_000_000)
-    assert source.plan(3, 6) == (
+    assert source.plan((3, 6, 6)) == (
         "40 pictures of 6 x 6 (image column 'image', label column 'label') take 4.3 kB of memory; 3.2 GB are available"
     )
-    assert "take 503.3 MB of memory" in source.plan(3, 2048)
+    assert "take 503.3 MB of memory" in source.plan((3, 2048, 2048))
     assert (
         "take 2.0 GB, too much for the 3.2 GB of memory that are available: they are decoded once into"
-        in source.plan(3, 4096)
+        in source.plan((3, 4096, 4096))
     )
     no_disk(monkeypatch)
-    assert "again for every batch; set ZOO_CACHE=FOLDER to a disk with more room" in source.plan(3, 4096)
+    assert "again for every batch; set ZOO_CACHE=FOLDER to a disk with more room" in source.plan((3, 4096, 4096))
 
 
 def test_classes_are_known_before_anything_is_decoded(folder, tmp_path):
@@ -484,7 +484,7 @@ def test_classes_are_known_before_anything_is_decoded(folder, tmp_path):
         (tmp_path / "animals" / name / "1.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
     animals = open_images(tmp_path / "animals")
     assert animals.num_classes == 3
-    data = animals.decode(1, 8)
+    data = animals.decode((1, 8, 8))
     assert (data.class_names, data.num_classes, data.labels.tolist()) == (("cat", "dog", "newt"), 3, [0, 1, 2])
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "1.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
@@ -534,7 +534,7 @@ def test_a_damaged_picture_is_named_with_its_folder(damaged):
         open_images(damaged)
     (damaged / "cat" / "3.png").unlink()
     with pytest.raises(DataError, match=r"^pets/cat/5\.png: the picture cannot be decoded: "):
-        open_images(damaged).decode(3, 6)
+        open_images(damaged).decode((3, 6, 6))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -543,18 +543,18 @@ def test_damaged_pictures_are_left_out_where_that_is_asked_for(damaged, workers,
     monkeypatch.setattr(image_source, "available_workers", lambda: workers)
     said = "3 of 6 pictures are damaged and left out: pets/cat/1.png, pets/cat/3.png, pets/cat/5.png"
     source = open_images(damaged, skip_damaged=True)
-    data = source.decode(3, 6)
+    data = source.decode((3, 6, 6))
     assert said in source.notes
     for name in ("1.png", "3.png", "5.png"):
         (damaged / "cat" / name).unlink()
-    assert open_images(damaged).decode(3, 6).fingerprint == data.fingerprint
+    assert open_images(damaged).decode((3, 6, 6)).fingerprint == data.fingerprint
 
 
 def test_the_headers_and_the_damage_of_a_large_set_are_looked_for_once(damaged, monkeypatch):
     first = open_images(damaged, skip_damaged=True)
     monkeypatch.setattr(image_source, "survey", None)  # is not called
     second = open_images(damaged, skip_damaged=True)
-    assert (first.notes, first.shape, len(first)) == (second.notes, second.shape, len(second))
+    assert (first.notes, first.square_shape, len(first)) == (second.notes, second.square_shape, len(second))
     (known,) = cache.decoded_folder().glob("*.json")
     known.write_text("[]")
     with pytest.raises(TypeError):  # called again

@@ -66,13 +66,13 @@ def test_words_in_the_names_of_pictures_mean_nothing(pack):
 
 def test_first_level_folders_are_classes_whatever_they_are_called(pack):
     source = open_images(pack("bus/1.png", "car/1.png", "train/1.png", "truck/1.png"))
-    data = source.decode(3, 4)
+    data = source.decode((3, 4, 4))
     assert (data.class_names, data.labels.tolist()) == (("bus", "car", "train", "truck"), [0, 1, 2, 3])
     assert source.notes == (f"4 pictures in 4 classes (bus, car, train, truck) from {source.pictures.origin}",)
 
 
 def test_one_other_folder_makes_classes_of_what_would_be_splits(pack):
-    data = open_images(pack("test/1.png", "val/1.png", "dev/1.png", "ship/1.png")).decode(3, 4)
+    data = open_images(pack("test/1.png", "val/1.png", "dev/1.png", "ship/1.png")).decode((3, 4, 4))
     assert data.class_names == ("dev", "ship", "test", "val")
 
 
@@ -82,8 +82,8 @@ def test_folders_that_are_all_called_like_splits_are_splits(pack):
     assert [len(part) for part in (train, test, validation)] == [2, 1, 2]
     assert (train.pictures.split, train.pictures.splits) == ("train", ("train", "val", "Test"))
     assert train.notes[0].endswith("; split train of train, val, Test")
-    assert validation.decode(3, 4).labels.tolist() == [1, 1]
-    assert test.decode(3, 4).class_names == ("cat", "dog")
+    assert validation.decode((3, 4, 4)).labels.tolist() == [1, 1]
+    assert test.decode((3, 4, 4)).class_names == ("cat", "dog")
 
 
 def test_a_split_without_classes_beside_one_with_them_is_used(pack):
@@ -115,13 +115,13 @@ def test_without_splits_only_train_means_all(pack):
 
 
 def test_deeper_folders_belong_to_their_class(pack):
-    data = open_images(pack("cat/1.png", "cat/black/old/2.png", "dog/train/3.png")).decode(3, 4)
+    data = open_images(pack("cat/1.png", "cat/black/old/2.png", "dog/train/3.png")).decode((3, 4, 4))
     assert (data.class_names, data.labels.tolist()) == (("cat", "dog"), [0, 0, 1])
 
 
 def test_a_folder_that_holds_everything_is_opened(pack):
     """As most archives have one."""
-    data = open_images(pack("pets/photos/cat/1.png", "pets/photos/dog/2.png")).decode(3, 4)
+    data = open_images(pack("pets/photos/cat/1.png", "pets/photos/dog/2.png")).decode((3, 4, 4))
     assert data.class_names == ("cat", "dog")
 
 
@@ -135,7 +135,7 @@ def test_one_folder_beside_pictures_is_no_class_and_all_are_used(pack):
 
 
 def test_classes_and_pictures_are_in_the_order_of_names(pack):
-    data = open_images(pack("10/2.png", "10/10.png", "2/b.png", "B/1.png", "a/1.png")).decode(3, 4)
+    data = open_images(pack("10/2.png", "10/10.png", "2/b.png", "B/1.png", "a/1.png")).decode((3, 4, 4))
     assert (data.class_names, data.labels.tolist()) == (("10", "2", "B", "a"), [0, 0, 1, 2, 3])
     assert numbers(data) == [1, 0, 2, 3, 4]
 
@@ -202,7 +202,7 @@ def test_unreadable_pictures_still_make_a_folder_a_class(tmp_path, monkeypatch):
     """Else `ship` would not count, and the others would be splits."""
     monkeypatch.setattr(picture_formats, "register_plugins", lambda suffix="": False)
     source = open_images(make(tmp_path / "pets", "train/1.png", "test/1.png", "ship/1.heic"))
-    assert (len(source), source.decode(3, 4).class_names) == (2, ("test", "train"))
+    assert (len(source), source.decode((3, 4, 4)).class_names) == (2, ("test", "train"))
 
 
 def test_an_installed_plugin_for_a_format_is_used(tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_an_installed_plugin_for_a_format_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
     monkeypatch.setattr(Image, "ID", list(Image.ID))
     (tmp_path / "a.zooimg").write_bytes(b"ZOO" + png(7))
-    assert numbers(open_images(tmp_path).decode(3, 4)) == [7]
+    assert numbers(open_images(tmp_path).decode((3, 4, 4))) == [7]
     assert opened
     picture_formats.register_plugins.cache_clear()
 
@@ -254,7 +254,7 @@ def test_links_are_followed_and_each_folder_is_visited_once(tmp_path):
     (folder / "cat" / "circle").symlink_to(folder)
     (folder / "fish").mkdir()
     (folder / "fish" / "4.png").symlink_to(tmp_path / "elsewhere" / "dog" / "2.png")
-    data = open_images(folder).decode(3, 4)
+    data = open_images(folder).decode((3, 4, 4))
     assert (data.class_names, data.labels.tolist()) == (("cat", "dog", "fish"), [0, 1, 1, 2])
 
 
@@ -279,7 +279,7 @@ def test_names_that_are_not_in_utf8_are_read_as_latin_1(tmp_path):
         folder = tmp_path / "pets" / os.fsdecode(name)
         folder.mkdir(parents=True)
         (folder / os.fsdecode(b"cr\xe8me.png")).write_bytes(png())
-    data = open_images(tmp_path / "pets").decode(3, 4)
+    data = open_images(tmp_path / "pets").decode((3, 4, 4))
     assert data.class_names == ("bar", "café")
 
 
@@ -328,7 +328,7 @@ def test_names_that_lead_out_of_an_archive_lead_nowhere(tmp_path):
     before = sorted(tmp_path.parent.iterdir())
     source = open_images(archive(tmp_path, **names))
     assert len(source) == 4
-    assert sorted(numbers(source.decode(3, 4))) == [1, 2, 3, 4]
+    assert sorted(numbers(source.decode((3, 4, 4)))) == [1, 2, 3, 4]
     assert sorted(tmp_path.parent.iterdir()) == before
 
 
@@ -338,7 +338,7 @@ def test_a_class_whose_name_moves_the_cursor_is_refused(tmp_path):
     with pytest.raises(
         DataError, match=r"^the class 'cat\[31m' has U\+001B in its name, which shows nothing; rename it$"
     ):
-        source.decode(3, 4)
+        source.decode((3, 4, 4))
 
 
 def test_a_picture_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
@@ -358,7 +358,7 @@ def test_a_damaged_member_is_named_and_can_be_left_out(tmp_path):
     with pytest.raises(DataError, match=r"^pets\.zip/b\.png: it cannot be unpacked: .*; 1 more cannot be read either$"):
         open_images(path)
     source = open_images(path, skip_damaged=True)
-    assert numbers(source.decode(3, 4)) == [1]
+    assert numbers(source.decode((3, 4, 4))) == [1]
     assert "2 of 3 pictures are damaged and left out: pets.zip/b.png, pets.zip/c.png" in source.notes
 
 
@@ -399,4 +399,4 @@ def test_too_little_memory_is_no_damage_that_may_be_left_out(tmp_path, monkeypat
 
     monkeypatch.setattr(decoding.PictureDecoder, "pixels_of", needs_more)
     with pytest.raises(MemoryError):
-        open_images(tmp_path, skip_damaged=True).decode(3, 4)
+        open_images(tmp_path, skip_damaged=True).decode((3, 4, 4))

@@ -24,7 +24,7 @@ from zoo_core.errors import DataError
 for source, split in json.loads(sys.argv[1]):
     try:
         pictures = open_images(source, split=split)
-        data = pictures.decode(1, 28)
+        data = pictures.decode((1, 28, 28))
         print(json.dumps([len(data), data.num_classes, data.fingerprint, pictures.notes[0]]))
     except DataError as error:
         print(json.dumps(str(error)))

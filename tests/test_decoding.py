@@ -51,7 +51,7 @@ def encoded(pixels, format="PNG", mode=None, **options):
 
 
 def decode(*contents, channels=1, size=16):
-    decoded = PictureDecoder(Encoded(*contents), channels, size)[range(len(contents))]
+    decoded = PictureDecoder(Encoded(*contents), (channels, size, size))[range(len(contents))]
     return decoded.pixels, decoded.changes
 
 
@@ -143,7 +143,7 @@ def test_17_every_other_mode_of_8_bits_is_converted_to_the_colours_that_it_means
     else:
         image = image.convert(mode)
     image.format = None
-    decoder = PictureDecoder(Encoded(b""), 3, 16)
+    decoder = PictureDecoder(Encoded(b""), (3, 16, 16))
     pixels = decoder.pixels_of(image, Counter())
     expected = Image.fromarray(mild).convert("L").convert("RGB") if mode == "La" else mild
     assert np.abs(pixels.astype(int) - np.asarray(expected)).max() <= (8 if mode == "PA" else 4)
@@ -189,7 +189,7 @@ def test_17_pictures_of_16_and_32_bits_and_of_floats_keep_their_brightness(conte
 
 def test_17_twelve_bits_in_sixteen_are_not_black_and_a_dark_picture_stays_dark_among_them():
     bright, dark = tiff(WIDE // 16), tiff(WIDE // 160)
-    decoded = PictureDecoder(Encoded(dark, bright), 1, 16)
+    decoded = PictureDecoder(Encoded(dark, bright), (1, 16, 16))
     (pixels, changes), alone = decoded[[0]], decode(dark)[0]
     assert np.abs(pixels[0, ..., 0].astype(int) - RAMP // 10).max() <= 1
     assert alone.max() == 4 * pixels.max()
@@ -201,7 +201,7 @@ def test_17_all_pictures_of_a_set_have_one_white_and_it_is_said(tmp_path):
     paths = [tmp_path / f"{number}.tif" for number in range(3)]
     for path, brightest in zip(paths, (20.0, 200.0, 0.0), strict=True):
         path.write_bytes(encoded((RAMP / 240 * brightest).astype(np.float32), "TIFF"))
-    pixels, notes = read_pictures(paths, 1, 16)
+    pixels, notes = read_pictures(paths, (1, 16, 16))
     assert [picture.max() for picture in pixels] == [20, 200, 0]
     assert notes == ["3 have floating-point pixels and were scaled to 8 bits: 0 became black and 255 white"]
 
@@ -243,11 +243,11 @@ def test_17_the_transparent_value_of_16_bits_becomes_white():
 )
 def test_17_values_that_nobody_can_place_are_refused_with_what_to_do(pixels, reason):
     with pytest.raises(DataError, match=f"these, row 1: the picture cannot be decoded: .*{reason}"):
-        PictureDecoder(Encoded(encoded(RAMP), encoded(pixels, "TIFF")), 1, 16)[[1]]
+        PictureDecoder(Encoded(encoded(RAMP), encoded(pixels, "TIFF")), (1, 16, 16))[[1]]
 
 
 def test_17_a_damaged_picture_among_deep_ones_is_named_in_its_own_turn():
-    decoder = PictureDecoder(Encoded(png(0, WIDE // 16), b"no picture", png(0, WIDE)), 1, 16)
+    decoder = PictureDecoder(Encoded(png(0, WIDE // 16), b"no picture", png(0, WIDE)), (1, 16, 16))
     assert decoder[[0]].pixels.max() == RAMP.max() // 16
     with pytest.raises(DataError, match="row 1"):
         decoder[[1]]
@@ -272,7 +272,7 @@ def test_17_the_search_for_white_ends_where_no_pixel_can_change_it():
             read.append(list(numbers))
             return super().read(numbers)
 
-    decoder = PictureDecoder(Counted(*[png(0, WIDE)] * 3), 1, 1000)  # in blocks of one picture
+    decoder = PictureDecoder(Counted(*[png(0, WIDE)] * 3), (1, 1000, 1000))  # in blocks of one picture
     decoder[[2]]
     assert read == [[2], [0]]
     assert not surely_full(PixelKind.FLOAT, 1.0)
@@ -280,7 +280,7 @@ def test_17_the_search_for_white_ends_where_no_pixel_can_change_it():
 
 def test_17_floats_of_0_to_1_among_wider_ones_are_refused_and_dark_integers_are_counted(tmp_path):
     unit, wide = (encoded((RAMP / 240 * top).astype(np.float32), "TIFF") for top in (1.0, 240.0))
-    decoder = PictureDecoder(Encoded(unit, wide), 1, 16)
+    decoder = PictureDecoder(Encoded(unit, wide), (1, 16, 16))
     assert decoder[[1]].pixels.max() == 240
     with pytest.raises(
         DataError, match=r"row 0: .* its pixels end at 1, and those of other .* at up to 255; scale all"
@@ -289,7 +289,7 @@ def test_17_floats_of_0_to_1_among_wider_ones_are_refused_and_dark_integers_are_
     paths = [tmp_path / "dark.png", tmp_path / "bright.png"]
     for path, pixels in zip(paths, (WIDE // 1000, WIDE), strict=True):
         path.write_bytes(png(0, pixels))
-    _, notes = read_pictures(paths, 1, 16)
+    _, notes = read_pictures(paths, (1, 16, 16))
     assert notes[1] == "1 became black altogether, since their pixels are small beside what is white"
 
 
@@ -297,7 +297,7 @@ def test_17_floats_of_0_to_1_among_wider_ones_are_refused_and_dark_integers_are_
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked from a server on Linux alone")
 def test_17_workers_find_the_white_that_one_process_finds():
     contents = [tiff(WIDE // (16 * (1 + number % 5))) for number in range(40)]
-    decoder, order = PictureDecoder(Encoded(*contents), 1, 16), [range(20), range(20, 40)]
+    decoder, order = PictureDecoder(Encoded(*contents), (1, 16, 16)), [range(20), range(20, 40)]
     alone, shared = (list(workers_decode(decoder, order, workers)) for workers in (0, 2))
     for one, other in zip(alone, shared, strict=True):
         assert np.array_equal(one.pixels, other.pixels)
@@ -387,7 +387,7 @@ def test_17_the_first_frame_of_several_is_used_and_that_is_said(format, tmp_path
     options = {"lossless": True} if format == "WEBP" else {}
     path = tmp_path / f"a.{format.lower()}"
     path.write_bytes(encoded(first, format, save_all=True, append_images=[second], **options))
-    pixels, notes = read_pictures([path], 3, 16)
+    pixels, notes = read_pictures([path], (3, 16, 16))
     assert np.abs(pixels[0].astype(int) - COLOURS).max() <= 1
     assert notes[0] == "1 has several frames or pages, of which the first was used"
 
@@ -432,7 +432,7 @@ def test_what_cannot_be_opened_says_what_it_is_and_what_to_do(content, reason, t
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(DataError, match=reason) as refused:
-        read_pictures([path], 1, 16)
+        read_pictures([path], (1, 16, 16))
     assert str(refused.value).startswith(f"{path}: the picture cannot be decoded: ")
     assert "--skip-damaged" not in str(refused.value)
     with pytest.raises(DataError, match=f"set, row 7: .*{reason}"):
@@ -443,7 +443,7 @@ def test_a_file_that_is_missing_empty_or_a_folder_is_named(tmp_path):
     (tmp_path / "empty.png").touch()
     for name, reason in {"no.png": "No such file", ".": "Is a directory|Permission", "empty.png": "empty"}.items():
         with pytest.raises(DataError, match=reason):
-            read_pictures([tmp_path / name], 1, 16)
+            read_pictures([tmp_path / name], (1, 16, 16))
 
 
 def test_a_package_that_reads_heic_is_registered_when_a_picture_needs_it(tmp_path, monkeypatch):
@@ -461,7 +461,7 @@ def test_a_package_that_reads_heic_is_registered_when_a_picture_needs_it(tmp_pat
     register_plugins.cache_clear()
     path = tmp_path / "a.heic"
     path.write_bytes(HEIC)
-    pixels, _ = read_pictures([path], 1, 16)
+    pixels, _ = read_pictures([path], (1, 16, 16))
     assert np.array_equal(pixels[0, ..., 0], RAMP)
     assert calls == [1]
 

@@ -33,7 +33,7 @@ MNIST = Path(__file__).parent / "data" / "mnist"
 
 @pytest.fixture(scope="module")
 def train():
-    return open_images(MNIST).decode(1, 28)
+    return open_images(MNIST).decode((1, 28, 28))
 
 
 class Replay(Generator):
@@ -238,8 +238,8 @@ def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
     table = pq.read_table(MNIST / "train-00000-of-00001.parquet").slice(0, 128)
     pq.write_table(table, folder / "train-00000-of-00001.parquet")
     shutil.copy(MNIST / "test-00000-of-00001.parquet", folder)
-    first = open_images(folder).decode(1, 28)
-    second = open_images(folder, split="test").decode(1, 28)
+    first = open_images(folder).decode((1, 28, 28))
+    second = open_images(folder, split="test").decode((1, 28, 28))
     assert len(first) == len(second) == 128
     assert not torch.equal(first.samples, second.samples)
 
@@ -269,7 +269,7 @@ def test_data_is_converted_to_what_the_model_makes_as_it_was_for_training(tmp_pa
     for number in range(3):
         Image.fromarray(np.full((4, 4, 3), (255, 0, number), np.uint8)).save(tmp_path / f"{number}.png")
     lines = []
-    data = open_data(tmp_path, (1, 4, 4), tell=lines.append)
+    data = open_data(tmp_path, gan(4), tell=lines.append)
     assert data.samples.unique().tolist() == [76]
     assert "3 were converted to grey 8-bit pixels (transparency onto white)" in lines
     assert lines[0] == f"3 pictures without classes from the folder {tmp_path}"
@@ -280,9 +280,9 @@ def test_damaged_data_is_refused_unless_it_is_skipped(tmp_path):
         Image.fromarray(np.full((4, 4), number, np.uint8)).save(tmp_path / f"{number}.png")
     (tmp_path / "1.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"/1\.png: the picture cannot be decoded: it is empty"):
-        open_data(tmp_path, (1, 4, 4))
+        open_data(tmp_path, gan(4))
     lines = []
-    data = open_data(tmp_path, (1, 4, 4), tell=lines.append, skip_damaged=True)
+    data = open_data(tmp_path, gan(4), tell=lines.append, skip_damaged=True)
     assert data.samples[:, 0, 0, 0].tolist() == [0, 2]
     assert lines[1] == f"1 of 3 pictures is damaged and left out: {tmp_path.name}/1.png"
 

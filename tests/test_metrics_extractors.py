@@ -28,7 +28,7 @@ def grey(count=4, size=28):
 
 
 def test_digits_tells_digits_that_it_has_not_seen():
-    data = open_images(MNIST, split="test").decode(1, 28)
+    data = open_images(MNIST, split="test").decode((1, 28, 28))
     network = open_extractor("digits").network
     told = network.logits(data.samples).argmax(1)
     assert (told == data.labels).double().mean() > 0.98
@@ -44,7 +44,7 @@ def test_features_do_not_depend_on_what_else_is_in_the_batch():
 def test_digits_of_32_pixels_have_nearly_the_features_of_28():
     images = open_images(MNIST, split="test")
     extractor = open_extractor("digits")
-    small, large = (extractor(images.decode(1, size).samples) for size in (28, 32))
+    small, large = (extractor(images.decode((1, size, size)).samples) for size in (28, 32))
     assert (small - large).norm() < 0.2 * small.norm()
 
 
@@ -81,7 +81,7 @@ def test_random_vgg_takes_grey_as_three_equal_channels_and_any_size():
 def test_in_random_vggs_features_damage_costs_coverage():
     """Real digits beside digits, then blurred and noisy ones: each worse than the one before."""
     extractor = open_extractor("random-vgg")
-    pictures = open_images(MNIST).decode(1, 28).samples
+    pictures = open_images(MNIST).decode((1, 28, 28)).samples
     real, others = extractor(pictures[:128]), pictures[128:256]
     noise = torch.randn(others.shape, generator=torch.Generator().manual_seed(0))
     coverages = [

@@ -143,8 +143,8 @@ def test_the_switches_of_tf32_are_left_as_they_were(tmp_path):
 def test_pictures_for_a_model_of_something_else_are_refused(tmp_path):
     trainer = mlp()
     trainer.sample_shape = (2,)
-    with pytest.raises(DataError, match=r"is read as square pictures, but the model makes \(2,\); pass a tensor"):
-        trainer.fit(tmp_path, out=tmp_path / "run")
+    with pytest.raises(DataError, match=r"is read as pictures, but the model makes \(2,\); pass a tensor"):
+        trainer.fit(tmp_path / "photos", out=tmp_path / "run")
 
 
 def test_a_run_in_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path):

@@ -46,7 +46,7 @@ def generator_losses(file: Path) -> None:
 def reconstructions(file: Path, data: str) -> None:
     """Digits of the test split above their reconstructions by the VAE."""
     vae = zoo.load("vae-mnist", device="cpu")
-    digits = open_images(data, split="test").decode(1, 28).samples[:RECONSTRUCTED].float() / 255
+    digits = open_images(data, split="test").decode((1, 28, 28)).samples[:RECONSTRUCTED].float() / 255
     pictures = torch.cat([digits, latent_space.reconstruct(vae, digits)])
     save_png(_rows(pictures, RECONSTRUCTED), file)
 

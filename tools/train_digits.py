@@ -65,8 +65,8 @@ def main() -> None:
     )
     parser.add_argument("--out", required=True, type=Path, help="the .safetensors file to write")
     arguments = parser.parse_args()
-    network = train(open_images(arguments.data).decode(1, SIZE))
-    test = open_images(arguments.data, split="test").decode(1, SIZE)
+    network = train(open_images(arguments.data).decode((1, SIZE, SIZE)))
+    test = open_images(arguments.data, split="test").decode((1, SIZE, SIZE))
     print(f"accuracy on the test split: {accuracy(network, test):.4f}")
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, arguments.out)
 

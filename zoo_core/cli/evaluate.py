@@ -118,11 +118,11 @@ def command(
         binarization=binarization,
     )
     from zoo_core.metrics.evaluation import measure
-    from zoo_core.metrics.inputs import open_data, picture_shape
+    from zoo_core.metrics.inputs import open_data
 
     generator, _ = open_model(name, device)
     with working("reading the data"):
-        source = open_data(data, picture_shape(generator), split, _tell, skip_damaged=skip_damaged)
+        source = open_data(data, generator, split, _tell, skip_damaged=skip_damaged)
     if chosen:
         with working("measuring") as work:
             figures = measure(

@@ -53,8 +53,8 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tupl
 
     classes = classes_by_name(generator, label)
 
-    channels, size, _ = generator.sample_shape
-    given, changes = read_pictures(pictures, channels, size)
+    channels, height, width = generator.sample_shape
+    given, changes = read_pictures(pictures, (channels, height, width))
     for change in changes:
         click.echo(printable(change), err=True)
     labels = in_turn(classes, 0, len(given)) if classes else None

@@ -47,7 +47,9 @@ from zoo_core.runtime.environment import first_process
 @click.option("--precision", help="Shorthand for --set precision=…: auto, fp32, bf16 or fp16.")
 @click.option("--size", help="Shorthand for --set model.size=…; taken from the data by default.")
 @click.option("--channels", help="Shorthand for --set model.channels=…; taken from the data by default.")
-@click.option("--image-column", help="Column that holds the pictures.  [default: image]")
+@click.option(
+    "--column", "--image-column", "column", help="Column of a table that holds the samples.  [default: image]"
+)
 @click.option("--label-column", help="Column that holds the classes.  [default: label]")
 @options.skip_damaged()
 def command(
@@ -58,7 +60,7 @@ def command(
     assignments: tuple[str, ...],
     resume: bool,
     finish: bool,
-    image_column: str | None,
+    column: str | None,
     label_column: str | None,
     skip_damaged: bool,
     **shorthands: str | None,
@@ -87,7 +89,7 @@ def command(
         data,
         config_file=config_file,
         assignments=assignments,
-        image_column=image_column,
+        column=column,
         label_column=label_column,
         skip_damaged=skip_damaged,
         tell=_tell,

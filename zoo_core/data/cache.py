@@ -1,8 +1,8 @@
 """The cache of decoded pictures on disk, so that a data set is decoded once and not at the start of every run.
 
 A safetensors file holds the pixels of one data set for one number of channels and one size: the tensor `pictures`,
-uint8 (N, size, size, channels), the sha256 of the samples, and what was done to them. It is mapped into memory, so that
-processes that train together share one copy, and it is used only if that sha256 still matches.
+uint8 (N, height, width, channels), the sha256 of the samples, and what was done to them. It is mapped into memory, so
+that processes that train together share one copy, and it is used only if that sha256 still matches.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CachedPictures:
     """The content of a file of the cache.
 
     Attributes:
-        samples: (N, channels, size, size) uint8, read from the file where they are used.
+        samples: (N, channels, height, width) uint8, read from the file where they are used.
         fingerprint: of the samples; it matches the one in the file.
         changes: how many pictures were changed in each way, as in `decoding.Decoded`.
     """
@@ -74,7 +74,8 @@ def cache_file(files: SourceFiles, decoder: PictureDecoder) -> Path:
 
     The version of Pillow is part of the key: its codecs and its resizing decide the last bit of a pixel.
     """
-    facts = (files.key, *decoder.pictures.selection(), decoder.channels, decoder.size)
+    size = (decoder.width,) if decoder.width == decoder.height else (decoder.height, decoder.width)
+    facts = (files.key, *decoder.pictures.selection(), decoder.channels, *size)
     key = hashlib.sha256(repr((*facts, DECODER_VERSION, PIL.__version__)).encode()).hexdigest()
     return decoded_folder() / f"{key[:32]}.safetensors"
 
@@ -130,7 +131,7 @@ def load(path: Path, decoder: PictureDecoder, *, fits: bool) -> CachedPictures |
 
 
 def mapped(path: Path, decoder: PictureDecoder, *, fits: bool) -> Tensor:
-    """Map the samples in a file of the cache into memory, unverified: (N, channels, size, size) uint8.
+    """Map the samples in a file of the cache into memory, unverified: (N, channels, height, width) uint8.
 
     Samples that fit into memory can be written to, as any tensor; the change stays in this process. Others are
     read-only: a system that counts writable memory against what it has would refuse to map them.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class Decoded(NamedTuple):
     """The pixels of some pictures.
 
     Attributes:
-        pixels: (N, size, size, channels) uint8. The channels are last, as convolutions are fastest with them there.
+        pixels: (N, height, width, channels) uint8. The channels are last, as convolutions are fastest with them there.
         changes: how many pictures were changed in each way; `what_was_done` puts them into words.
     """
 
@@ -45,12 +46,12 @@ class PictureDecoder:
 
     Args:
         pictures: of the data source.
-        channels: 1 for grey, 3 for colour.
-        size: side of the square that each picture becomes, in pixels.
+        shape: (channels, height, width) of what each picture becomes; 1 channel is grey, 3 are colour.
     """
 
-    def __init__(self, pictures: EncodedPictures, channels: int, size: int) -> None:
-        self.pictures, self.channels, self.size = pictures, channels, size
+    def __init__(self, pictures: EncodedPictures, shape: tuple[int, int, int]) -> None:
+        self.pictures = pictures
+        self.channels, self.height, self.width = shape
         self._whites: dict[PixelKind, float] = {}
 
     def __len__(self) -> int:
@@ -64,7 +65,7 @@ class PictureDecoder:
     @property
     def picture_bytes(self) -> int:
         """Bytes that one decoded picture takes."""
-        return self.channels * self.size * self.size
+        return self.channels * self.height * self.width
 
     @property
     def total_bytes(self) -> int:
@@ -73,17 +74,27 @@ class PictureDecoder:
 
     @property
     def stored_shape(self) -> tuple[int, int, int, int]:
-        """Shape of all decoded pictures in memory and in the cache: (N, size, size, channels)."""
-        return len(self), self.size, self.size, self.channels
+        """Shape of all decoded pictures in memory and in the cache: (N, height, width, channels)."""
+        return len(self), self.height, self.width, self.channels
 
     @property
     def samples_shape(self) -> tuple[int, int, int, int]:
-        """Shape of all decoded pictures as samples: (N, channels, size, size)."""
-        return len(self), self.channels, self.size, self.size
+        """Shape of all decoded pictures as samples: (N, channels, height, width)."""
+        return len(self), self.channels, self.height, self.width
+
+    @property
+    def size(self) -> str:
+        """Width and height of a decoded picture, for messages.
+
+        Example:
+            >>> PictureDecoder(_PictureFiles([]), (3, 32, 48)).size
+            '48 x 32'
+        """
+        return f"{self.width} x {self.height}"
 
     def __getitem__(self, chosen: Sequence[int]) -> Decoded:
         """Decode the pictures of these numbers. Raises DataError for one that cannot be decoded, with its number."""
-        pixels = np.empty((len(chosen), self.size, self.size, self.channels), np.uint8)
+        pixels = np.empty((len(chosen), *self.stored_shape[1:]), np.uint8)
         changes: Counter[str] = Counter()
         for place, (row, encoded) in enumerate(zip(chosen, self.pictures.read(chosen), strict=True)):
             where = self.pictures.where(row)
@@ -99,7 +110,7 @@ class PictureDecoder:
         return Decoded(pixels, changes)
 
     def pixels_of(self, image: Image.Image, changes: Counter[str]) -> np.ndarray:
-        """Return one picture as uint8 (size, size, channels), and count in `changes` what was done to it."""
+        """Return one picture as uint8 (height, width, channels), and count in `changes` what was done to it."""
         file, kind = image, deep_pixels.kind_of(image)
         # That of a TIFF is applied by Pillow while it loads the pixels; that of a PNG may stand behind them.
         orientation = orientation_of(image)
@@ -114,15 +125,15 @@ class PictureDecoder:
         if image.mode != mode or "transparency" in image.info:
             image = _convert(image, mode)
             changes["converted"] += 1
-        if image.width != image.height:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            image = image.crop((left, top, left + side, top + side))
+        width, height = largest_part(image.size, (self.width, self.height))
+        if image.size != (width, height):
+            left, top = (image.width - width) // 2, (image.height - height) // 2
+            image = image.crop((left, top, left + width, top + height))
             changes["cropped"] += 1
-        if image.width != self.size:
-            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        if image.size != (self.width, self.height):
+            image = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
             changes["resized"] += 1
-        pixels = np.array(image).reshape(self.size, self.size, self.channels)
+        pixels = np.array(image).reshape(self.height, self.width, self.channels)
         if _has_more_frames(file):  # the last question, since Pillow may look for the next frame by decoding it
             changes["first frame"] += 1
         return pixels
@@ -181,22 +192,39 @@ class _PictureFiles(EncodedPictures):
 
 
 def picture_shape(kind: str, sample_shape: Sequence[int]) -> tuple[int, int, int] | None:
-    """Return (channels, size, size) for samples that a PictureDecoder can make; None for any others.
+    """Return (channels, height, width) for samples that a PictureDecoder can make; None for any others.
 
     Args:
         kind: of the samples, as in `Generator.kind`.
         sample_shape: of one sample.
 
     Example:
-        >>> picture_shape("image", (3, 32, 32))
-        (3, 32, 32)
-        >>> picture_shape("image", (3, 32, 48)), picture_shape("tensor", (1, 8, 8))
+        >>> picture_shape("image", (3, 32, 48))
+        (3, 32, 48)
+        >>> picture_shape("image", (4, 32, 32)), picture_shape("tensor", (1, 8, 8))
         (None, None)
     """
     shape = tuple(sample_shape)
-    if kind != "image" or len(shape) != 3 or shape[1] != shape[2] or shape[0] not in (1, 3):
+    if kind != "image" or len(shape) != 3 or shape[0] not in (1, 3):
         return None
     return shape[0], shape[1], shape[2]
+
+
+def largest_part(size: tuple[int, int], like: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) of the largest part of a picture that has the aspect ratio of another size.
+
+    Args:
+        size: (width, height) of the picture.
+        like: (width, height) with the aspect ratio.
+
+    Example:
+        >>> largest_part((100, 80), (32, 32)), largest_part((100, 80), (48, 32)), largest_part((96, 64), (48, 32))
+        ((80, 80), (100, 67), (96, 64))
+    """
+    (width, height), (wide, high) = size, like
+    if width * high > height * wide:
+        return max(1, round(height * wide / high)), height
+    return width, max(1, round(width * high / wide))
 
 
 def blocks(count: int, picture_bytes: int) -> Iterator[range]:
@@ -222,16 +250,20 @@ def open_picture(encoded: EncodedPicture | None, where: str) -> Image.Image:
         raise _undecodable(encoded, where, error) from error
 
 
-def read_pictures(paths: Sequence[Path], channels: int, size: int) -> tuple[np.ndarray, list[str]]:
+def read_pictures(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """Return picture files as training would see them, and what was done to them.
 
+    Args:
+        paths: of the files.
+        shape: (channels, height, width) of what each picture becomes.
+
     Returns:
-        (N, size, size, channels) uint8, and one sentence for each kind of change.
+        (N, height, width, channels) uint8, and one sentence for each kind of change.
 
     Raises:
         DataError: for a file that cannot be read, which it names.
     """
-    decoder = PictureDecoder(_PictureFiles(paths), channels, size)
+    decoder = PictureDecoder(_PictureFiles(paths), shape)
     try:
         decoded = decoder[range(len(paths))]
     except DataError as error:  # whoever names single pictures wants each of them
@@ -262,18 +294,23 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
 
 def what_was_done(decoder: PictureDecoder, changes: Counter[str]) -> list[str]:
     """Return a sentence for each kind of change to the pictures, with the number of pictures that it was made to."""
-    size = decoder.size
+    square = decoder.width == decoder.height
     meaning = {
         "black": "became black altogether, since their pixels are small beside what is white",
         "first frame": "have several frames or pages, of which the first was used",
         "turned": "were turned upright as their EXIF orientation says",
-        "cropped": "were not square and were cropped about their centre",
-        "resized": f"were resized to {size} x {size} (bicubic)",
+        "cropped": f"were not {'square' if square else _aspect_ratio(decoder)} and were cropped about their centre",
+        "resized": f"were resized to {decoder.size} (bicubic)",
         "converted": f"were converted to {'grey' if decoder.channels == 1 else 'colour'} 8-bit pixels "
         "(transparency onto white)",
     }
     done = [_counted(changes[what], words) for what, words in meaning.items() if changes[what]]
     return [*(_scaling(what, count) for what, count in sorted(changes.items()) if what.startswith(_SCALED)), *done]
+
+
+def _aspect_ratio(decoder: PictureDecoder) -> str:
+    common = math.gcd(decoder.width, decoder.height)
+    return f"{decoder.width // common}:{decoder.height // common}"
 
 
 def _counted(count: int, words: str) -> str:

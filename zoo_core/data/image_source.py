@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from zoo_core.data import cache
 from zoo_core.data.class_labels import UNKNOWN
-from zoo_core.data.decoding import PictureDecoder, blocks, what_was_done
+from zoo_core.data.decoding import PictureDecoder, blocks, picture_shape, what_was_done
 from zoo_core.data.decoding_workers import available_workers, decode
 from zoo_core.data.encoded_pictures import ChosenPictures, EncodedPictures
 from zoo_core.data.fingerprint import Fingerprint
 from zoo_core.data.picture_survey import Survey, survey
+from zoo_core.data.source import DataSource
 from zoo_core.data.source_files import state_of_files
 from zoo_core.data.training_data import TrainingData, count_classes
 from zoo_core.errors import DataError, OutputError, printable
@@ -39,7 +40,7 @@ _CLASSES_NAMED = 8
 _Place = Literal["memory", "disk", "nowhere"]
 
 
-class ImageSource:
+class ImageSource(DataSource):
     """Pictures that have not been decoded yet.
 
     Args:
@@ -49,8 +50,9 @@ class ImageSource:
     Attributes:
         pictures: those that are used.
         name: of the data.
-        shape: (channels, side, side) of most of the pictures once they are square, as a Survey has it; the default for
-            what the user left open.
+        sample_shape: (channels, height, width) of most of the pictures, as a Survey has it; the default for what the
+            user left open.
+        square_shape: (channels, side, side) of most of the pictures once they are square.
         notes: what was found and chosen, and what is left out: one sentence each.
 
     Raises:
@@ -63,7 +65,8 @@ class ImageSource:
         found = self._survey(pictures, thorough=skip_damaged)
         self.pictures = _without_damaged(pictures, found.damaged, skip=skip_damaged)
         self.name = pictures.name
-        self.shape = (found.channels, found.side, found.side)
+        self.sample_shape = (found.channels, *found.size)
+        self.square_shape = (found.channels, found.side, found.side)
         self.notes = (_summary(self.pictures), *_empty_classes(self.pictures), *self.pictures.notes, *found.notes())
 
     def _survey(self, pictures: EncodedPictures, *, thorough: bool) -> Survey:
@@ -86,20 +89,23 @@ class ImageSource:
         return len(self.pictures)
 
     @property
-    def num_classes(self) -> int | None:
+    def num_classes(self) -> int | None:  # type: ignore[override]  # which reads the labels, where someone asks
         """Number of classes of the labels, as in TrainingData.num_classes; None without labels."""
         return count_classes(self._labels, self._class_names)
 
-    def plan(self, channels: int, size: int) -> str:
+    def shape_for(self, fields: Collection[str]) -> tuple[int, ...]:
+        return self.sample_shape if {"height", "width"}.issubset(fields) else self.square_shape
+
+    def plan(self, sample_shape: tuple[int, ...]) -> str:
         """Return a line that says what memory or disk space `decode` needs, without taking it."""
-        decoder = PictureDecoder(self.pictures, channels, size)
+        decoder = self._decoder(sample_shape)
         needed, free, folder = (
             readable_size(decoder.total_bytes),
             readable_size(available_memory()),
             cache.decoded_folder(),
         )
         part = f" ({self.pictures.description})" if self.pictures.description else ""
-        pictures = f"{len(self):,} pictures of {size} x {size}{part} take {needed}"
+        pictures = f"{len(self):,} pictures of {decoder.size}{part} take {needed}"
         too_much = f"{pictures}, too much for the {free} of memory that are available"
         return {
             "memory": f"{pictures} of memory; {free} are available",
@@ -108,28 +114,34 @@ class ImageSource:
             f"every batch; set {CACHE_VARIABLE}=FOLDER to a disk with more room",
         }[self._place(decoder)]
 
-    def decode(self, channels: int, size: int, *, processes: Processes = ALONE) -> TrainingData:
-        """Decode all pictures to uint8 (N, channels, size, size), cropped to their centre square and resized if needed.
+    def decode(self, sample_shape: tuple[int, ...], *, processes: Processes | None = None) -> TrainingData:
+        """Decode all pictures to uint8 (N, *sample_shape), cropped about their centre and resized if needed.
 
-        They are read from the cache where an earlier call left them there, and are the same bit for bit. Of several
-        processes, the first on each machine decodes them into the cache, where the others then find them.
+        A crop is the largest part that has the aspect ratio of the shape. The pictures are read from the cache where an
+        earlier call left them there, and are the same bit for bit. Of several processes, the first on each machine
+        decodes them into the cache, where the others then find them.
 
         Args:
-            channels: 1 for grey, 3 for colour.
-            size: height and width in pixels.
-            processes: of the training run.
+            sample_shape: (channels, height, width) in pixels; 1 channel is grey, 3 are colour.
+            processes: of the training run; by default this one alone.
 
         Raises:
-            DataError: for a picture that cannot be decoded, with its row.
+            DataError: for a picture that cannot be decoded, with its row; for a shape that pictures cannot have.
             ProcessError: where another process failed to decode them.
         """
-        decoder = PictureDecoder(self.pictures, channels, size)
+        decoder, processes = self._decoder(sample_shape), processes or ALONE
         with processes.local_first():
             data = self._decode(decoder)
         if processes.count > 1 and not self._is_cached(decoder):
             note = "these are not kept in the cache: every process decoded them for itself"
             data = dataclasses.replace(data, notes=(*data.notes, note))
         return data
+
+    def _decoder(self, sample_shape: tuple[int, ...]) -> PictureDecoder:
+        shape = picture_shape("image", sample_shape)
+        if shape is None:
+            raise DataError(f"{self.name} is read as pictures, which cannot have the shape {tuple(sample_shape)}")
+        return PictureDecoder(self.pictures, shape)
 
     def _decode(self, decoder: PictureDecoder) -> TrainingData:
         place = self._place(decoder)
@@ -149,7 +161,7 @@ class ImageSource:
         return self._data(decoder, None, fingerprint, changes, notes, "nowhere")
 
     def _decode_into_memory(self, decoder: PictureDecoder, file: Path | None, notes: list[str]) -> TrainingData:
-        pixels = np.empty((len(self), decoder.size, decoder.size, decoder.channels), np.uint8)
+        pixels = np.empty(decoder.stored_shape, np.uint8)
 
         def keep(start: int, some: np.ndarray) -> None:
             pixels[start : start + len(some)] = some
@@ -201,7 +213,7 @@ class ImageSource:
             self._labels,
             self.name,
             (
-                f"{len(decoder):,} {kind} pictures of {decoder.size} x {decoder.size}",
+                f"{len(decoder):,} {kind} pictures of {decoder.size}",
                 *what_was_done(decoder, changes),
                 *notes,
             ),
@@ -300,5 +312,5 @@ def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> 
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
-    """Return pixels (N, size, size, channels) as (N, channels, size, size), without a copy."""
+    """Return pixels (N, height, width, channels) as (N, channels, height, width), without a copy."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -73,19 +73,23 @@ class Survey:
 
         A side that most of the pictures share is the median, too.
         """
-        left = self.headers.total() // 2
-        for side, count in sorted(self._sides.items()):
-            if left < count:
-                return side
-            left -= count
-        raise ValueError("there is no picture")
+        return self._median(lambda header: min(header.width, header.height))
 
     @property
-    def _sides(self) -> Counter[int]:
+    def size(self) -> tuple[int, int]:
+        """(height, width): the median of each. A size that most of the pictures share is the median, too."""
+        return self._median(lambda header: header.height), self._median(lambda header: header.width)
+
+    def _median(self, length: Callable[[Header], int]) -> int:
         counts = Counter[int]()
         for header, count in self.headers.items():
-            counts[min(header.width, header.height)] += count
-        return counts
+            counts[length(header)] += count
+        left = self.headers.total() // 2
+        for each, count in sorted(counts.items()):
+            if left < count:
+                return each
+            left -= count
+        raise ValueError("there is no picture")
 
     def notes(self) -> list[str]:
         """Say what differs among the pictures, and the default that follows: one sentence each."""
@@ -119,7 +123,7 @@ class _Surveyor:
 
     def __init__(self, pictures: EncodedPictures, *, thorough: bool) -> None:
         self.pictures, self.name = pictures, pictures.name
-        self._decoder = PictureDecoder(pictures, 3, 8) if thorough else None
+        self._decoder = PictureDecoder(pictures, (3, 8, 8)) if thorough else None
 
     def __getitem__(self, chosen: Sequence[int]) -> Survey:
         found = Survey(Counter(), {})

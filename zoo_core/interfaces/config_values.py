@@ -30,13 +30,14 @@ def accepted(owner: type[Config], values: Mapping[str, Any], field: str, candida
         >>> accepted(RingConfig, {}, "size", range(100))
         [16, 32]
     """
-    return [candidate for candidate in candidates if _is_valid(owner, {**values, field: candidate})]
+    return [candidate for candidate in candidates if is_valid(owner, {**values, field: candidate})]
 
 
 def following(owner: type[Config], values: Mapping[str, Any], field: str, wanted: int) -> int:
     """Return the value of a field that fits the data best and is valid with the other values; `wanted` if none is.
 
-    For `size` it is the smallest that is not below `wanted`, else the largest; for `channels` it is 1 or 3.
+    For `size`, `height`, `width` and `length` it is the smallest that is not below `wanted`, else the largest; for
+    `channels` it is 1 or 3.
 
     Example:
         >>> from typing import Annotated
@@ -46,9 +47,15 @@ def following(owner: type[Config], values: Mapping[str, Any], field: str, wanted
         >>> [following(RingConfig, {}, "size", side) for side in (28, 64, 384)]
         [32, 64, 256]
     """
-    if _is_valid(owner, {**values, field: wanted}):
+    if is_valid(owner, {**values, field: wanted}):
         return wanted
-    candidates = {"size": range(1, LARGEST_SIZE + 1), "channels": PICTURE_CHANNELS}.get(field, ())
+    candidates: Iterable[int] = ()
+    if field in ("size", "height", "width"):
+        candidates = range(1, LARGEST_SIZE + 1)
+    elif field == "channels":
+        candidates = PICTURE_CHANNELS
+    elif field == "length":
+        candidates = _lengths_near(owner, wanted)
     possible = accepted(owner, values, field, candidates)
     return min((value for value in possible if value >= wanted), default=max(possible, default=wanted))
 
@@ -105,7 +112,24 @@ def choices(field_type: Any) -> str:
     return ""
 
 
-def _is_valid(owner: type[Config], values: dict[str, Any]) -> bool:
+def _lengths_near(owner: type[Config], wanted: int) -> list[int]:
+    """Return lengths that a network may have, in ascending order: multiples of powers of two, and what the type says.
+
+    A sound has too many samples to try every length.
+    """
+    kind = msgspec.inspect.type_info({each.name: each.type for each in msgspec.structs.fields(owner)}["length"])
+    steps = {2**power for power in range(21)}
+    bounds: set[int] = set()
+    if isinstance(kind, msgspec.inspect.IntType):
+        steps |= {kind.multiple_of} - {None}
+        bounds = {bound for bound in (kind.ge, kind.le) if bound is not None}
+    elif isinstance(kind, msgspec.inspect.LiteralType):
+        bounds = {value for value in kind.values if isinstance(value, int)}
+    return sorted(bounds | {way * step for step in steps for way in (wanted // step, -(-wanted // step))})
+
+
+def is_valid(owner: type[Config], values: Mapping[str, Any]) -> bool:
+    """Return whether these values, and the defaults of the others, make a valid configuration."""
     try:
         msgspec.convert(values, owner)
     except ValueError:  # includes msgspec.ValidationError

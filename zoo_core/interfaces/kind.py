@@ -85,6 +85,11 @@ class Kind(ABC):
 
         Raises:
             DataError: if the source is not data of this kind.
+
+        Example:
+            >>> Chords().read("songs.csv")
+            Traceback (most recent call last):
+            zoo_core.errors.DataError: songs.csv cannot be read: the kind 'chords' reads no data
         """
         if type(self).open is Kind.open:
             raise DataError(f"{printable(source, 200)} cannot be read: the kind {self.name!r} reads no data")
@@ -105,6 +110,16 @@ class Kind(ABC):
 
         Raises:
             DataError: if the source is not data of this kind.
+
+        Example:
+            >>> import numpy as np
+            >>> from zoo_core import TrainingData
+            >>> class ReadChords(Chords):
+            ...     def read(self, source, **how):
+            ...         return TrainingData.from_tensors(np.array([[60, 64, 67], [62, 65, 69]]), name=str(source))
+            >>> opened = ReadChords().open("songs.csv")
+            >>> opened.sample_shape, len(opened.decode((3,)))
+            ((3,), 2)
         """
         return ReadSource(self.read(source, **how))
 

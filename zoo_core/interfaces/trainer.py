@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
-from zoo_core.interfaces.config_values import following, takes
+from zoo_core.interfaces.config_values import following, is_valid, takes
 from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
@@ -154,14 +154,16 @@ class Trainer(ABC):
     ) -> dict[str, Any]:
         """Complete the values of a configuration by what the data implies.
 
-        The default fills the fields `channels`, `size` and `num_classes`, if the class has them. Of the sizes with
-        which the configuration is valid, as its types and its `__post_init__` say, it takes the smallest that is not
-        below that of the data, else the largest. Override it if other fields follow the data.
+        The default fills the fields `channels`, `size`, `height`, `width` and `num_classes`, if the class has them. Of
+        the sizes with which the configuration is valid, as its types and its `__post_init__` say, it takes the smallest
+        that is not below that of the data, else the largest. Override it if other fields follow the data.
 
         Args:
             config_class: the configuration class of the architecture.
-            values: the values that the user set, which take precedence.
-            data_shape: shape of one sample of the data, e.g. (channels, size, size).
+            values: the values that the user set, which take precedence, and those that the data states itself, such as
+                a sample rate.
+            data_shape: shape of one sample of the data; for pictures (channels, height, width), and they are square
+                unless the class has the fields `height` and `width`.
             num_classes: number of labels of the data; None if it has no labels.
 
         Returns:
@@ -179,18 +181,25 @@ class Trainer(ABC):
         if num_classes is not None and (values.get("conditional") or takes(config_class, "num_classes", num_classes)):
             wanted["num_classes"] = num_classes
         if len(data_shape) == 3:
-            wanted |= {"channels": data_shape[0], "size": data_shape[1]}
+            channels, height, width = data_shape
+            wanted |= {"channels": channels, "size": min(height, width), "height": height, "width": width}
+        left_open = {
+            field: value
+            for field, value in wanted.items()
+            if field in config_class.__struct_fields__ and field not in values
+        }
+        if is_valid(config_class, left_open | values):
+            return left_open | values
         from_data: dict[str, Any] = {}
-        for field, value in wanted.items():
-            if field in config_class.__struct_fields__ and field not in values:
-                from_data[field] = following(config_class, from_data | values, field, value)
+        for field, value in left_open.items():
+            from_data[field] = following(config_class, from_data | values, field, value)
         return from_data | values
 
     @classmethod
     def read_data(
         cls, source: str | Path, config_class: type[ModelConfig], values: dict[str, Any]
     ) -> TrainingData | None:
-        """Read the data that `zoo train --data` names, for a model that is not trained on square pictures.
+        """Read the data that `zoo train --data` names, for a model whose data its kind of samples does not read.
 
         Args:
             source: a path or a name, as the user gave it.
@@ -198,7 +207,7 @@ class Trainer(ABC):
             values: the values of the configuration that the user set; the others follow from the data, by `config_for`.
 
         Returns:
-            The data, or None, the default, to have the core read pictures.
+            The data, or None, the default, to have it read by the kind.
 
         Example:
             >>> import numpy as np

@@ -1,6 +1,7 @@
 """Kinds of samples: what each reads, writes and shows.
 
 by_name   a kind by its name: the core's, and those of plugins
+reading   data as its kind reads it, or the trainer of its model
 image     pictures
 tensor    samples of any other shape and meaning
 output    the formats that `-o` may name, in one table
@@ -10,4 +11,4 @@ arrays    samples of any kind in an .npz
 gif       animated GIFs
 """
 
-__all__ = ["arrays", "by_name", "gif", "image", "layout", "output", "pictures", "tensor"]
+__all__ = ["arrays", "by_name", "gif", "image", "layout", "output", "pictures", "reading", "tensor"]

@@ -51,6 +51,7 @@ def evaluate(
     importance_samples: int = DEFAULTS.importance_samples,
     binarization: Binarization | None = None,
     save_statistics: str | Path | None = None,
+    skip_damaged: bool = False,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
 ) -> list[Figure]:
@@ -79,6 +80,7 @@ def evaluate(
         importance_samples: k of iwae.
         binarization: how pixels are made binary for elbo and iwae; by default what fits the model's likelihood.
         save_statistics: where to write the statistics of the data, to share them.
+        skip_damaged: leave out what cannot be decoded of the data.
         tell: called with lines about what is being done.
         progress: called with the part of the measurement, how much of it is done, and how much there is.
 
@@ -117,7 +119,7 @@ def evaluate(
         binarization=binarization,
     )
     generator = load_generator(model, device)
-    source = open_data(data, picture_shape(generator), split, tell)
+    source = open_data(data, generator, split, tell, skip_damaged=skip_damaged)
     return measure(
         generator,
         source,
@@ -146,6 +148,7 @@ def measure(
     of_features = [metric for metric in metrics if isinstance(metric, FeatureMetric)]
     figures: list[Figure] = []
     if of_features:
+        picture_shape(generator)  # refuses samples of which the extractors know no features
         device, _ = device_and_dtype(generator)
         extractor = open_extractor(conditions.extractor, weights=conditions.extractor_weights, device=device)
         reference = _reference(run, source, extractor, tell)

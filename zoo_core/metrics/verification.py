@@ -14,7 +14,7 @@ from zoo_core.metrics.conditions import DEFAULTS, Conditions
 from zoo_core.metrics.evaluation import measure
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.golden import check_golden
-from zoo_core.metrics.inputs import open_data, picture_shape
+from zoo_core.metrics.inputs import open_data
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.table import find_metrics, metric_of
 from zoo_core.modelfolder import CARD
@@ -90,7 +90,7 @@ def _check_card(entry: ModelEntry, folder: Path) -> None:
 
 def _measure_again(entry: ModelEntry, generator: Generator, data: str, tell: Tell, progress: MeasuringProgress) -> int:
     for conditions, stated in _by_conditions(entry).items():
-        source = open_data(data, picture_shape(generator), conditions.split, tell)
+        source = open_data(data, generator, conditions.split, tell)
         metrics = find_metrics(_metric_of(entry.name, name) for name in stated)
         figures = measure(generator, source, metrics, conditions, tell=tell, progress=progress)
         check_figures(entry.name, stated, {figure.metric: figure for figure in figures})

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib.metadata
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from zoo_core.errors import PluginError, UnknownArchitectureError, did_you_mean, printable
@@ -17,7 +17,7 @@ from zoo_core.plugins.loading import DISABLE_VARIABLE, PluginInfo, installed_ent
 from zoo_core.plugins.names import owners_of_architectures, settle_names
 
 if TYPE_CHECKING:
-    from zoo_core.interfaces import Generator
+    from zoo_core.interfaces import Generator, ModelConfig
 
 
 class PluginManager:
@@ -121,23 +121,37 @@ class PluginManager:
         Raises:
             PluginError: if no architecture does.
         """
-        target = f"{generator_class.__module__}:{generator_class.__qualname__}"
-        for architecture, info in self.architectures.values():
-            if architecture.generator == target:
-                return architecture, info
-        # The import string may name a re-export. Only the class's own package is imported to find out.
-        package = generator_class.__module__.partition(".")[0]
-        for architecture, info in self.architectures.values():
-            module = architecture.generator.partition(":")[0]
-            if module.partition(".")[0] != package:
-                continue
-            with contextlib.suppress(PluginError):  # another architecture of the package may be broken
-                if architecture.generator_class() is generator_class:
-                    return architecture, info
+        known = self._registered("generator", Architecture.generator_class, generator_class)
+        if known is not None:
+            return known
         raise PluginError(
             f"{generator_class.__qualname__} is registered by no installed plugin, so no one could load what is saved; "
             "return an Architecture with it from the plugin's zoo_architectures hook"
         )
+
+    def architecture_with(self, config_class: type[ModelConfig]) -> Architecture | None:
+        """Return the first architecture that registers this configuration class; None if no one does."""
+        known = self._registered("config", Architecture.config_class, config_class)
+        return known[0] if known is not None else None
+
+    def _registered(
+        self, role: str, resolve: Callable[[Architecture], type], wanted: type
+    ) -> tuple[Architecture, PluginInfo] | None:
+        """Return the architecture that registers a class in a role, and its plugin."""
+        target = f"{wanted.__module__}:{wanted.__qualname__}"
+        for architecture, info in self.architectures.values():
+            if getattr(architecture, role) == target:
+                return architecture, info
+        # The import string may name a re-export. Only the class's own package is imported to find out.
+        package = wanted.__module__.partition(".")[0]
+        for architecture, info in self.architectures.values():
+            module = getattr(architecture, role).partition(":")[0]
+            if module.partition(".")[0] != package:
+                continue
+            with contextlib.suppress(PluginError):  # another architecture of the package may be broken
+                if resolve(architecture) is wanted:
+                    return architecture, info
+        return None
 
     def unusable(self, distribution: str | None) -> PluginInfo | None:
         """Return a plugin of that distribution which is installed and not used, or None."""

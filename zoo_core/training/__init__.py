@@ -18,6 +18,7 @@ ema                  the moving average of the weights
 compilation          torch.compile, where it saves time
 figures              what a training step returns, checked
 checkpoints          the whole state of a run, without a pickle
+run_data             what `fit` is given, as samples of the model's shape
 run_folder           run.json, the lock, and the paths of a run's files
 log                  log.jsonl and the progress bar
 trackers             TensorBoard and others, through accelerate
@@ -38,6 +39,7 @@ __all__ = [
     "log",
     "loop",
     "remedies",
+    "run_data",
     "run_folder",
     "sample_range",
     "setup",

@@ -6,11 +6,19 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import DataError
-from zoo_core.interfaces import Batch, Generator
+from zoo_core.errors import DataError, SettingsError
+from zoo_core.interfaces import Batch, Generator, Settings
 from zoo_core.training.batch_sources import RowLayout, batch_source, to_device
 
 _PIECE = 2**18  # values converted to the range of the model at once on the CPU: a megabyte of float32
+
+
+def check_mirroring(kind: str, settings: Settings) -> None:
+    """Raise SettingsError if the settings ask for mirrored samples of another kind than pictures."""
+    if settings.horizontal_flip and kind != "image":
+        raise SettingsError(
+            f"horizontal_flip: only pictures can be mirrored, and the samples are of kind {kind!r}; leave it out"
+        )
 
 
 class SampleOrder:

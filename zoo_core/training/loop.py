@@ -23,9 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.data.decoding import picture_shape
-from zoo_core.data.from_memory import from_memory
-from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
 from zoo_core.interfaces import Batch, Generator, Settings, Trainer
@@ -34,7 +31,7 @@ from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_de
 from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.runtime.torch_defaults import torch_defaults
-from zoo_core.training.batches import BatchStream
+from zoo_core.training.batches import BatchStream, check_mirroring
 from zoo_core.training.checkpoints import changed_settings, restore_newest, save_checkpoint, set_aside
 from zoo_core.training.compilation import compiled_in, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
@@ -42,6 +39,7 @@ from zoo_core.training.figures import checked_figures
 from zoo_core.training.finishing import write_finished_model
 from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
+from zoo_core.training.run_data import check_kind, data_of_run
 from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
 from zoo_core.training.sample_range import check_samples
 from zoo_core.training.stop_signals import stop_signals
@@ -59,12 +57,13 @@ def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False, chan
 def _fit(trainer: Trainer, data: object, out: Path, resume: bool, change: Collection[str]) -> Path:
     run = RunFolder(out)
     _join(trainer)
-    training_data = trainer.prepare_data(_as_training_data(data, trainer, run))
+    training_data = trainer.prepare_data(data_of_run(data, trainer, run))
     _resolve(trainer, run, training_data)
     prepare(trainer)
     generator = _generator(trainer)
-    if isinstance(data, (str, Path)) and generator.kind != "image":
-        raise DataError(f"{data} is read as pictures, but {type(generator).__qualname__} makes none; pass a tensor")
+    if isinstance(data, (str, Path)):
+        check_kind(trainer, generator, data)
+    check_mirroring(generator.kind, trainer.settings)
     _check_labels(generator, training_data)
     remark = check_samples(generator, training_data, trainer.device)
     architecture, _ = manager().architecture_of(type(generator))
@@ -313,22 +312,6 @@ def _train_first_compiled_step(
     if trainer.processes.first:
         run.begin(description)
     return figures
-
-
-def _as_training_data(data: object, trainer: Trainer, run: RunFolder) -> TrainingData:
-    sample_shape = trainer.sample_shape
-    if isinstance(data, (str, Path)):
-        shape = picture_shape("image", sample_shape)
-        if shape is None:
-            raise DataError(f"{data} is read as square pictures, but the model makes {sample_shape}; pass a tensor")
-        run.refuse_data_around(data)
-        channels, _, size = shape
-        data = open_images(data).decode(channels, size, processes=trainer.processes)
-    elif not isinstance(data, TrainingData):
-        data = from_memory(data, sample_shape)
-    if data.sample_shape != sample_shape:
-        raise DataError(f"{data.name} has samples of {data.sample_shape}, but the model makes {sample_shape}")
-    return data
 
 
 def _generator(trainer: Trainer) -> Generator:

@@ -9,17 +9,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from zoo_core.data.decoding import picture_shape
-from zoo_core.data.opening import open_images
+from zoo_core.data.source import DataSource, ReadSource
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
 from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
-from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, in_words
+from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, following, in_words
+from zoo_core.kinds.reading import decode_source, kind_of, open_source, read_by_trainer
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import resolve_precision
 from zoo_core.runtime.processes import join
+from zoo_core.training.batches import check_mirroring
 
 MODEL = "model"  # the part of a configuration file that describes the model
 _Config = TypeVar("_Config", bound=Config)
@@ -31,18 +33,22 @@ def prepare_training(
     *,
     config_file: Path | None = None,
     assignments: Iterable[str] = (),
-    image_column: str | None = None,
+    column: str | None = None,
     label_column: str | None = None,
     skip_damaged: bool = False,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
 
-    Values are taken, from lowest to highest priority, from the defaults, the shape of the data, `config_file` and
-    `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
+    Values are taken, from lowest to highest priority, from the defaults, the data, `config_file` and `assignments`
+    (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
+
+    The trainer's own `read_data` reads the data, else the kind of samples that the architecture makes.
 
     Args:
-        skip_damaged: leave out pictures that cannot be decoded.
+        column: the column of a table that holds the samples.
+        label_column: the column of a table that holds the classes.
+        skip_damaged: leave out what cannot be decoded.
         tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
             need, before any is used, and what was changed in it, after decoding.
 
@@ -68,22 +74,37 @@ def prepare_training(
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
-    read = trainer_class.read_data(data, config_class, given)
-    if read is not None:
-        values = trainer_class.config_for(config_class, given, read.sample_shape, read.num_classes)
-        config, generator = _model(architecture, values, given, read.name)
-        _tell_all(tell, read.notes)
-        return trainer_class(config, settings, generator.sample_shape), read
-    images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
-    _tell_all(tell, images.notes)
-    values = trainer_class.config_for(config_class, given, images.shape, images.num_classes)
-    config, generator = _model(architecture, values, given, images.name)
-    channels, size = _picture_shape(generator)
-    _tell_all(tell, _what_differs(architecture.name, config, given, images.shape))
-    tell(images.plan(channels, size))
-    training_data = images.decode(channels, size, processes=join(device.type))
+    kind = kind_of(architecture)
+    check_mirroring(kind.name, settings)
+    read = read_by_trainer(trainer_class, data, config_class, given)
+    source = (
+        ReadSource(read)
+        if read is not None
+        else open_source(kind, data, values=given, column=column, label_column=label_column, skip_damaged=skip_damaged)
+    )
+    _tell_all(tell, source.notes)
+    shape = source.shape_for(config_class.__struct_fields__)
+    stated = _stated_by(source, config_class, given)
+    values = trainer_class.config_for(config_class, stated | given, shape, source.num_classes)
+    config, generator = _model(architecture, values, given, source.name)
+    if read is None and kind.name == "image":
+        _check_picture_shape(generator)
+        _tell_all(tell, _what_differs(architecture.name, config, given, shape))
+    sample_shape = tuple(generator.sample_shape)
+    if (plan := source.plan(sample_shape)) is not None:
+        tell(plan)
+    training_data = decode_source(kind, source, sample_shape, join(device.type))
     _tell_all(tell, training_data.notes)
-    return trainer_class(config, settings, generator.sample_shape), training_data
+    return trainer_class(config, settings, sample_shape), training_data
+
+
+def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what the data states for fields of the configuration that the user left open."""
+    stated: dict[str, Any] = {}
+    for field, value in source.values.items():
+        if field in config_class.__struct_fields__ and field not in given:
+            stated[field] = following(config_class, stated | given, field, value)
+    return stated
 
 
 def _model(
@@ -111,29 +132,34 @@ def _tell_all(tell: Callable[[str], object], lines: Iterable[str]) -> None:
         tell(line)
 
 
-def _picture_shape(generator: Generator) -> tuple[int, int]:
+def _check_picture_shape(generator: Generator) -> None:
+    """Raise a ZooError unless the samples have a shape to which pictures can be decoded."""
     sample_shape, name = tuple(generator.sample_shape), type(generator).__qualname__
-    shape = picture_shape(generator.kind, sample_shape)
-    if shape is not None:
-        return shape[0], shape[1]
-    if generator.kind == "image" and len(sample_shape) == 3 and sample_shape[1] == sample_shape[2]:
+    if picture_shape("image", sample_shape) is not None:
+        return
+    if len(sample_shape) == 3:
         raise SettingsError(
             f"{MODEL}.channels: {name} makes pictures with {sample_shape[0]} channels; zoo train reads pictures with "
             f"{in_words(PICTURE_CHANNELS)}"
         )
     raise TrainingError(
-        f"{name} makes samples of {sample_shape}, not square pictures; "
-        "zoo train reads pictures: call the trainer's fit from Python with a tensor of samples"
+        f"{name} makes samples of {sample_shape}, not pictures (channels, height, width); state another kind of "
+        "samples, or call the trainer's fit from Python with a tensor of them"
     )
 
 
 def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...]) -> Iterator[str]:
     """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
-    channels, side = shape[0], shape[1]
-    size, kept = getattr(config, "size", side), getattr(config, "channels", channels)
-    if "size" not in given and size != side:
-        change, which = ("reduced", "largest") if size < side else ("enlarged", "next")
-        yield f"pictures of {side} x {side} are {change} to {size} x {size}, the {which} size of {name}"
+    channels, height, width = shape
+    kept = getattr(config, "channels", channels)
+    if not {"size", "height", "width"}.intersection(given):
+        size = getattr(config, "size", None)
+        high, wide = (
+            (getattr(config, "height", height), getattr(config, "width", width)) if size is None else [size] * 2
+        )
+        if (high, wide) != (height, width):
+            change, which = ("enlarged", "next") if high >= height and wide >= width else ("reduced", "largest")
+            yield f"pictures of {width} x {height} are {change} to {wide} x {high}, the {which} size of {name}"
     if "channels" not in given and kept != channels:
         kinds = {1: "grey", 3: "in colour"}
         yield f"the pictures are {kinds[channels]}, and {name} makes only pictures that are {kinds.get(kept, kept)}"
