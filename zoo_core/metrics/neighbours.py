@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.interfaces import Generator
 from zoo_core.kinds.pictures import grid, save_png, to_uint8
-from zoo_core.metrics.inputs import require_pictures
+from zoo_core.metrics.inputs import require_samples
 
 SAMPLES, NEAREST = 10, 7  # rows of the picture, and its columns besides that of the sample
 _BLOCK = 2048  # pictures of the data compared at a time
@@ -25,7 +25,7 @@ def write_neighbours(generator: Generator, source: TrainingData | Path, out: Pat
         MetricError: if the data is a file of statistics, without pictures.
         OutputError: if the file cannot be written.
     """
-    data = require_pictures(source, "neighbours")
+    data = require_samples(source, "neighbours")
     samples = torch.from_numpy(to_uint8(generator.sample(SAMPLES, seed=seed))).permute(0, 3, 1, 2)
     save_png(neighbours_picture(samples, data), out)
 
