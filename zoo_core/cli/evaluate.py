@@ -99,8 +99,8 @@ def command(
     """Measure how good the model NAME is on a data set. Each figure comes with everything needed to measure it again.
 
     fid and kid (lower is better) and prdc (precision, recall, density, coverage: higher is better) compare features of
-    samples with those of the data. elbo and iwae bound −log p of the data in nats, for models that encode; nll is what a
-    model that has a log_prob states itself, in nats and in bits. ngrams compares texts. neighbours is a picture of
+    samples with those of the data. elbo and iwae bound −log p of the data in nats, for models that encode; nll is what
+    a model with a log_prob states itself, in nats and in bits. ngrams compares texts. neighbours is a picture of
     samples beside the nearest pictures of the data.
     """
     wanted = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]

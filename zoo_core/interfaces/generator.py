@@ -214,10 +214,10 @@ class Generator(nn.Module, ABC):
         """Return log p(x) in nats, or a lower bound on it. `zoo eval --metric nll` measures models that override it.
 
         `log_prob_bound` says whether it is exact. `log_prob_discrete` says what it is: the probability of discrete
-        values, such as the 256 levels of each pixel, as `from_unit` maps them, or the codes of a text up to and with the
-        end (code 0), whatever follows it; or a density over the model's own range, the one of `forward`. `zoo eval`
-        dequantises pictures for a density, and takes the slope of `from_unit` into account, which must map each value
-        by itself.
+        values, such as the 256 levels of each pixel as `from_unit` maps them, or the codes of a text up to and with the
+        end (code 0), whatever follows; or a density over the model's own range, the one of `forward`. For a density,
+        `zoo eval` dequantises pictures and takes the slope of `from_unit` into account, which must map each value by
+        itself.
 
         Args:
             x: samples (N, *sample_shape) in the model's own range, on its device; int64 for text.

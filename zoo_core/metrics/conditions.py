@@ -25,7 +25,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         extractor: name of the feature extractor; None for the one of the kind of samples.
         extractor_weights: weights file, for an extractor that does not bundle one.
         importance_samples: k of iwae.
-        binarization: how pixels are made binary for a likelihood of binary pixels; None for what fits the model's likelihood.
+        binarization: how pixels are made binary for elbo, iwae and nll; None for what fits the model's likelihood.
 
     Raises:
         MetricError: for fewer than 2 samples or 1 repeat.

@@ -76,9 +76,9 @@ def evaluate(
 
     Args:
         model: a name, a folder or a generator.
-        data: whatever `zoo train --data` takes, samples in memory as `Trainer.fit` takes them (pictures of 8 bits), or a
-            file of statistics.
-        metrics: names of metrics: fid, kid, prdc, elbo, iwae, nll, ngrams; by default fid, kid and prdc, if an extractor
+        data: whatever `zoo train --data` takes, samples in memory as `Trainer.fit` takes them (pictures of 8 bits), or
+            a file of statistics.
+        metrics: names of metrics: fid, kid, prdc, elbo, iwae, nll, ngrams; by default fid, kid and prdc if an extractor
             takes samples of this kind, else ngrams for texts, and nll for a model that states its likelihood.
         n: number of samples.
         seed: seed for the samples; draw r, from 0, uses seed + r.

@@ -32,7 +32,7 @@ def decoded(codes: Tensor, generator: Generator) -> list[str]:
     if callable(decode):
         texts: list[str] = decode(codes)
         return texts
-    alphabet = getattr(getattr(generator, "config", None), "alphabet", None)
+    alphabet = getattr(vars(generator).get("config"), "alphabet", None)
     if not isinstance(alphabet, str):
         raise MetricError(
             f"{type(generator).__qualname__} has codes that cannot be read: it has neither a method decode nor an "

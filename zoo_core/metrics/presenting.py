@@ -39,11 +39,11 @@ def sample_rate_of(generator: Generator) -> int | None:
     """
     if canonical_name(generator.kind) != "audio":
         return None
-    rate = getattr(generator, "sample_rate", None) or getattr(getattr(generator, "config", None), "sample_rate", None)
+    rate = getattr(generator, "sample_rate", None) or getattr(vars(generator).get("config"), "sample_rate", None)
     if not isinstance(rate, int) or rate < 1:
         raise MetricError(
-            f"{type(generator).__qualname__} makes sounds and states no sample_rate, without which nobody can hear them; "
-            "set self.sample_rate in Hz"
+            f"{type(generator).__qualname__} makes sounds and states no sample_rate, without which nobody can hear "
+            "them; set self.sample_rate in Hz"
         )
     return rate
 
@@ -58,6 +58,6 @@ def check_values(generator: Generator, data: TrainingData) -> None:
     rate, own = data.values.get("sample_rate"), sample_rate_of(generator)
     if kind == "audio" and rate is not None and rate != own:
         raise MetricError(
-            f"{name} has sounds of {rate:,} Hz, and the model's are of {own:,} Hz: a distance between them would measure "
-            "that alone"
+            f"{name} has sounds of {rate:,} Hz, and the model's are of {own:,} Hz: "
+            "a distance between them would measure that alone"
         )

@@ -52,8 +52,8 @@ class FeatureMetric:
         name: as `zoo eval --metric` takes it.
         figures: the names of its figures, in the order in which they are reported.
         compute: from the statistics of the data and those of the samples, the value of each figure.
-        detail: from how much there is to compare, what else decides the figures. Registries state this text: changing it
-            makes `zoo verify --metrics` fail.
+        detail: from how much there is to compare, what else decides the figures. Registries state this text: changing
+            it makes `zoo verify --metrics` fail.
         warning: what makes the figures unreliable for so many samples, or None.
     """
 
@@ -87,8 +87,8 @@ class LikelihoodMetric:
             another kind in the model's own range.
         units: the figures that it gives of this model, and what each is divided by: the figure is the sum of the values
             divided by the sum of the units.
-        detail: what else decides the figures. Registries state this text, as that of a FeatureMetric. Raises MetricError
-            for a model that cannot be measured under these conditions.
+        detail: what else decides the figures. Registries state this text, as that of a FeatureMetric. Raises
+            MetricError for a model that cannot be measured under these conditions.
         warning: what makes the figures say less than their names promise, or None.
     """
 

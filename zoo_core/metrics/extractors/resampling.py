@@ -16,7 +16,7 @@ def resampled(sounds: Tensor, rate: int, new_rate: int) -> Tensor:
     """Return sounds at another rate: (N, C, ceil(L · new_rate / rate)), in the dtype of `sounds`.
 
     A sinc in a Hann window (Smith, "Digital Audio Resampling", CCRMA). With both rates divided by their greatest common
-    divisor, output i + k · new takes the same weights for every k, so that each i is one filter of a strided convolution.
+    divisor, output i + k · new takes the same weights for every k: each i is one filter of a strided convolution.
 
     Args:
         sounds: (N, C, L), floating.
