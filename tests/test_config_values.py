@@ -11,7 +11,7 @@ from tests.builtin import architecture
 from zoo_core import Architecture
 from zoo_core.errors import RegistryError, SettingsError
 from zoo_core.interfaces import Generator, ModelConfig, Trainer
-from zoo_core.interfaces.config_values import accepted, accepted_sizes, choices, in_words, takes
+from zoo_core.interfaces.config_values import accepted, accepted_sizes, choices, following, in_words, takes
 from zoo_core.training import setup
 
 
@@ -60,6 +60,70 @@ class Required(ModelConfig, frozen=True):
 )
 def test_a_size_follows_the_data_within_what_the_configuration_accepts(config_class, values, side, size):
     assert Trainer.config_for(config_class, values, (1, side, side))["size"] == size
+
+
+class Frames(ModelConfig, frozen=True):
+    """Pictures that are twice as wide as high, or square."""
+
+    height: Annotated[int, Meta(ge=8, le=64, multiple_of=8)] = 16
+    width: Annotated[int, Meta(ge=8, le=64, multiple_of=8)] = 16
+
+    def __post_init__(self) -> None:
+        if self.width not in (self.height, 2 * self.height):
+            raise ValueError("width must be the height, or twice as much")
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "followed"),
+    [
+        ({}, (24, 48), {"height": 24, "width": 48}),  # neither is possible beside the default of the other
+        ({}, (20, 20), {"height": 24, "width": 24}),
+        ({}, (20, 38), {"height": 32, "width": 64}),
+        ({}, (500, 980), {"height": 32, "width": 64}),
+        ({}, (900, 900), {"height": 64, "width": 64}),
+        ({}, (3, 3), {"height": 8, "width": 8}),
+        ({"width": 32}, (30, 40), {"height": 32, "width": 32}),
+        ({"height": 16}, (30, 62), {"height": 16, "width": 32}),
+        ({"height": 8, "width": 8}, (24, 48), {"height": 8, "width": 8}),
+    ],
+)
+def test_height_and_width_follow_the_data_together(values, shape, followed):
+    assert Trainer.config_for(Frames, values, (3, *shape)) == followed
+
+
+def test_a_width_without_a_height_is_that_of_the_network():
+    class Network(ModelConfig, frozen=True):
+        size: int = 16
+        width: int = 64
+
+    assert Trainer.config_for(Network, {}, (3, 32, 48)) == {"size": 32}
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (48, 32)])
+def test_a_size_is_the_shorter_side(shape):
+    assert Trainer.config_for(Bounded, {}, (1, *shape)) == {"channels": 1, "size": 32}
+
+
+class Waves(ModelConfig, frozen=True):
+    """Lengths as networks have them."""
+
+    length: Annotated[int, Meta(ge=1024, le=65536, multiple_of=1024)] = 8192
+
+
+class Powers(ModelConfig, frozen=True):
+    length: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.length & (self.length - 1):
+            raise ValueError("length must be a power of two")
+
+
+@pytest.mark.parametrize(
+    ("config_class", "longest", "length"),
+    [(Waves, 7713, 8192), (Waves, 10, 1024), (Waves, 2**20, 65536), (Powers, 7713, 8192), (Powers, 8193, 16384)],
+)
+def test_a_length_follows_the_data_to_the_next_that_is_possible(config_class, longest, length):
+    assert following(config_class, {}, "length", longest) == length
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -124,6 +126,35 @@ def test_another_size_other_channels_and_another_column_are_other_files(folder):
     pq.write_table(renamed, folder / "train-00000-of-00001.parquet")
     open_images(folder, image_column="photo").decode((3, 6, 6))
     assert len(cached_files()) == 4
+
+
+def test_rectangles_have_files_of_their_own_and_are_the_same_in_memory_on_disk_and_decoded_again(folder, monkeypatch):
+    first = open_images(folder).decode((3, 4, 6))
+    assert (first.sample_shape, first.notes[0]) == ((3, 4, 6), "40 colour pictures of 6 x 4")
+    turned = open_images(folder).decode((3, 6, 4))
+    assert len(cached_files()) == 2
+    assert not torch.equal(turned.samples.transpose(2, 3), first.samples)
+    assert "were read from" in open_images(folder).decode((3, 4, 6)).notes[-1]
+    no_memory(monkeypatch)
+    on_disk = open_images(folder).decode((3, 4, 6))
+    assert on_disk.larger_than_memory
+    monkeypatch.setattr(image_source, "CACHED_FROM", 2**40)
+    monkeypatch.setattr(cache, "is_there", lambda path: False)
+    no_disk(monkeypatch)
+    streamed = open_images(folder).decode((3, 4, 6))
+    assert streamed.decoder is not None
+    assert on_disk.fingerprint == streamed.fingerprint == first.fingerprint
+    for options in ({}, {"horizontal_flip": True, "rank": 1, "processes": 2}):
+        assert equal_batches(batches(streamed, [0, 5], **options), batches(first, [0, 5], **options))
+
+
+def test_the_file_of_square_pictures_is_where_it_always_was(folder):
+    """What was decoded by an earlier version of zoo-core is found."""
+    source = open_images(folder)
+    decoder = decoding.PictureDecoder(source.pictures, (3, 6, 6))
+    files = state_of_files(source.pictures.files())
+    facts = (files.key, *source.pictures.selection(), 3, 6, decoding.DECODER_VERSION, PIL.__version__)
+    assert cache.cache_file(files, decoder).stem == hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 
 def test_changed_pictures_are_decoded_anew(folder):

@@ -14,7 +14,9 @@ from zoo_core import GANSettings, Generator, Trainer, TrainingData
 from zoo_core.data import from_memory as module
 from zoo_core.data.from_memory import from_memory
 from zoo_core.errors import DataError, InterfaceError
+from zoo_core.training.batches import BatchStream
 from zoo_core.training.loop import batch_stream, prepare, train_one_step
+from zoo_core.training.sample_range import check_samples
 
 COLOUR, GREY = (3, 4, 4), (1, 4, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)  # channels last
@@ -352,3 +354,99 @@ def test_evaluation_takes_pictures_from_memory_too():
         for data in (pixels, TrainingData.from_tensors(torch.from_numpy(pixels)[:, None]))
     )
     assert as_array == as_data
+
+
+class Sounds(Generator):
+    kind, latent_shape, sample_shape = "audio", (2,), (1, 8)
+
+    def forward(self, z, labels=None):
+        return z.new_zeros(len(z), 1, 8)
+
+
+class Letters(zoo.ModelConfig, frozen=True):
+    alphabet: str = "abc"
+
+
+class Words(Generator):
+    kind, latent_shape, sample_shape = "text", (2,), (3,)
+
+    def __init__(self):
+        super().__init__(Letters())
+
+    def forward(self, z, labels=None):
+        return torch.zeros(len(z), 3, dtype=torch.int64)
+
+
+def remark(generator, samples):
+    return check_samples(generator, TrainingData.from_tensors(samples), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (
+            torch.zeros(4, 1, 8, dtype=torch.int16),
+            "samples of torch.int16; sounds are floating values in [-1, 1]: divide",
+        ),
+        (
+            torch.zeros(4, 1, 8, dtype=torch.uint8),
+            "samples of torch.uint8; sounds are floating values in [-1, 1]: scale",
+        ),
+        (torch.full((4, 1, 8), 300.0), "values from 300 to 300; sounds are in [-1, 1]: divide by the largest"),
+    ],
+)
+def test_sounds_of_another_type_or_range_are_refused(samples, words):
+    with pytest.raises(DataError, match=re.escape(words)):
+        remark(Sounds(), samples)
+
+
+@pytest.mark.parametrize(
+    ("loudest", "words"),
+    [(1.2, "what is outside [-1, 1] cannot be heard"), (0.001, "too quiet to be heard"), (1.0, None), (0.05, None)],
+)
+def test_sounds_that_only_seem_wrong_are_remarked_on(loudest, words):
+    said = remark(Sounds(), torch.tensor([-loudest, 0.0]).repeat(4, 1, 4))
+    assert said is None if words is None else words in said
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (torch.zeros(4, 3), "samples of torch.float32; texts are whole numbers, the codes of characters"),
+        (torch.tensor([[0, -1, 2]]), "has the code -1; codes of characters are numbered from 0"),
+        (torch.tensor([[0, 4, 2]]), "has the code 4, and the alphabet of Words has the codes 0 to 3"),
+    ],
+)
+def test_codes_that_no_text_of_the_model_has_are_refused(codes, words):
+    with pytest.raises(DataError, match=re.escape(words)):
+        remark(Words(), codes)
+
+
+def test_codes_are_known_to_a_model_that_decodes_them_itself():
+    class Own(Words):
+        def decode(self, codes):
+            return ["?" for _ in codes]
+
+    assert remark(Own(), torch.tensor([[0, 4, 2]])) is None
+
+
+@pytest.mark.parametrize(
+    ("generator", "given", "dtype"),
+    [
+        (Sounds(), torch.linspace(-1, 1, 48, dtype=torch.float64).reshape(6, 1, 8), torch.float32),
+        (Words(), torch.arange(18).reshape(6, 3) % 3, torch.int64),
+        (Words(), torch.arange(18, dtype=torch.uint8).reshape(6, 3) % 3, torch.int64),
+    ],
+)
+def test_batches_of_sounds_are_floats_and_those_of_texts_are_codes(generator, given, dtype):
+    data = from_memory(given, generator.sample_shape)
+    assert check_samples(generator, data, torch.device("cpu")) is None
+    batch = BatchStream(data, 6, 0, torch.device("cpu")).batch(0, generator)
+    assert batch.samples.dtype == dtype
+    assert sorted(batch.samples.flatten().tolist()) == sorted(given.to(dtype).flatten().tolist())
+
+
+def test_rectangular_pictures_come_from_memory_with_their_channels_first():
+    tall = np.zeros((5, 6, 4, 3), dtype=np.uint8)
+    assert from_memory(tall, (3, 6, 4)).sample_shape == (3, 6, 4)
+    assert from_memory(tall[..., 0], (1, 6, 4)).sample_shape == (1, 6, 4)

@@ -101,6 +101,36 @@ def as_before(image, channels, size):
     return np.asarray(image).reshape(size, size, channels)
 
 
+@pytest.mark.parametrize(
+    ("size", "shape", "part"),
+    [
+        ((48, 32), (32, 48), (0, 0, 48, 32)),
+        ((96, 64), (32, 48), (0, 0, 96, 64)),
+        ((100, 32), (32, 48), (26, 0, 74, 32)),
+        ((48, 80), (32, 48), (0, 24, 48, 56)),
+        ((31, 20), (48, 32), (9, 0, 22, 20)),
+        ((3, 1), (1, 40), (0, 0, 3, 1)),
+        ((40, 30), (30, 30), (5, 0, 35, 30)),
+    ],
+)
+def test_a_picture_is_cropped_about_its_centre_to_the_aspect_ratio_and_resized(size, shape, part):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    decoded = PictureDecoder(Encoded(encoded(noise)), (3, *shape))[[0]]
+    image = Image.fromarray(noise).crop(part)
+    if image.size != shape[::-1]:
+        image = image.resize(shape[::-1], Image.Resampling.BICUBIC)
+    assert np.array_equal(decoded.pixels[0], np.asarray(image))
+    assert (decoded.changes["cropped"] == 1) == (part != (0, 0, *size))
+    assert (decoded.changes["resized"] == 1) == ((part[2] - part[0], part[3] - part[1]) != shape[::-1])
+
+
+def test_what_is_done_to_rectangular_pictures_is_said(tmp_path):
+    Image.new("L", (90, 40)).save(tmp_path / "wide.png")
+    pixels, notes = read_pictures([tmp_path / "wide.png"], (1, 20, 30))
+    assert pixels.shape == (1, 20, 30, 1)
+    assert notes == ["1 was not 3:2 and was cropped about their centre", "1 was resized to 30 x 20 (bicubic)"]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_17_pictures_of_8_bits_keep_every_pixel(mode, channels):

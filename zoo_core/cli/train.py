@@ -17,8 +17,8 @@ from zoo_core.runtime.environment import first_process
 @click.argument("architecture", type=ArchitectureName())
 @click.option(
     "--data",
-    help="Training data: a folder of pictures, a .zip, .parquet, .npz, .npy or idx file, a folder of Parquet files, or "
-    "the id of a data set on the Hub.",
+    help="Training data, as the architecture's kind of samples reads it; for pictures a folder of them, a .zip, "
+    ".parquet, .npz, .npy or idx file, a folder of Parquet files, or the id of a data set on the Hub.",
 )
 @click.option(
     "--out",
@@ -65,7 +65,7 @@ def command(
     skip_damaged: bool,
     **shorthands: str | None,
 ) -> None:
-    """Train an ARCHITECTURE on your own pictures; the finished model is written to --out.
+    """Train an ARCHITECTURE on your own data; the finished model is written to --out.
 
     Ctrl-C finishes the step in progress and writes a checkpoint. --resume continues from it as if nothing had happened;
     what --set changes then, such as learning_rate, holds from there on. --finish makes a model of it.

@@ -4,6 +4,9 @@ training_data     TrainingData: samples, labels, and what is known of both
 from_memory       training data from tensors, arrays, lists, Datasets and DataLoaders
 tensors           samples and labels as the tensors that training takes
 source            DataSource: data whose shape is known, and which is not yet decoded
+file_types        which files and columns hold the samples of one kind
+selection         which samples of a source are used, and what is said about them
+given_values      values of a configuration that decide how data is read
 opening           from what `--data` names to the pictures of a data source
 encoded_pictures  the interface of every data source
 picture_folder    a folder of pictures
@@ -12,8 +15,22 @@ folder_structure  the splits and classes that the folders of both state
 parquet_rows      Parquet files
 hub_rows          data sets on the Hub
 pixel_arrays      arrays of pixels
+tensor_files      tensors of any shape in files
 numpy_files       … in .npz and .npy
 idx               … in the files of MNIST
+sound_source      sounds on their way to samples: of one rate, one number of channels and one length
+sound_survey      the rates, channels and lengths of all sounds, and which are damaged
+sound_formats     which files are sounds that can be read
+sound_files       encoded sounds, opened and decoded
+sound_arrays      … in .npz and .npy
+sound_libraries   … of the extra `audio`, for both
+wave_files        the samples of WAV files
+text_opening      from what `--data` names to texts
+text_source       texts on their way to samples: of one alphabet and one length
+text_formats      which files are texts
+text_lines        the lines of text files
+text_tables       texts in JSON Lines, CSV and Parquet files
+alphabet          texts as codes of their characters, and back
 splits            the names of splits, and the choice of one
 columns           the columns of tables that hold pictures and classes
 class_labels      classes from the values that data states
@@ -31,6 +48,7 @@ fingerprint       a sha256 over samples and labels
 """
 
 __all__ = [
+    "alphabet",
     "cache",
     "class_labels",
     "columns",
@@ -38,9 +56,11 @@ __all__ = [
     "decoding_workers",
     "deep_pixels",
     "encoded_pictures",
+    "file_types",
     "fingerprint",
     "folder_structure",
     "from_memory",
+    "given_values",
     "hub_rows",
     "idx",
     "image_source",
@@ -53,10 +73,24 @@ __all__ = [
     "picture_formats",
     "picture_survey",
     "pixel_arrays",
+    "selection",
+    "sound_arrays",
+    "sound_files",
+    "sound_formats",
+    "sound_libraries",
+    "sound_source",
+    "sound_survey",
     "source",
     "source_files",
     "splits",
+    "tensor_files",
     "tensors",
+    "text_formats",
+    "text_lines",
+    "text_opening",
+    "text_source",
+    "text_tables",
     "training_data",
+    "wave_files",
     "zip_archive",
 ]

@@ -1,14 +1,15 @@
-"""The columns of a table that hold pictures and classes."""
+"""The columns of a table that hold samples and classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from zoo_core.data.class_labels import ClassLabels
+from zoo_core.data.file_types import FileType
 from zoo_core.errors import DataError, printable
 
-IMAGE_COLUMNS = ("image", "img", "picture")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
+SAMPLE_OPTION = "--column"  # of the command, for the column of the samples
 _MOST_CLASSES = 100  # of a column that nobody asked for, where more than half of the rows have a value of their own
 
 
@@ -24,7 +25,7 @@ def choose_column(
         DataError: where the table has no column that was requested.
 
     Example:
-        >>> choose_column(["img", "label"], None, IMAGE_COLUMNS, "pets.parquet", "image")
+        >>> choose_column(["img", "label"], None, ("image", "img"), "pets.parquet", "image")
         'img'
     """
     if requested is not None:
@@ -36,25 +37,28 @@ def choose_column(
     return next((column for column in usual if column in columns), None)
 
 
-def choose_image_column(columns: Sequence[str], requested: str | None, origin: str) -> str:
-    """Return the column of the pictures.
+def choose_sample_column(columns: Sequence[str], requested: str | None, of: FileType, origin: str) -> str:
+    """Return the column of the samples.
 
     Raises:
         DataError: where there is none.
 
     Example:
-        >>> choose_image_column(["img", "label"], None, "pets.parquet")
+        >>> from zoo_core.data.picture_formats import PICTURES
+        >>> choose_sample_column(["img", "label"], None, PICTURES, "pets.parquet")
         'img'
     """
-    column = choose_column(columns, requested, IMAGE_COLUMNS, origin, "image")
+    column = choose_column(columns, requested, of.columns, origin, of.role)
     if column is None:
         raise DataError(
-            f"{origin} has no image column; its columns are {_listed(columns)}; use --image-column to name it"
+            f"{origin} has no {of.role} column; its columns are {_listed(columns)}; use {SAMPLE_OPTION} to name it"
         )
     return column
 
 
-def why_no_classes(labels: ClassLabels | None, column: str, *, requested: bool, origin: str) -> str | None:
+def why_no_classes(
+    labels: ClassLabels | None, column: str, *, requested: bool, origin: str, of: FileType
+) -> str | None:
     """Return why a column is not taken for classes, as a sentence; None where it is.
 
     A column that merely has a usual name, and that nobody asked for, may hold captions or numbers of the rows.
@@ -66,7 +70,7 @@ def why_no_classes(labels: ClassLabels | None, column: str, *, requested: bool, 
     if labels is None:
         if requested:
             raise DataError(f"{origin}: column {name!r} does not state a class in any row")
-        return f"column {name!r} does not state a class in any row: the pictures have no classes"
+        return f"column {name!r} does not state a class in any row: the {of.several} have no classes"
     if not requested and len(labels.names) > max(_MOST_CLASSES, len(labels.numbers) / 2):
         return (
             f"column {name!r} has {len(labels.names):,} values in {len(labels.numbers):,} rows, and is not taken for "

@@ -1,4 +1,4 @@
-"""The structure of a folder or archive of pictures: which files are used, and the splits and classes they belong to.
+"""The structure of a folder or archive of samples: which files are used, and the splits and classes they belong to.
 
 Only the names of folders decide, and nothing that stands in the name of a file:
 
@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo_core.data.picture_formats import is_picture, is_readable, remedy, suffix_of
+from zoo_core.data.file_types import FileType
+from zoo_core.data.picture_formats import PICTURES, suffix_of
 from zoo_core.data.splits import TRAIN, choose_split, in_order, no_split, split_of
 from zoo_core.errors import DataError, printable
 
@@ -62,13 +63,14 @@ class _Picture(NamedTuple):
 _Splits = dict[str, list[_Picture]]  # the pictures of each split; {"": all} without splits
 
 
-def structure_of(names: Iterable[str], split: str, origin: str) -> Structure:
+def structure_of(names: Iterable[str], split: str, origin: str, of: FileType = PICTURES) -> Structure:
     """Return the pictures of one split among the files of a folder.
 
     Args:
         names: of all files below the folder, relative to it, with "/" between the parts.
         split: which one is wanted; "train" also means the whole of a folder without splits.
         origin: what messages call the folder.
+        of: which files hold the samples.
 
     Raises:
         DataError: where there is no picture that can be read, or no such split.
@@ -78,25 +80,28 @@ def structure_of(names: Iterable[str], split: str, origin: str) -> Structure:
         >>> found.class_names, found.labels.tolist(), found.notes
         (('cat', 'dog'), [0, 1], ('1 file is no picture and is not used: 1 .txt',))
     """
-    pictures, notes = _pictures_among(names)
+    pictures, notes = _pictures_among(names, of)
     by_split, outside = _divide(pictures)
+    readable = of.is_readable
     notes += _left_out(
-        [one for one in outside if is_readable(one.file)], "beside the folders of the splits, and in none of them"
+        [one for one in outside if readable(one.file)], "beside the folders of the splits, and in none of them", of
     )
     splits = in_order(name for name in by_split if name)
     if not splits and split_of(split) != TRAIN:
         raise no_split(split, (), origin)
     chosen = choose_split(split, splits, origin) if splits else ("",)
-    by_split = {name: [one for one in of_it if is_readable(one.file)] for name, of_it in by_split.items()}
+    by_split = {name: [one for one in of_it if readable(one.file)] for name, of_it in by_split.items()}
     classes, by_split = _find_classes(by_split, chosen)
     mine = [picture for name in chosen for picture in by_split[name]]
     if not any(picture.folders for picture in mine):
         classes = []  # a test split without them, say
     if classes:
-        notes += _left_out([one for one in mine if not one.folders], "beside the folders of the classes, and in none")
+        notes += _left_out(
+            [one for one in mine if not one.folders], "beside the folders of the classes, and in none", of
+        )
         mine = [picture for picture in mine if picture.folders]
     if not mine:
-        raise DataError("; ".join([f"{origin} has no pictures that can be read", *notes]))
+        raise DataError("; ".join([f"{origin} has no {of.several} that can be read", *notes]))
     mine.sort(key=lambda picture: picture.file)
     number_of = {name: number for number, name in enumerate(classes)}
     return Structure(
@@ -123,7 +128,7 @@ def readable_name(name: str) -> str:
     return name
 
 
-def _pictures_among(names: Iterable[str]) -> tuple[list[_Picture], list[str]]:
+def _pictures_among(names: Iterable[str], of: FileType) -> tuple[list[_Picture], list[str]]:
     """Return the pictures, readable or not, and notes about all other files."""
     pictures: list[_Picture] = []
     others, unreadable, hidden = Counter[str](), Counter[str](), 0
@@ -133,21 +138,22 @@ def _pictures_among(names: Iterable[str]) -> tuple[list[_Picture], list[str]]:
             continue
         if any(part.startswith(".") for part in parts):
             hidden += 1
-        elif is_picture(name):
+        elif of.is_one(name):
             pictures.append(_Picture(tuple(parts[:-1]), name))
-            if not is_readable(name):
+            if not of.is_readable(name):
                 unreadable[suffix_of(name)] += 1
         else:
             others[suffix_of(name) or "without a suffix"] += 1
     notes = []
     if unreadable:
-        how = ", ".join(f"{count:,} {suffix} ({remedy(suffix)})" for suffix, count in sorted(unreadable.items()))
-        notes.append(f"{_files(unreadable.total(), 'picture')} in a format that is not read here, left out: {how}")
+        how = ", ".join(f"{count:,} {suffix} ({of.remedy(suffix)})" for suffix, count in sorted(unreadable.items()))
+        notes.append(f"{of.count(unreadable.total())} in a format that is not read here, left out: {how}")
     if others:
         what = ", ".join(f"{count:,} {printable(suffix, 20)}" for suffix, count in others.most_common())
         one = others.total() == 1
         notes.append(
-            f"{_files(others.total())} {'is no picture and is' if one else 'are no pictures and are'} not used: {what}"
+            f"{_files(others.total())} {f'is no {of.one} and is' if one else f'are no {of.several} and are'} not used: "
+            f"{what}"
         )
     if hidden:
         notes.append(f"{_files(hidden, 'hidden file')} {'is' if hidden == 1 else 'are'} not used")
@@ -191,14 +197,14 @@ def _opened(by_split: _Splits, kept: Callable[[str], object] = lambda folder: Fa
         }
 
 
-def _left_out(pictures: Sequence[_Picture], place: str) -> list[str]:
+def _left_out(pictures: Sequence[_Picture], place: str, of: FileType) -> list[str]:
     """Return the note about pictures that lie where none belongs; none about no pictures."""
     if not pictures:
         return []
     some = ", ".join(printable(picture.file, 60) for picture in pictures[:_NAMED])
     more = ", …" if len(pictures) > _NAMED else ""
     lie = "lies" if len(pictures) == 1 else "lie"
-    return [f"{_files(len(pictures), 'picture')} left out: {some}{more} {lie} {place}"]
+    return [f"{of.count(len(pictures))} left out: {some}{more} {lie} {place}"]
 
 
 def _files(count: int, noun: str = "file") -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a data set on the Hub. The only module that knows the library `datasets`."""
+"""Samples of a data set on the Hub. The only module that knows the library `datasets`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.data.class_labels import ClassLabels, number_classes
-from zoo_core.data.columns import LABEL_COLUMNS, choose_column, choose_image_column, why_no_classes
+from zoo_core.data.columns import LABEL_COLUMNS, choose_column, choose_sample_column, why_no_classes
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
+from zoo_core.data.file_types import FileType
+from zoo_core.data.picture_formats import PICTURES
 from zoo_core.data.splits import TRAIN, choose_split
 from zoo_core.errors import DataError, MissingExtraError, printable
 
@@ -56,12 +58,19 @@ def may_be_id(source: str) -> bool:
 
 
 def open_hub_rows(
-    source: str, split: str, image_column: str | None, label_column: str | None, *, beside: str = ""
+    source: str,
+    split: str,
+    image_column: str | None,
+    label_column: str | None,
+    *,
+    beside: str = "",
+    of: FileType = PICTURES,
 ) -> HubRows:
     """Open one split of a data set on the Hub.
 
     Args:
         beside: a hint about files of a close name, for the error where there is none of this one.
+        of: what the samples are.
 
     Raises:
         DataError: where there is none of that name, or it cannot be read, or the split or a column is missing.
@@ -79,21 +88,22 @@ def open_hub_rows(
         rows, before = _load_split(source, split, origin, beside)
     if len(rows) == 0:
         raise DataError(f"{origin} has no rows")
-    image = choose_image_column(rows.column_names, image_column, origin)
+    image = choose_sample_column(rows.column_names, image_column, of, origin)
     column = choose_column(rows.column_names, label_column, LABEL_COLUMNS, origin, "label")
     labels, refused = None, None
     if column is not None:
         names = tuple(getattr(rows.features[column], "names", None) or ())
         earlier = before[column][:] if before is not None else ()
         labels = number_classes(rows[column][:], names=names, before=earlier)
-        refused = why_no_classes(labels, column, requested=label_column is not None, origin=origin)
+        refused = why_no_classes(labels, column, requested=label_column is not None, origin=origin, of=of)
         labels = None if refused else labels
     try:
-        rows = rows.cast_column(image, datasets.Image(decode=False))
+        if of.feature:
+            rows = rows.cast_column(image, getattr(datasets, of.feature)(decode=False))
     except Exception as error:  # which exception pyarrow or datasets raises depends on the type of the column
-        raise DataError(f"{origin}: column {image!r} does not hold pictures: {printable(error, 120)}") from error
+        raise DataError(f"{origin}: column {image!r} does not hold {of.several}: {printable(error, 120)}") from error
     found = HubRows(rows.select_columns([image]), image, labels, source)
-    found.description = f"image column {image!r}" + (f", label column {column!r}" if labels else "")
+    found.description = f"{of.role} column {image!r}" + (f", label column {column!r}" if labels else "")
     found.split, found.splits = split, tuple(rows.info.splits or ())
     found.notes = (refused,) if refused else ()
     return found

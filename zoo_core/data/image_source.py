@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from zoo_core.data import cache
-from zoo_core.data.class_labels import UNKNOWN
 from zoo_core.data.decoding import PictureDecoder, blocks, picture_shape, what_was_done
 from zoo_core.data.decoding_workers import available_workers, decode
-from zoo_core.data.encoded_pictures import ChosenPictures, EncodedPictures
+from zoo_core.data.encoded_pictures import EncodedPictures
 from zoo_core.data.fingerprint import Fingerprint
+from zoo_core.data.picture_formats import PICTURES
 from zoo_core.data.picture_survey import Survey, survey
+from zoo_core.data.selection import empty_classes, summary, with_known_class, without_damaged
 from zoo_core.data.source import DataSource
 from zoo_core.data.source_files import state_of_files
 from zoo_core.data.training_data import TrainingData, count_classes
@@ -33,9 +34,6 @@ MEMORY_SHARE = 1 / 2  # of the available memory may hold the pictures; the model
 DISK_SHARE = 9 / 10  # of the free space on the disk may hold them
 CACHED_FROM = 4 * 2**20  # bytes of encoded pictures; fewer are decoded as fast as a file of the cache is verified
 WORKERS_FROM = 32 * 2**20  # bytes of encoded pictures; fewer are decoded in the time that processes take to start
-
-_NAMED = 3  # damaged pictures that a note names
-_CLASSES_NAMED = 8
 
 _Place = Literal["memory", "disk", "nowhere"]
 
@@ -60,14 +58,19 @@ class ImageSource(DataSource):
     """
 
     def __init__(self, pictures: EncodedPictures, *, skip_damaged: bool = False) -> None:
-        pictures = _with_known_class(pictures)
+        pictures = with_known_class(pictures, PICTURES)
         self._files = state_of_files(pictures.files())
         found = self._survey(pictures, thorough=skip_damaged)
-        self.pictures = _without_damaged(pictures, found.damaged, skip=skip_damaged)
+        self.pictures = without_damaged(pictures, found.damaged, PICTURES, skip=skip_damaged)
         self.name = pictures.name
         self.sample_shape = (found.channels, *found.size)
         self.square_shape = (found.channels, found.side, found.side)
-        self.notes = (_summary(self.pictures), *_empty_classes(self.pictures), *self.pictures.notes, *found.notes())
+        self.notes = (
+            summary(self.pictures, PICTURES),
+            *empty_classes(self.pictures, PICTURES),
+            *self.pictures.notes,
+            *found.notes(),
+        )
 
     def _survey(self, pictures: EncodedPictures, *, thorough: bool) -> Survey:
         """Look at all pictures; what was found at large sets is kept in the cache."""
@@ -248,56 +251,6 @@ class ImageSource(DataSource):
     @functools.cached_property
     def _class_names(self) -> tuple[str, ...]:
         return self.pictures.class_names()
-
-
-def _with_known_class(pictures: EncodedPictures) -> EncodedPictures:
-    """Leave out what has no class where other pictures have one."""
-    labels = pictures.labels()
-    if labels is None or not (unknown := labels == UNKNOWN).any():
-        return pictures
-    count = int(unknown.sum())
-    has, is_left = ("has", "is") if count == 1 else ("have", "are")
-    note = f"{count:,} of {len(labels):,} pictures {has} no class, and {is_left} left out"
-    return ChosenPictures(pictures, np.flatnonzero(~unknown), [note])
-
-
-def _without_damaged(pictures: EncodedPictures, damaged: dict[int, str], *, skip: bool) -> EncodedPictures:
-    if not damaged:
-        return pictures
-    if not skip or len(damaged) == len(pictures):
-        others = f"; {len(damaged) - 1:,} more cannot be read either" if len(damaged) > 1 else ""
-        raise DataError(f"{damaged[min(damaged)]}{others}")
-    some = ", ".join(printable(pictures.where(number), 80) for number in sorted(damaged)[:_NAMED])
-    more = ", …" if len(damaged) > _NAMED else ""
-    are = "is" if len(damaged) == 1 else "are"
-    note = f"{len(damaged):,} of {len(pictures):,} pictures {are} damaged and left out: {some}{more}"
-    return ChosenPictures(pictures, np.setdiff1d(np.arange(len(pictures)), list(damaged)), [note])
-
-
-def _summary(pictures: EncodedPictures) -> str:
-    """Say in a line what a person would count."""
-    labels, names = pictures.labels(), pictures.class_names()
-    classes = "without classes"
-    if labels is not None:
-        count = max(len(names), int(labels.max()) + 1)
-        some = ", ".join(printable(name, 40) for name in names[:_CLASSES_NAMED]) or f"0 to {count - 1}"
-        more = ", …" if len(names) > _CLASSES_NAMED else ""
-        classes = f"in {count:,} {'class' if count == 1 else 'classes'} ({some}{more})"
-    split = f"; split {printable(pictures.split)} of {', '.join(pictures.splits)}" if pictures.splits else ""
-    plural = "picture" if len(pictures) == 1 else "pictures"
-    return f"{len(pictures):,} {plural} {classes} from {pictures.origin}{split}"
-
-
-def _empty_classes(pictures: EncodedPictures) -> list[str]:
-    """Say which classes have a name in the data, and no picture."""
-    labels, names = pictures.labels(), pictures.class_names()
-    if labels is None or not (empty := sorted(set(range(len(names))) - set(labels.tolist()))):
-        return []
-    some = ", ".join(printable(names[number], 40) for number in empty[:_CLASSES_NAMED])
-    more = ", …" if len(empty) > _CLASSES_NAMED else ""
-    return [
-        f"{len(empty):,} of the {len(names):,} classes {'has' if len(empty) == 1 else 'have'} no picture: {some}{more}"
-    ]
 
 
 def _load(file: Path, decoder: PictureDecoder, fits: bool, notes: list[str]) -> cache.CachedPictures | None:

@@ -1,4 +1,4 @@
-"""Arrays of pictures in NumPy's files: .npz, as `zoo sample -o x.npz` writes it, and .npy. Nothing is unpickled."""
+"""Arrays of samples in NumPy's files: .npz, as `zoo sample -o x.npz` writes it, and .npy. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import functools
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -20,41 +21,80 @@ from zoo_core.errors import DataError, printable
 _BETWEEN_WORDS = re.compile(r"[-._ ]")
 
 
+@dataclass(frozen=True)
+class ChosenArray:
+    """The array of samples in a file, and what the file states about it.
+
+    Attributes:
+        load: reads the array.
+        shape: of the array.
+        labels: (N,) of any type, or None.
+        before: the labels of the training split, where the array is of another; else None.
+        split, splits: its split, and all of the file; empty without splits.
+        notes: arrays that are not used.
+        part: the name of the array; empty in a .npy.
+    """
+
+    load: Callable[[], np.ndarray]
+    shape: tuple[int, ...]
+    labels: np.ndarray | None = None
+    before: np.ndarray | None = None
+    split: str = ""
+    splits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    part: str = ""
+
+
 def open_numpy(path: Path, split: str) -> PixelArray:
     """Open the pictures in a .npy or .npz file.
 
-    An .npz has one array of pictures, as `arr_0`, and may have one of labels, (N,). Where each array states a split in
+    Raises:
+        DataError: as `choose_array`, and for an array that does not hold pictures.
+    """
+    origin = printable(path, 200)
+    chosen = choose_array(path, split, is_array_of_pictures, "of pictures, (N, H, W) or (N, H, W, C),")
+    array = PixelArray(
+        chosen.load, chosen.labels, path.stem, origin, [path.resolve()], part=chosen.part, before=chosen.before
+    )
+    if chosen.splits:
+        array.split, array.splits = chosen.split, chosen.splits
+    if chosen.notes:
+        array.notes = chosen.notes
+    return array
+
+
+def choose_array(path: Path, split: str, is_samples: Callable[[tuple[int, ...]], bool], what: str) -> ChosenArray:
+    """Find the array of samples in a .npy or .npz file.
+
+    An .npz has one array of samples, as `arr_0`, and may have one of labels, (N,). Where each array states a split in
     its name, as `train_images` and `y_test` do, these are the splits.
 
+    Args:
+        is_samples: whether an array of that shape may hold samples.
+        what: how messages describe such an array.
+
     Raises:
-        DataError: for a file that cannot be read, or has no such split, or no pictures, or several arrays of them.
+        DataError: for a file that cannot be read, or has no such split, or no samples, or several arrays of them.
     """
     origin = printable(path, 200)
     if path.suffix.lower() == ".npy":
         if split_of(split) != TRAIN:
             raise no_split(split, (), origin)
-        return PixelArray(functools.partial(_load_npy, path, origin), None, path.stem, origin, [path.resolve()])
-    return _open_npz(path, split, origin)
-
-
-def _open_npz(path: Path, split: str, origin: str) -> PixelArray:
+        return ChosenArray(functools.partial(_load_npy, path, origin), _load_npy(path, origin).shape)
     shapes = _shapes_in(path, origin)
-    pictures = [name for name, shape in shapes.items() if is_array_of_pictures(shape)]
+    samples = [name for name, shape in shapes.items() if is_samples(shape)]
     by_split: dict[str, list[str]] = {}
-    for name in pictures:
+    for name in samples:
         by_split.setdefault(_stated_split(name), []).append(name)
     splits = in_order(by_split) if "" not in by_split else ()
     if splits:
         (split,) = choose_split(split, splits, origin)
-        pictures = by_split[split]
+        samples = by_split[split]
     elif split_of(split) != TRAIN:
         raise no_split(split, (), origin)
-    if len(pictures) != 1:
+    if len(samples) != 1:
         found = ", ".join(f"{printable(name, 40)} {shape}" for name, shape in shapes.items()) or "none"
-        raise DataError(
-            f"{origin} must have one array of pictures, (N, H, W) or (N, H, W, C), and may have one of labels, (N,); "
-            f"its arrays: {found}"
-        )
+        raise DataError(f"{origin} must have one array {what} and may have one of labels, (N,); its arrays: {found}")
 
     def labels_of(wanted: str, count: int) -> np.ndarray | None:
         fitting = [
@@ -62,27 +102,21 @@ def _open_npz(path: Path, split: str, origin: str) -> PixelArray:
             for name, shape in shapes.items()
             if shape in ((count,), (count, 1)) and (not splits or _stated_split(name) == wanted)
         ]
-        return _load_npz(path, origin, fitting[0]) if len(fitting) == 1 else None
+        return load_npz(path, fitting[0]) if len(fitting) == 1 else None
 
-    before = None
-    if splits and split != TRAIN and len(by_split.get(TRAIN, [])) == 1:
-        before = labels_of(TRAIN, shapes[by_split[TRAIN][0]][0])
-    array = PixelArray(
-        functools.partial(_load_npz, path, origin, pictures[0]),
-        labels_of(split, shapes[pictures[0]][0]),
-        path.stem,
-        origin,
-        [path.resolve()],
-        part=pictures[0],
-        before=before,
-    )
-    if splits:
-        array.split, array.splits = split, splits
-    used = {pictures[0]} | {name for name, shape in shapes.items() if len(shape) <= 2 or splits}
+    trained = by_split.get(TRAIN, []) if splits and split != TRAIN else []
+    used = {samples[0]} | {name for name, shape in shapes.items() if len(shape) <= 2 or splits}
     unused = [printable(name, 40) for name in shapes if name not in used]
-    if unused:
-        array.notes = (f"arrays that are not used: {', '.join(unused)}",)
-    return array
+    return ChosenArray(
+        functools.partial(load_npz, path, samples[0]),
+        shapes[samples[0]],
+        labels_of(split, shapes[samples[0]][0]),
+        labels_of(TRAIN, shapes[trained[0]][0]) if len(trained) == 1 else None,
+        split if splits else "",
+        splits,
+        (f"arrays that are not used: {', '.join(unused)}",) if unused else (),
+        samples[0],
+    )
 
 
 def _stated_split(name: str) -> str:
@@ -110,7 +144,13 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], int]:
     return tuple(shape), int(np.prod(shape, dtype=object)) * dtype.itemsize
 
 
-def _load_npz(path: Path, origin: str, name: str) -> np.ndarray:
+def load_npz(path: Path, name: str) -> np.ndarray:
+    """Read one array of an .npz.
+
+    Raises:
+        DataError: where there is none of that name, or it cannot be read or does not fit into memory.
+    """
+    origin = printable(path, 200)
     with _reading(origin), zipfile.ZipFile(path) as archive:
         with archive.open(f"{name}.npy") as stream:
             check_room(_header(stream)[1], origin)

@@ -1,4 +1,4 @@
-"""Pictures in Parquet files, in the schema of the Hub's data sets: an image column and, in most, a label column.
+"""Samples in Parquet files, in the schema of the Hub's data sets: a column of them and, in most, a label column.
 
 The only module that knows pyarrow.
 """
@@ -12,11 +12,13 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo_core.data.class_labels import number_classes
-from zoo_core.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, choose_column, choose_image_column, why_no_classes
+from zoo_core.data.columns import LABEL_COLUMNS, choose_column, choose_sample_column, why_no_classes
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
+from zoo_core.data.file_types import FileType
+from zoo_core.data.picture_formats import PICTURES
 from zoo_core.data.splits import TRAIN, choose_split, in_order, no_split, split_of
 from zoo_core.errors import DataError, MissingExtraError, OutputError, printable
 from zoo_core.files.folders import cache_folder
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 1 / 8  # of the available memory may hold the encoded pictures; the workers hold them once more
 _ROWS = 256  # that are copied at a time where they do not fit
-_SHARD = re.compile(r"([-._ ]?[0-9]+(-of-[0-9]+)?)?\.parquet$", re.IGNORECASE)  # the number of a part, at the end
+_SHARD = re.compile(r"([-._ ]?[0-9]+(-of-[0-9]+)?)?\.[a-z]+$", re.IGNORECASE)  # the number of a part, at the end
 _WIDTH = re.compile(r"large_|^u(?=int)|\d+")  # what of a type does not matter: it is the same kind of value
 _BETWEEN_WORDS = re.compile(r"[-._ ]")
 
@@ -41,6 +43,7 @@ class ParquetRows(EncodedPictures):
         origin: where they are, for messages.
         image_column, label_column: which columns to read, or None for those with a usual name.
         before: files of the training split, if these are of another: its classes keep their numbers.
+        of: what the samples are.
 
     Raises:
         DataError: for a file that cannot be read, or a column that is missing or of another type.
@@ -56,15 +59,16 @@ class ParquetRows(EncodedPictures):
         label_column: str | None = None,
         *,
         before: Sequence[Path] = (),
+        of: FileType = PICTURES,
     ) -> None:
         self._files, self.name, self.origin = tuple(path.resolve() for path in files), name, origin
-        schema = _schema(self._files[0])
-        self.image_column = choose_image_column(schema.names, image_column, origin)
+        schema = schema_of(self._files[0])
+        self.image_column = choose_sample_column(schema.names, image_column, of, origin)
         kind = schema.field(self.image_column).type
-        if not _holds_pictures(kind):
+        if not _holds_files(kind):
             column = f"column {printable(self.image_column, 80)!r}"
-            raise DataError(f"{origin}: {column} does not hold pictures: its type is {printable(kind, 80)}")
-        self.description = f"image column {self.image_column!r}"
+            raise DataError(f"{origin}: {column} does not hold {of.several}: its type is {printable(kind, 80)}")
+        self.description = f"{of.role} column {self.image_column!r}"
         self._sizes = [_number_of_rows(file) for file in self._files]
         if sum(self._sizes) == 0:
             raise DataError(f"{origin} has no rows")
@@ -72,9 +76,11 @@ class ParquetRows(EncodedPictures):
         self._copy: str | None = None
         labels = choose_column(schema.names, label_column, LABEL_COLUMNS, origin, "label")
         if labels is not None:
-            self._read_labels(schema, labels, before, requested=label_column is not None)
+            self._read_labels(schema, labels, before, requested=label_column is not None, of=of)
 
-    def _read_labels(self, schema: pa.Schema, column: str, before: Sequence[Path], *, requested: bool) -> None:
+    def _read_labels(
+        self, schema: pa.Schema, column: str, before: Sequence[Path], *, requested: bool, of: FileType
+    ) -> None:
         kind = schema.field(column).type
         if _is_nested(kind):
             several = f"column {column!r} does not hold one class in every row: its type is {printable(kind, 80)}"
@@ -82,9 +88,9 @@ class ParquetRows(EncodedPictures):
                 raise DataError(f"{self.origin}: {several}")
             self.notes = (several,)
             return
-        earlier, names = _values(before, column), _stated_names(schema, column)
-        labels = number_classes(_values(self._files, column), names=names, before=earlier)
-        refused = why_no_classes(labels, column, requested=requested, origin=self.origin)
+        earlier, names = column_values(before, column), stated_names(schema, column)
+        labels = number_classes(column_values(self._files, column), names=names, before=earlier)
+        refused = why_no_classes(labels, column, requested=requested, origin=self.origin, of=of)
         if refused is not None:
             self.notes = (refused,)
         else:
@@ -128,7 +134,7 @@ class ParquetRows(EncodedPictures):
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the image column in pieces. Without threads of pyarrow's own, as workers are forked after it."""
-        kind = _schema(self._files[0]).field(self.image_column).type
+        kind = schema_of(self._files[0]).field(self.image_column).type
         for file in self._files:
             with _reading(file), _open(file) as table:
                 if table.schema_arrow.field(self.image_column).type != kind:
@@ -151,7 +157,7 @@ class ParquetRows(EncodedPictures):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder, suffix=".arrow", delete=False) as copy:
                 weakref.finalize(self, Path(copy.name).unlink, missing_ok=True)
-                schema = pa.schema([_schema(self._files[0]).field(self.image_column)])
+                schema = pa.schema([schema_of(self._files[0]).field(self.image_column)])
                 with pa.ipc.new_file(copy, schema) as writer:
                     for batch in self._batches():
                         writer.write_batch(batch)
@@ -169,7 +175,13 @@ class ParquetRows(EncodedPictures):
 
 
 def open_parquet(
-    names: Sequence[str], folder: Path, split: str, image_column: str | None, label_column: str | None, origin: str
+    names: Sequence[str],
+    folder: Path,
+    split: str,
+    image_column: str | None,
+    label_column: str | None,
+    origin: str,
+    of: FileType = PICTURES,
 ) -> ParquetRows:
     """Open one split of the Parquet files in a folder.
 
@@ -182,23 +194,46 @@ def open_parquet(
     Raises:
         DataError: where there is no such split; and as ParquetRows.
     """
-    by_split: dict[str, list[Path]] = {}
-    for name in sorted(names):
-        by_split.setdefault(split_of_file(name) or "", []).append(folder / name)
-    if "" in by_split:
-        if split_of(split) != TRAIN:
-            raise no_split(split, (), origin)
-        files = [folder / name for name in sorted(names)]
-        return ParquetRows(files, folder.resolve().name, origin, image_column, label_column)
-    (split,) = choose_split(split, in_order(by_split), origin)
-    before = by_split.get(TRAIN, []) if split != TRAIN else []
-    rows = ParquetRows(by_split[split], folder.resolve().name, origin, image_column, label_column, before=before)
-    rows.split, rows.splits = split, in_order(by_split)
+    chosen = files_of_split(names, split, origin)
+    files, before = ([folder / name for name in some] for some in (chosen.files, chosen.before))
+    rows = ParquetRows(files, folder.resolve().name, origin, image_column, label_column, before=before, of=of)
+    if chosen.splits:
+        rows.split, rows.splits = chosen.split, chosen.splits
     return rows
 
 
+class FilesOfSplit(NamedTuple):
+    """The files of one split, by their names; and those of the training split, if it is another."""
+
+    files: list[str]
+    before: list[str]
+    split: str = ""
+    splits: tuple[str, ...] = ()
+
+
+def files_of_split(names: Iterable[str], split: str, origin: str) -> FilesOfSplit:
+    """Choose the files of one split, which each of them states in its name; all of them where one states none.
+
+    Raises:
+        DataError: where there is no such split.
+
+    Example:
+        >>> files_of_split(["test.jsonl", "train.jsonl"], "test", "the folder words").files
+        ['test.jsonl']
+    """
+    by_split: dict[str, list[str]] = {}
+    for name in sorted(names):
+        by_split.setdefault(split_of_file(name) or "", []).append(name)
+    if "" in by_split:
+        if split_of(split) != TRAIN:
+            raise no_split(split, (), origin)
+        return FilesOfSplit(sorted(names), [])
+    (split,) = choose_split(split, in_order(by_split), origin)
+    return FilesOfSplit(by_split[split], by_split.get(TRAIN, []) if split != TRAIN else [], split, in_order(by_split))
+
+
 def split_of_file(name: str) -> str | None:
-    """Return the split that the name of a Parquet file states, its own or its folder's; None where neither does.
+    """Return the split that a file of a table states in its name, or in its folder's; None where neither does.
 
     Example:
         >>> split_of_file("data/train-00000-of-00001.parquet"), split_of_file("test/0000.parquet")
@@ -212,19 +247,19 @@ def split_of_file(name: str) -> str | None:
     return next(filter(None, map(split_of, stated)), None)
 
 
-def holds_pictures(file: Path, image_column: str | None) -> bool:
-    """Return whether a Parquet file has a column of pictures. Raises DataError for one that cannot be read."""
-    schema = _schema(file)
-    column = choose_column(schema.names, None, (image_column,) if image_column else IMAGE_COLUMNS, "", "image")
-    return column is not None and _holds_pictures(schema.field(column).type)
+def holds_samples(file: Path, column: str | None, of: FileType) -> bool:
+    """Return whether a Parquet file has a column of samples. Raises DataError for one that cannot be read."""
+    schema = schema_of(file)
+    found = choose_column(schema.names, None, (column,) if column else of.columns, "", of.role)
+    return found is not None and _holds_files(schema.field(found).type)
 
 
-def _holds_pictures(kind: pa.DataType) -> bool:
-    """Whether a type is that of encoded pictures: bytes, the path of a file, or both."""
+def _holds_files(kind: pa.DataType) -> bool:
+    """Whether a type is that of files: bytes, the path of a file, or both."""
     import pyarrow.types as types
 
     if types.is_struct(kind):
-        return any(_holds_pictures(field.type) for field in kind if field.name in ("bytes", "path"))
+        return any(_holds_files(field.type) for field in kind if field.name in ("bytes", "path"))
     return bool(
         types.is_binary(kind) or types.is_large_binary(kind) or types.is_string(kind) or types.is_large_string(kind)
     )
@@ -236,7 +271,7 @@ def _is_nested(kind: pa.DataType) -> bool:
     return bool(types.is_nested(kind))
 
 
-def _stated_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
+def stated_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
     """Return the names of the classes in the schema that `datasets` writes into a Parquet file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -245,7 +280,8 @@ def _stated_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
         return ()
 
 
-def _values(files: Sequence[Path], column: str) -> list[Any]:
+def column_values(files: Sequence[Path], column: str) -> list[Any]:
+    """Return a column of Parquet files. Raises DataError where it is missing, or of another type in one of them."""
     values: list[Any] = []
     kinds: set[str] = set()
     for file in files:
@@ -268,7 +304,8 @@ def _mapped(path: str) -> pa.ChunkedArray:
     return pa.ipc.open_file(pa.memory_map(path)).read_all().column(0)
 
 
-def _schema(file: Path) -> pa.Schema:
+def schema_of(file: Path) -> pa.Schema:
+    """Return the schema of a Parquet file. Raises DataError for one that cannot be read."""
     with _reading(file), _open(file) as table:
         return table.schema_arrow
 

@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
+from zoo_core.data.file_types import FileType
+
 # Documents and data that Pillow only recognises, writes, or hands to another program.
 _NO_PICTURES = {".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf", ".ps", ".wmf"}
 # Formats that Pillow reads with a plugin or in a newer version: what to install, and the module that is imported then.
@@ -93,3 +95,15 @@ def _readable_suffixes() -> frozenset[str]:
     known = Image.registered_extensions()
     # A photo with a second view (MPO) is opened as the JPEG that it begins with.
     return frozenset(suffix for suffix, name in known.items() if name in Image.OPEN or name == "MPO") - _NO_PICTURES
+
+
+PICTURES = FileType(
+    noun=("picture", "pictures"),
+    role="image",
+    columns=("image", "img", "picture"),
+    feature="Image",
+    reads="a folder of pictures, .parquet, .zip, .npz, .npy or an idx file of MNIST's kind",
+    is_one=is_picture,
+    is_readable=is_readable,
+    remedy=remedy,
+)

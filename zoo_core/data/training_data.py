@@ -22,10 +22,10 @@ class TrainingData:
     """Samples for training, and what is known about them.
 
     Attributes:
-        samples: (N, *sample_shape): uint8 pictures (0 to 255), or floating values in the model's own range; for a
-            model that makes no pictures, whatever values it takes, which are never rescaled. Samples larger than memory
-            cannot be written to; samples that `decoder` makes when they are needed are on the meta device. `take`
-            returns some of them in any case.
+        samples: (N, *sample_shape): uint8 pictures (0 to 255), or floating ones in the model's own range; sounds in
+            [-1, 1]; texts as whole numbers; for any other kind whatever values the model takes. Only pictures are ever
+            rescaled. Samples larger than memory cannot be written to; samples that `decoder` makes when they are needed
+            are on the meta device. `take` returns some of them in any case.
         labels: (N,) class indices, int64, or None.
         name: the name of the data in the model card.
         notes: what was done to the data, one sentence each.

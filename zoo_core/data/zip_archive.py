@@ -1,4 +1,4 @@
-"""A .zip of pictures as a data source. Nothing is unpacked: pictures are read from the archive, into memory."""
+"""A .zip of samples as a data source. Nothing is unpacked: files are read from the archive, into memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from zoo_core.data.encoded_pictures import EncodedPicture, EncodedPictures
+from zoo_core.data.file_types import FileType
 from zoo_core.data.folder_structure import structure_of
+from zoo_core.data.picture_formats import PICTURES
 from zoo_core.errors import DataError, printable
 
 MOST_BYTES = 2**28  # of one unpacked picture; an archive that holds more is made to fill the memory
@@ -25,15 +27,15 @@ class ZipArchive(EncodedPictures):
         DataError: for a file that is no archive, or has no pictures that can be read, or not this split.
     """
 
-    def __init__(self, path: Path, split: str) -> None:
+    def __init__(self, path: Path, split: str, of: FileType = PICTURES) -> None:
         self.path, self.name = path.resolve(), path.stem
         self.origin = printable(path, 200)
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         # Names from a stranger lead nowhere: they are looked up in the archive, and never opened as paths.
         members = {_relative(info.filename): info for info in self._open().infolist() if not info.is_dir()}
-        structure = structure_of(members, split, self.origin)
+        structure = structure_of(members, split, self.origin, of)
         self.split, self.splits, self.notes = structure.split, structure.splits, structure.notes
-        self._structure = structure
+        self._structure, self._noun = structure, of.one
         self._members = [members[name] for name in structure.files]
 
     def __len__(self) -> int:
@@ -45,7 +47,7 @@ class ZipArchive(EncodedPictures):
     def _read(self, number: int) -> EncodedPicture:
         info, where = self._members[number], printable(self.where(number), 200)
         if info.file_size > MOST_BYTES:
-            raise DataError(f"{where}: it has {info.file_size:,} bytes unpacked, too many for a picture")
+            raise DataError(f"{where}: it has {info.file_size:,} bytes unpacked, too many for a {self._noun}")
         if info.flag_bits & 1:
             raise DataError(f"{where}: it is encrypted; unpack {self.origin} into a folder")
         try:

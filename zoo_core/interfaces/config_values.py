@@ -6,6 +6,7 @@ an architecture has are therefore found by making its configuration with each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from zoo_core.interfaces.config import Config
 LARGEST_SIZE = 2048  # pixels; no architecture is searched for larger sizes
 PICTURE_CHANNELS = (1, 3)
 _MOST_LISTED = 12
+_STEPS = [2**power for power in range(8)]  # what networks that halve their pictures have sides in multiples of
 
 
 def accepted(owner: type[Config], values: Mapping[str, Any], field: str, candidates: Iterable[Any]) -> list[Any]:
@@ -36,8 +38,8 @@ def accepted(owner: type[Config], values: Mapping[str, Any], field: str, candida
 def following(owner: type[Config], values: Mapping[str, Any], field: str, wanted: int) -> int:
     """Return the value of a field that fits the data best and is valid with the other values; `wanted` if none is.
 
-    For `size`, `height`, `width` and `length` it is the smallest that is not below `wanted`, else the largest; for
-    `channels` it is 1 or 3.
+    For `size` and `length` it is the smallest that is not below `wanted`, else the largest; for `channels` it is 1 or
+    3.
 
     Example:
         >>> from typing import Annotated
@@ -58,6 +60,53 @@ def following(owner: type[Config], values: Mapping[str, Any], field: str, wanted
         candidates = _lengths_near(owner, wanted)
     possible = accepted(owner, values, field, candidates)
     return min((value for value in possible if value >= wanted), default=max(possible, default=wanted))
+
+
+def following_sides(owner: type[Config], values: Mapping[str, Any], height: int, width: int) -> dict[str, int]:
+    """Return `height` and `width`, or the one that is not in `values`, as they fit data of this size best.
+
+    They are the smallest with which the configuration is valid that are not below those of the data, else the largest,
+    in the aspect ratio of the data as far as they can be.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from zoo_core import ModelConfig
+        >>> Side = Annotated[int, msgspec.Meta(ge=8, le=64, multiple_of=8)]
+        >>> class FramesConfig(ModelConfig, frozen=True):
+        ...     height: Side = 16
+        ...     width: Side = 16
+        >>> following_sides(FramesConfig, {}, 20, 30), following_sides(FramesConfig, {}, 1080, 1920)
+        ({'height': 24, 'width': 32}, {'height': 40, 'width': 64})
+        >>> following_sides(FramesConfig, {"height": 16}, 20, 30)
+        {'width': 24}
+    """
+    if "height" in values and "width" in values:
+        return {}
+    if "height" in values:
+        return {"width": following(owner, values, "width", max(1, round(values["height"] * width / height)))}
+    if "width" in values:
+        return {"height": following(owner, values, "height", max(1, round(values["width"] * height / width)))}
+    for candidates in (_sides_above(height, width), _sides_below(height, width)):
+        for high, wide in candidates:
+            if is_valid(owner, {**values, "height": high, "width": wide}):
+                return {"height": high, "width": wide}
+    return {"height": height, "width": width}
+
+
+def _sides_above(height: int, width: int) -> list[tuple[int, int]]:
+    """Return sizes that are not below this one, those with the fewest pixels first."""
+    rounded = {(-(-height // step) * step, -(-width // step) * step) for step in _STEPS}
+    scaled = {(high, round(high * width / height)) for high in range(height, LARGEST_SIZE + 1)}
+    return sorted(rounded | scaled, key=math.prod)
+
+
+def _sides_below(height: int, width: int) -> list[tuple[int, int]]:
+    """Return smaller sizes of about the same aspect ratio, those with the most pixels first."""
+    sides = set()
+    for high in range(1, min(height, LARGEST_SIZE) + 1):
+        exact = high * width / height
+        sides |= {(high, round(exact / step) * step) for step in _STEPS if step == 1 or step <= exact / 4}
+    return sorted(((high, wide) for high, wide in sides if wide), key=math.prod, reverse=True)
 
 
 def accepted_sizes(owner: type[Config], values: Mapping[str, Any]) -> list[int]:

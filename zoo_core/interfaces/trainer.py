@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
-from zoo_core.interfaces.config_values import following, is_valid, takes
+from zoo_core.interfaces.config_values import following, following_sides, takes
 from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
@@ -34,7 +34,8 @@ class Batch:
     """One batch of training data. Its length is N.
 
     Attributes:
-        samples: (N, *sample_shape) in the model's range, on the trainer's device.
+        samples: (N, *sample_shape) on the trainer's device: pictures as float32 in the model's range, sounds as float32
+            in [-1, 1], texts as int64 codes; samples of any other kind in the dtype of the data.
         labels: class indices (N,), int64; None if the data has no labels.
 
     Example:
@@ -154,9 +155,10 @@ class Trainer(ABC):
     ) -> dict[str, Any]:
         """Complete the values of a configuration by what the data implies.
 
-        The default fills the fields `channels`, `size`, `height`, `width` and `num_classes`, if the class has them. Of
-        the sizes with which the configuration is valid, as its types and its `__post_init__` say, it takes the smallest
-        that is not below that of the data, else the largest. Override it if other fields follow the data.
+        The default fills the fields `channels`, `size` and `num_classes`, if the class has them, and `height` and
+        `width`, if it has both. Of the sizes with which the configuration is valid, as its types and its
+        `__post_init__` say, it takes the smallest that is not below that of the data, else the largest. Override it if
+        other fields follow the data.
 
         Args:
             config_class: the configuration class of the architecture.
@@ -182,17 +184,14 @@ class Trainer(ABC):
             wanted["num_classes"] = num_classes
         if len(data_shape) == 3:
             channels, height, width = data_shape
-            wanted |= {"channels": channels, "size": min(height, width), "height": height, "width": width}
-        left_open = {
-            field: value
-            for field, value in wanted.items()
-            if field in config_class.__struct_fields__ and field not in values
-        }
-        if is_valid(config_class, left_open | values):
-            return left_open | values
+            wanted |= {"channels": channels, "size": min(height, width)}
         from_data: dict[str, Any] = {}
-        for field, value in left_open.items():
-            from_data[field] = following(config_class, from_data | values, field, value)
+        for field, value in wanted.items():
+            if field in config_class.__struct_fields__ and field not in values:
+                from_data[field] = following(config_class, from_data | values, field, value)
+        # A width without a height is that of a network.
+        if len(data_shape) == 3 and {"height", "width"}.issubset(config_class.__struct_fields__):
+            from_data |= following_sides(config_class, from_data | values, height, width)
         return from_data | values
 
     @classmethod

@@ -10,7 +10,7 @@ class Layout:
     """What is written of `count` samples.
 
     Attributes:
-        kind: the kind of the generator, "image" or "tensor".
+        kind: the kind of the generator.
         sample_shape: (channels, height, width) for pictures.
         count: number of samples.
 
@@ -30,5 +30,5 @@ class Layout:
 
     @property
     def dtype(self) -> str:
-        """The type of the values in the file, as numpy writes it: 8 bits for pictures, else float32."""
-        return "|u1" if self.kind == "image" else "<f4"
+        """The type of the values in the file, as numpy writes it: 8 bits for pictures, 64 for codes, else float32."""
+        return {"image": "|u1", "text": "<i8"}.get(self.kind, "<f4")

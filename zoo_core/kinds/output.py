@@ -138,7 +138,7 @@ def write_samples(batches: Iterable[Tensor], n: int, sample_shape: tuple[int, ..
         OutputError: if it cannot be written. SamplingError: if there are more or fewer than n samples.
     """
     format, path = check_output(out, kind, n, sample_shape), user_path(out)
-    format.write(as_arrays(_exactly(n, batches), kind), Layout(kind, sample_shape, n), path)
+    format.write(as_arrays(exactly(n, batches), kind), Layout(kind, sample_shape, n), path)
     return path
 
 
@@ -167,7 +167,7 @@ def names_of_formats(wanted: Callable[[OutputFormat], bool] = lambda format: Tru
     return f"{', '.join(first)}{',' * (len(first) > 1)} or {last}" if first else last
 
 
-def _exactly(n: int, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+def exactly(n: int, batches: Iterable[Tensor]) -> Iterator[Tensor]:
     """The batches, as long as they hold n samples: the header of an .npz, already written, says so."""
     count = 0
     for batch in batches:

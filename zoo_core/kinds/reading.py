@@ -103,7 +103,10 @@ def _training_data(data: object, who: str) -> TrainingData:
 
 
 def _a(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _described(kind: Kind) -> str:

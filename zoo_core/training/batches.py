@@ -113,7 +113,8 @@ class BatchStream:
     def batch(self, number: int, generator: Generator) -> Batch:
         """Return this process's share of a batch, in the range of `generator`.
 
-        Only for a generator of pictures uint8 values are pixels; another gets its samples as they are.
+        Only for a generator of pictures uint8 values are pixels. One of texts gets codes as int64, however they are
+        kept, and any other its samples as they are.
 
         Args:
             number: number of the batch, from 0.
@@ -129,6 +130,8 @@ class BatchStream:
             samples = samples.contiguous(memory_format=torch.channels_last)
         if samples.dtype == torch.uint8 and generator.kind == "image":
             samples = self._in_range(samples, generator)
+        elif generator.kind == "text":
+            samples = samples.long()
         if self._labels is None:
             return Batch(samples)
         return Batch(samples, self._labels.index_select(0, to_device(self._order.chosen(number), self.device)))

@@ -115,7 +115,8 @@ class GANTrainer(Trainer):
         """Train these two networks, each with its own Adam.
 
         Raises:
-            SettingsError: for a gradient penalty on a discriminator with BatchNorm.
+            SettingsError: for a gradient penalty on a discriminator with BatchNorm, or augmentations of what makes no
+                pictures.
 
         Example:
             >>> trainer.set_networks(LineGenerator(), LineDiscriminator())
@@ -123,6 +124,10 @@ class GANTrainer(Trainer):
             ['discriminator', 'generator']
         """
         settings = self.settings
+        if settings.augment and generator.kind != "image":
+            raise SettingsError(
+                f"augment: only pictures can be augmented, and the samples are of kind {generator.kind!r}; leave it out"
+            )
         if self._adversarial_loss.critic and settings.gradient_penalty and _has_batch_norm(discriminator):
             has_switch = "discriminator_norm" in self.config.__struct_fields__  # as dcgan and cnn-gan have
             raise SettingsError(

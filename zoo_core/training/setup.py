@@ -91,6 +91,8 @@ def prepare_training(
         _check_picture_shape(generator)
         _tell_all(tell, _what_differs(architecture.name, config, given, shape))
     sample_shape = tuple(generator.sample_shape)
+    if (problem := kind.problem_with(sample_shape)) is not None:
+        raise TrainingError(f"{type(generator).__qualname__} makes samples of {sample_shape}, but {problem}")
     if (plan := source.plan(sample_shape)) is not None:
         tell(plan)
     training_data = decode_source(kind, source, sample_shape, join(device.type))
@@ -102,7 +104,7 @@ def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[
     """Return what the data states for fields of the configuration that the user left open."""
     stated: dict[str, Any] = {}
     for field, value in source.values.items():
-        if field in config_class.__struct_fields__ and field not in given:
+        if value is not None and field in config_class.__struct_fields__ and field not in given:
             stated[field] = following(config_class, stated | given, field, value)
     return stated
 
@@ -152,11 +154,10 @@ def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: 
     """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
     channels, height, width = shape
     kept = getattr(config, "channels", channels)
-    if not {"size", "height", "width"}.intersection(given):
-        size = getattr(config, "size", None)
-        high, wide = (
-            (getattr(config, "height", height), getattr(config, "width", width)) if size is None else [size] * 2
-        )
+    both = {"height", "width"}.issubset(config.__struct_fields__)
+    sides = ("height", "width") if both else ("size", "size")
+    if not set(sides).intersection(given):
+        high, wide = getattr(config, sides[0], height), getattr(config, sides[1], width)
         if (high, wide) != (height, width):
             change, which = ("enlarged", "next") if high >= height and wide >= width else ("reduced", "largest")
             yield f"pictures of {width} x {height} are {change} to {wide} x {high}, the {which} size of {name}"
