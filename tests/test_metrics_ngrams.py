@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo_core import Generator, ModelConfig, TrainingData
-from zoo_core.errors import MetricError
+from zoo_core.errors import InterfaceError, MetricError
 from zoo_core.metrics import evaluate
-from zoo_core.metrics.ngrams import decoded, jensen_shannon_distance, ngram_counts, ngram_figures
+from zoo_core.metrics.ngrams import jensen_shannon_distance, ngram_counts, ngram_figures
 
 
 def test_a_text_has_as_many_ngrams_as_characters_and_an_end():
@@ -73,20 +73,15 @@ class Letters(Generator):
 CODES = torch.tensor([[1, 2, 0, 3], [3, 3, 3, 3], [0, 1, 1, 1]])
 
 
-def test_codes_become_texts_by_the_alphabet_up_to_the_end():
-    assert decoded(CODES, Letters(CODES, LettersConfig())) == ["ab", "cccc", ""]
-    with pytest.raises(MetricError, match="outside 0 to 3"):
-        decoded(CODES + 1, Letters(CODES, LettersConfig()))
-
-
-def test_codes_become_texts_by_the_generators_own_decode():
+def test_texts_are_those_that_the_generator_decodes():
     class Own(Letters):
         def decode(self, codes):
             return ["x" * int(row.sum()) for row in codes]
 
-    assert decoded(CODES, Own(CODES)) == ["x" * 6, "x" * 12, "xxx"]
-    with pytest.raises(MetricError, match="neither a method decode nor an alphabet"):
-        decoded(CODES, Letters(CODES))
+    figures = evaluate(Own(CODES), TrainingData.from_tensors(CODES.flip(0)), metrics=["ngrams"], n=3)
+    assert [figure.value for figure in figures] == [0, 0, 0, 0, 1, 0]
+    with pytest.raises(InterfaceError, match="has no decode"):
+        evaluate(Letters(CODES), TrainingData.from_tensors(CODES), metrics=["ngrams"], n=3)
 
 
 def test_a_model_that_repeats_the_data_is_told_from_one_that_makes_something_new():

@@ -15,7 +15,7 @@ from zoo_core.files.folders import cache_folder
 from zoo_core.interfaces import Generator
 from zoo_core.interfaces.names import canonical_name
 from zoo_core.metrics.extractors.opening import OpenExtractor
-from zoo_core.metrics.presenting import data_to_measure, sample_rate_of
+from zoo_core.metrics.presenting import data_to_measure, sample_rate
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
@@ -48,7 +48,7 @@ def _kind_facts(generator: Generator | None) -> dict[str, str]:
     """What the shape does not tell about samples that are not pictures."""
     if generator is None or generator.kind == "image":
         return {}
-    rate = sample_rate_of(generator)
+    rate = sample_rate(generator)
     return {"kind": canonical_name(generator.kind)} | ({"sample_rate": str(rate)} if rate is not None else {})
 
 
@@ -97,7 +97,7 @@ def data_statistics(
 def _features(extractor: OpenExtractor, generator: Generator | None, samples: Tensor) -> Tensor:
     if generator is None:
         return extractor(samples)
-    return extractor(data_to_measure(generator, samples), sample_rate=sample_rate_of(generator))
+    return extractor(data_to_measure(generator, samples), sample_rate=sample_rate(generator))
 
 
 def cache_file(facts: dict[str, str]) -> Path:

@@ -23,7 +23,7 @@ from zoo_core.metrics.data_features import check_shared, data_statistics
 from zoo_core.metrics.extractors.opening import OpenExtractor, default_extractor, open_extractor
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.inputs import load_generator, open_data, require_samples
-from zoo_core.metrics.presenting import check_values, sample_rate_of, samples_to_measure
+from zoo_core.metrics.presenting import check_values, sample_rate, samples_to_measure
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
 from zoo_core.metrics.table import (
@@ -230,7 +230,7 @@ def sample_statistics(
     """Return statistics of n samples, pictures as the 8-bit ones that would be saved; every process must call this."""
     processes = processes or Processes()
     extractor.check(generator.kind, generator.sample_shape)
-    rate = sample_rate_of(generator)
+    rate = sample_rate(generator)
     running = RunningStatistics(n, extractor.facts.dimensions)
     start, end = share_of_process(n, processes)
     done = start

@@ -10,42 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from torch import Tensor
-
-from zoo_core.errors import MetricError
-from zoo_core.interfaces import Generator
-
 LONGEST = 4  # n of the longest n-grams
 _START, _END = "\ue000", "\ue001"  # of the private use area: no text means anything by them
-_END_CODE = 0
-
-
-def decoded(codes: Tensor, generator: Generator) -> list[str]:
-    """Return codes (N, length) as texts: by the generator's `decode`, or its configuration's `alphabet`.
-
-    In an alphabet, code k > 0 is character k − 1, and the first code 0 ends a text.
-
-    Raises:
-        MetricError: for a model that has neither, or a code that is not in the alphabet.
-    """
-    decode = getattr(generator, "decode", None)
-    if callable(decode):
-        texts: list[str] = decode(codes)
-        return texts
-    alphabet = getattr(vars(generator).get("config"), "alphabet", None)
-    if not isinstance(alphabet, str):
-        raise MetricError(
-            f"{type(generator).__qualname__} has codes that cannot be read: it has neither a method decode nor an "
-            "alphabet in its configuration"
-        )
-    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) <= len(alphabet):
-        raise MetricError(f"there are codes outside 0 to {len(alphabet)}, the alphabet's")
-    letters = ("", *alphabet)
-    return ["".join(letters[code] for code in row[: _length(row)]) for row in codes.tolist()]
-
-
-def _length(row: Sequence[int]) -> int:
-    return row.index(_END_CODE) if _END_CODE in row else len(row)
 
 
 def ngram_counts(texts: Iterable[str], n: int) -> Counter[str]:

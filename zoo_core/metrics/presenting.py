@@ -9,6 +9,7 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
 from zoo_core.interfaces.names import canonical_name
+from zoo_core.kinds.audio import sample_rate_of
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.kinds.pictures import to_uint8
 
@@ -31,21 +32,13 @@ def data_to_measure(generator: Generator, samples: Tensor) -> Tensor:
     return samples_to_measure(generator, kind_named(generator.kind).to_public(samples, generator))
 
 
-def sample_rate_of(generator: Generator) -> int | None:
+def sample_rate(generator: Generator) -> int | None:
     """Return the rate of a generator's sounds in Hz; None for any other kind.
 
     Raises:
-        MetricError: for a generator of sounds that states none.
+        InterfaceError: for a generator of sounds that states none.
     """
-    if canonical_name(generator.kind) != "audio":
-        return None
-    rate = getattr(generator, "sample_rate", None) or getattr(vars(generator).get("config"), "sample_rate", None)
-    if not isinstance(rate, int) or rate < 1:
-        raise MetricError(
-            f"{type(generator).__qualname__} makes sounds and states no sample_rate, without which nobody can hear "
-            "them; set self.sample_rate in Hz"
-        )
-    return rate
+    return sample_rate_of(generator) if canonical_name(generator.kind) == "audio" else None
 
 
 def check_values(generator: Generator, data: TrainingData) -> None:
@@ -55,8 +48,8 @@ def check_values(generator: Generator, data: TrainingData) -> None:
         raise MetricError(f"{name} has {samples.dtype}; sounds are floating values in [-1, 1]")
     if kind == "text" and samples.dtype != torch.int64:
         raise MetricError(f"{name} has {samples.dtype}; texts are codes, int64")
-    rate, own = data.values.get("sample_rate"), sample_rate_of(generator)
-    if kind == "audio" and rate is not None and rate != own:
+    rate, own = data.values.get("sample_rate"), sample_rate(generator)
+    if own is not None and rate is not None and rate != own:
         raise MetricError(
             f"{name} has sounds of {rate:,} Hz, and the model's are of {own:,} Hz: "
             "a distance between them would measure that alone"

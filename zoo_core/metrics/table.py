@@ -295,9 +295,10 @@ def _in_bits(name: str, prefix: str) -> tuple[str, str, str]:
 
 
 def _ngrams(generator: Generator, samples: Tensor, data: TrainingData) -> dict[str, float]:
-    from zoo_core.metrics.ngrams import decoded, ngram_figures
+    from zoo_core.kinds.text import texts_of
+    from zoo_core.metrics.ngrams import ngram_figures
 
-    return ngram_figures(decoded(samples, generator), decoded(data.take(range(len(data))), generator))
+    return ngram_figures(texts_of(samples, generator), texts_of(data.take(range(len(data))), generator))
 
 
 def _ngrams_detail(texts: int) -> str:
