@@ -49,7 +49,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
     "--extractor",
     default=DEFAULTS.extractor,
     show_default=True,
-    help="Feature extractor: digits, random-vgg, inception-v3, or one of a plugin.",
+    help="Feature extractor: digits, random-vgg, efficientnet-lite0, inception-v3, or one of a plugin.",
 )
 @click.option(
     "--extractor-weights",
