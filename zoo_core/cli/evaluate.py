@@ -46,7 +46,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 )
 @click.option(
     "--extractor",
-    help="Feature extractor: digits, random-vgg, inception-v3, spoken-digits, or one of a plugin.  "
+    help="Feature extractor: digits, random-vgg, efficientnet-lite0, inception-v3, spoken-digits, or one of a plugin.  "
     "[default: digits for pictures, spoken-digits for sounds]",
 )
 @click.option(

@@ -154,6 +154,16 @@ CORE_EXTRACTORS = (
         resizing="resampled to 16,000 Hz, zeros on both sides up to 8,192 samples",
     ),
     FeatureExtractor(
+        name="efficientnet-lite0",
+        version=1,
+        summary="EfficientNet-lite0, trained on ImageNet, for colour pictures; needs the extra semantic",
+        network="zoo_core.metrics.extractors.efficientnet:load",
+        dimensions=1280,
+        channels=(1, 3),
+        resizing="antialiased bilinear to 224 x 224, grey as three equal channels",
+        paper="https://arxiv.org/abs/1905.11946",
+    ),
+    FeatureExtractor(
         name="inception-v3",
         version=1,
         summary="The Inception network of FID, with the weights of 2015-12-05; needs a weights file",

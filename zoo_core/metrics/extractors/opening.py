@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import MetricError, did_you_mean, printable
+from zoo_core.errors import MetricError, ZooError, did_you_mean, printable
 from zoo_core.files.paths import user_path
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS, DEFAULT_EXTRACTORS
@@ -151,13 +151,14 @@ def open_extractor(
     """Find an extractor and read its weights.
 
     Args:
-        name: digits, random-vgg, inception-v3, spoken-digits, or the name of an extractor of a plugin.
+        name: digits, random-vgg, efficientnet-lite0, inception-v3, spoken-digits, or the name of one of a plugin.
         weights: weights file, for an extractor that does not bundle one; by default the file that its environment
             variable names.
         device: where the network computes.
 
     Raises:
         MetricError: if there is no such extractor or no file, or the file holds something else.
+        MissingExtraError: if its weights belong to an extra that is not installed.
         PluginError: if a plugin's extractor cannot be imported.
 
     Example:
@@ -169,7 +170,7 @@ def open_extractor(
     build = import_object(facts.network, f"extractor {facts.name}: network")
     try:
         network = build(_weight_file(facts, weights))
-    except MetricError:
+    except ZooError:
         raise
     except Exception as error:  # a plugin's function can fail in any way
         raise MetricError(f"extractor {facts.name} cannot be opened: {printable(error, 200)}") from error
@@ -182,7 +183,7 @@ def open_extractor(
 def _weight_file(facts: FeatureExtractor, given: str | Path | None) -> Path | None:
     if facts.weights_variable is None:
         if given is not None:
-            raise MetricError(f"extractor {facts.name} bundles its weights; leave --extractor-weights out")
+            raise MetricError(f"extractor {facts.name} needs no file of weights; leave --extractor-weights out")
         return None
     named = given or os.environ.get(facts.weights_variable)
     if not named:
