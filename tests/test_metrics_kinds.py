@@ -1,13 +1,17 @@
 """Metrics of sounds and other samples that are no pictures: extractors by kind, rates, files and defaults."""
 
+import json
 import math
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from click.testing import CliRunner
 
+from tests.forkserver import torchrun
 from zoo_core import FeatureExtractor, Generator, TrainingData
+from zoo_core.cli import main
 from zoo_core.errors import InterfaceError, MetricError, PluginError
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.kinds.by_name import kind_named
@@ -16,7 +20,7 @@ from zoo_core.metrics.extractors import opening
 from zoo_core.metrics.extractors.opening import default_extractor
 from zoo_core.metrics.extractors.resampling import resampled
 from zoo_core.metrics.extractors.spoken_digits import BANDS, mel_filters
-from zoo_core.metrics.table import default_metrics
+from zoo_core.metrics.table import METRICS, default_metrics, metric_of
 from zoo_core.registries import Metric
 
 SPOKEN = Path(__file__).parent / "data" / "spoken_digits"
@@ -304,3 +308,70 @@ def test_an_extractor_of_the_first_edition_is_one_of_pictures():
 def test_malformed_facts_of_an_extractor_are_refused(facts, words):
     with pytest.raises(PluginError, match=f"extractor mine: {words}"):
         FeatureExtractor(name="mine", version=1, summary="", network="mine:load", dimensions=8, **facts)
+
+
+# The command
+
+
+def test_the_command_measures_texts_without_being_told_how(tmp_path, monkeypatch):
+    class Letters(Texts):
+        def decode(self, codes):
+            return ["".join(chr(96 + code) for code in row if code) for row in codes.tolist()]
+
+        def log_prob(self, x, labels=None):
+            return torch.full((len(x),), -math.log(2.0))
+
+    model = Letters(torch.tensor([[1, 2, 0, 0], [2, 2, 2, 0]]), alphabet="abc")
+    monkeypatch.setattr("zoo_core.cli.evaluate.open_model", lambda name, device: (model, None))
+    (tmp_path / "words.txt").write_text("ab\nbbb\nc\n")
+    done = CliRunner().invoke(main, ["eval", "letters", "--data", str(tmp_path / "words.txt"), "-n", "4"])
+    assert done.exit_code == 0, done.stderr
+    lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert list(lines) == ["ngram_1", "ngram_2", "ngram_3", "ngram_4", "distinct", "novel", "nll", "bits_per_character"]
+    assert lines["distinct"].startswith("0.5 (")
+    assert "against 3 texts" in lines["ngram_4"]
+    assert lines["bits_per_character"].startswith("0.333333 (")  # three bits for 3 + 4 + 2 characters
+    refused = CliRunner().invoke(main, ["eval", "letters", "--data", str(tmp_path / "words.txt"), "--metric", "fid"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "no extractor takes samples of kind text" in refused.stderr.splitlines()[-1]
+
+
+def test_no_figure_belongs_to_two_metrics():
+    figures = [figure for metric in METRICS.values() for figure in metric.figures]
+    assert len(set(figures)) == len(figures)
+    assert metric_of("bits_per_dim") == metric_of("bits_per_character") == "nll"
+
+
+@pytest.mark.slow
+def test_two_processes_find_of_texts_and_likelihoods_what_one_does(tmp_path):
+    script = tmp_path / "measure.py"
+    script.write_text(TWO)
+    found = []
+    for processes in (2, 1):
+        done = torchrun(script, cwd=tmp_path, processes=processes, ZOO_CACHE=str(tmp_path / str(processes)))
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(json.loads(done.stdout.splitlines()[0]))
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    assert len(found[0]) == 8
+
+
+TWO = """
+import json
+import torch
+import zoo_core as zoo
+
+class Letters(zoo.Generator):
+    kind, latent_shape, sample_shape, alphabet = "text", (5,), (5,), "abc"
+    def decode(self, codes):
+        return ["".join(" abc"[code] for code in row) for row in codes.tolist()]
+    def forward(self, z, labels=None):
+        return (z.abs() * 2).long().clamp(max=3)
+    def log_prob(self, x, labels=None):
+        return -x.float().sum(1)
+
+data = zoo.TrainingData.from_tensors(torch.arange(60).reshape(12, 5) % 4)
+figures = zoo.evaluate(Letters(), data, n=23)
+from zoo_core.runtime.environment import first_process
+if first_process():
+    print(json.dumps({figure.metric: figure.value for figure in figures}))
+"""
