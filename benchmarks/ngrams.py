@@ -45,7 +45,10 @@ def main() -> None:
         texts[split] = [decoded(codes, data.values["alphabet"]) for codes in data.samples.tolist()]
     count = len(texts["test"])
     samples = {"the test split": texts["test"]}
-    samples |= {f"a chain that knows {known} characters": chain(texts["train"], known, count) for known in (3, 2, 1, 0)}
+    samples |= {
+        f"a chain that knows {known} character{'s' * (known != 1)}": chain(texts["train"], known, count)
+        for known in (3, 2, 1, 0)
+    }
     samples["one text again and again"] = texts["train"][:1] * count
     for number, (title, some) in enumerate(samples.items()):
         figures = ngram_figures(some, texts["train"])

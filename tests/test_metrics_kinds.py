@@ -23,6 +23,7 @@ from zoo_core.metrics.extractors.spoken_digits import BANDS, mel_filters
 from zoo_core.metrics.table import METRICS, default_metrics, metric_of
 from zoo_core.registries import Metric
 
+WEIGHTS = "a9334eacf723183153e2813ebb885210e28d684410d2c658d9ceb6806333da4c"
 SPOKEN = Path(__file__).parent / "data" / "spoken_digits"
 
 
