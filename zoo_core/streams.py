@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo_core.errors import SamplingError
 
 _LATENT_STREAM, _LABEL_STREAM, _PIXEL_STREAM = 0, 1, 2
+_DEQUANTIZING_STEPS = 2**15
 _WORDS = 4  # 64-bit words that Philox4x64 yields for one value of its counter
 
 
@@ -90,6 +91,30 @@ def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
     check_stream(seed, start, len(pictures))
     uniform = _uniform(seed, _PIXEL_STREAM, start, len(pictures), math.prod(pictures.shape[1:]))
     return (uniform.reshape(pictures.shape) < pictures).float()
+
+
+def dequantize(pixels: Tensor, seed: int, start: int) -> Tensor:
+    """Spread each of the 256 levels of a pixel over its 256th of [0, 1] (uniform dequantisation, arXiv 1511.01844).
+
+    The draws of a picture are a pure function of (seed, index).
+
+    Args:
+        pixels: (N, …), uint8.
+        seed: 0 to 2^64 - 1.
+        start: index of the first picture.
+
+    Returns:
+        (N, …), float32, between 0 and 1 and never either.
+
+    Example:
+        >>> (dequantize(torch.tensor([[0, 128, 255]], dtype=torch.uint8), seed=0, start=0) * 256).floor()
+        tensor([[  0., 128., 255.]])
+    """
+    check_stream(seed, start, len(pixels))
+    uniform = _uniform(seed, _PIXEL_STREAM, start, len(pixels), math.prod(pixels.shape[1:]))
+    # In steps that float32 holds exactly beside any level: it would round finer ones up to the next level, or to 1.
+    steps = ((uniform * _DEQUANTIZING_STEPS).floor() + 0.5) / _DEQUANTIZING_STEPS
+    return ((steps.reshape(pixels.shape) + pixels) / 256).float()
 
 
 def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:

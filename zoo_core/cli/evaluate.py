@@ -14,7 +14,7 @@ from zoo_core.cli.opening import open_model
 from zoo_core.cli.working import working
 from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
-from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, find_metrics
+from zoo_core.metrics.table import DEFAULT_METRICS, METRICS, default_metrics, find_metrics
 from zoo_core.runtime.environment import first_process
 
 NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
@@ -30,9 +30,8 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 @click.option(
     "--metric",
     "metrics",
-    default=",".join(DEFAULT_METRICS),
-    show_default=True,
-    help=f"Metrics, separated by commas: {', '.join([*METRICS, NEIGHBOURS])}.",
+    help=f"Metrics, separated by commas: {', '.join([*METRICS, NEIGHBOURS])}.  "
+    f"[default: {','.join(DEFAULT_METRICS)}; ngrams for texts]",
 )
 @click.option(
     "-n", "count", type=click.IntRange(min=2), default=DEFAULTS.samples, show_default=True, help="Number of samples."
@@ -47,9 +46,8 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 )
 @click.option(
     "--extractor",
-    default=DEFAULTS.extractor,
-    show_default=True,
-    help="Feature extractor: digits, random-vgg, inception-v3, or one of a plugin.",
+    help="Feature extractor: digits, random-vgg, efficientnet-lite0, inception-v3, spoken-digits, or one of a plugin.  "
+    "[default: digits for pictures, spoken-digits for sounds]",
 )
 @click.option(
     "--extractor-weights",
@@ -68,7 +66,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 @click.option(
     "--binarization",
     type=click.Choice(get_args(Binarization)),
-    help="How pixels are made binary for elbo and iwae.  [default: what the model's likelihood needs]",
+    help="How pixels are made binary for elbo, iwae and nll.  [default: what the model's likelihood needs]",
 )
 @click.option(
     "--save-statistics",
@@ -84,11 +82,11 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
 def command(
     name: str,
     data: str,
-    metrics: str,
+    metrics: str | None,
     count: int,
     seed: int,
     repeats: int,
-    extractor: str,
+    extractor: str | None,
     extractor_weights: Path | None,
     split: str,
     skip_damaged: bool,
@@ -103,12 +101,13 @@ def command(
     """Measure how good the model NAME is on a data set. Each figure comes with everything needed to measure it again.
 
     fid and kid (lower is better) and prdc (precision, recall, density, coverage: higher is better) compare features of
-    samples with those of the data. elbo and iwae bound −log p of the data in nats, for models that encode. neighbours
-    is a picture of samples beside the nearest of the data.
+    samples with those of the data. elbo and iwae bound −log p of the data in nats, for models that encode; nll is what
+    a model with a log_prob states itself, in nats and in bits. ngrams compares texts. neighbours is a picture of
+    samples beside the nearest of the data.
     """
-    wanted = [metric.strip() for metric in metrics.split(",") if metric.strip()]
-    _check(wanted, out, save_statistics)
-    chosen = find_metrics(name for name in wanted if name != NEIGHBOURS) if set(wanted) != {NEIGHBOURS} else []
+    wanted = None if metrics is None else [metric.strip() for metric in metrics.split(",") if metric.strip()]
+    _check(wanted or [], out, save_statistics)
+    named = None if wanted is None else find_metrics(_measured(wanted)) if set(wanted) != {NEIGHBOURS} else []
     conditions = Conditions(
         samples=count,
         seed=seed,
@@ -125,6 +124,7 @@ def command(
     generator, _ = open_model(name, device)
     with working("reading the data"):
         source = open_data(data, generator, split, _tell, skip_damaged=skip_damaged)
+    chosen = find_metrics(default_metrics(generator, extractor)) if named is None else named
     if chosen:
         with working("measuring") as work:
             figures = measure(
@@ -150,6 +150,11 @@ def command(
             echo_path(out)
 
 
+def _measured(wanted: list[str]) -> list[str]:
+    """The metrics that are figures."""
+    return [name for name in wanted if name != NEIGHBOURS]
+
+
 def _check(wanted: list[str], out: Path | None, save_statistics: Path | None) -> None:
     """Report what is missing before torch is imported."""
     if save_statistics is not None and save_statistics.suffix != ".safetensors":
@@ -157,7 +162,9 @@ def _check(wanted: list[str], out: Path | None, save_statistics: Path | None) ->
     if NEIGHBOURS in wanted and out is None:
         raise MetricError("the metric neighbours is a picture; use -o neighbours.png to say where to write it")
     if out is not None and NEIGHBOURS not in wanted:
-        raise MetricError(f"-o is only for the metric neighbours; use --metric {','.join([*wanted, NEIGHBOURS])}")
+        raise MetricError(
+            f"-o is only for the metric neighbours; use --metric {','.join([*(wanted or DEFAULT_METRICS), NEIGHBOURS])}"
+        )
     if out is not None:
         from zoo_core.kinds.pictures import STILL, check_picture
 

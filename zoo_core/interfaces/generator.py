@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,9 @@ class Generator(nn.Module, ABC):
         num_classes: number of labels of a conditional generator; None for an unconditional one.
         class_names: names of the labels in their order, as the training data has them; empty if it has none. Training
             sets them, and they are saved with the model.
+        log_prob_bound: whether `log_prob`, if the model has it, is "exact" or a "lower" bound.
+        log_prob_discrete: whether it is the probability of discrete values, such as the 256 levels of a pixel or the
+            codes of a text; otherwise it is a density. None, the default: discrete for text, a density for all else.
         config: the ModelConfig that it was built from.
         latent_shape: the shape of one latent, e.g. (100,).
         sample_shape: the shape of one sample, e.g. (1, 32, 32).
@@ -76,6 +79,8 @@ class Generator(nn.Module, ABC):
     stochastic: ClassVar[bool] = False
     num_classes: int | None = None
     class_names: tuple[str, ...] = ()
+    log_prob_bound: Literal["exact", "lower"] = "exact"
+    log_prob_discrete: bool | None = None
     config: ModelConfig
     latent_shape: tuple[int, ...]
     sample_shape: tuple[int, ...]
@@ -204,6 +209,32 @@ class Generator(nn.Module, ABC):
             tensor([-1.,  0.,  1.])
         """
         return x * 2 - 1
+
+    def log_prob(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return log p(x) in nats, or a lower bound on it. `zoo eval --metric nll` measures models that override it.
+
+        `log_prob_bound` says whether it is exact. `log_prob_discrete` says what it is: the probability of discrete
+        values, such as the 256 levels of each pixel as `from_unit` maps them, or the codes of a text up to and with the
+        end (code 0), whatever follows; or a density over the model's own range, the one of `forward`. For a density,
+        `zoo eval` dequantises pictures and takes the slope of `from_unit` into account, which must map each value by
+        itself.
+
+        Args:
+            x: samples (N, *sample_shape) in the model's own range, on its device; int64 for text.
+            labels: class indices (N,) for a conditional model, which returns log p(x|label).
+
+        Returns:
+            (N,), in nats.
+
+        Raises:
+            InterfaceError: if the model states no likelihood.
+
+        Example:
+            >>> ring.log_prob(torch.ones(1, 2))
+            Traceback (most recent call last):
+            zoo_core.errors.InterfaceError: Ring states no likelihood: it has no log_prob of its own
+        """
+        raise InterfaceError(f"{type(self).__qualname__} states no likelihood: it has no log_prob of its own")
 
     def sample(
         self,

@@ -19,12 +19,12 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         error: standard deviation of the value between draws of samples; None for a single draw.
         repeats: number of draws; `value` is that of the first.
         dataset, split: what samples were compared with.
-        fingerprint: sha256 of its pictures and labels.
-        samples: number of samples, or for a likelihood of pictures of the data.
+        fingerprint: sha256 of its samples and labels.
+        samples: number of samples, or for a likelihood of samples of the data.
         seed: seed of the first draw.
         extractor, version, weights: the feature extractor, and the sha256 of its network's tensors; None for a metric
             that uses none.
-        resizing: how pictures are resized for the extractor.
+        resizing: how samples are resized for the extractor.
         detail: what else decides the value: the number of neighbours, subsets, importance samples, ….
         warning: what makes the value unreliable, such as too few samples; None for a sound one.
 

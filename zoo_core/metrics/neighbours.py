@@ -15,7 +15,7 @@ from zoo_core.interfaces import Generator
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.kinds.pictures import from_uint8, save_picture, to_uint8
 from zoo_core.kinds.showing import nothing_to_see, picture_of, require_pictures
-from zoo_core.metrics import inputs
+from zoo_core.metrics.inputs import require_samples
 
 SAMPLES, NEAREST = 10, 7  # rows of the picture, and its columns besides that of the sample
 _BLOCK = 2048  # samples of the data compared at a time
@@ -30,7 +30,7 @@ def write_neighbours(generator: Generator, source: TrainingData | Path, out: Pat
     """
     kind = kind_named(generator.kind)
     require_pictures(kind, "compare")
-    data = inputs.require_pictures(source, "neighbours")
+    data = require_samples(source, "neighbours")
     if data.sample_shape != tuple(generator.sample_shape):
         raise MetricError(
             f"{printable(data.name, 80)} has samples of {data.sample_shape}, but the model makes "

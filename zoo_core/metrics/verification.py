@@ -10,7 +10,7 @@ from zoo_core import models
 from zoo_core.errors import VerificationError, printable
 from zoo_core.hub.cards import figures_of
 from zoo_core.interfaces import Generator
-from zoo_core.metrics.conditions import DEFAULTS, Conditions
+from zoo_core.metrics.conditions import Conditions
 from zoo_core.metrics.evaluation import measure
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.golden import check_golden
@@ -110,7 +110,7 @@ def _by_conditions(entry: ModelEntry) -> dict[Conditions, dict[str, Metric]]:
             samples=metric.samples,
             seed=metric.seed,
             split=metric.split,
-            extractor=metric.extractor or DEFAULTS.extractor,
+            extractor=metric.extractor,
         )
         groups.setdefault(conditions, {})[name] = metric
     return groups

@@ -62,7 +62,7 @@ class Metric(_Facts, frozen=True, kw_only=True):
         repeats: number of draws.
         extractor: name of the feature extractor.
         version: version of the feature extractor.
-        resizing: how pictures were brought to the extractor's size.
+        resizing: how samples were brought to the extractor's size.
         detail: anything else that determines the value.
         warning: what makes the value unreliable, such as too few samples.
     """
