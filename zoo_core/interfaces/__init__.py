@@ -1,6 +1,7 @@
 """Interfaces: what a plugin's classes implement, and what it registers.
 
 config          Config, validated however it is made, and ModelConfig, the hyperparameters of one model
+assignments     key=value onto the fields of a configuration, also of a nested one
 config_values   which values a configuration accepts, and which of them suits the data
 settings        Settings of a training run
 schedules       learning-rate schedules by name
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.extractor import FeatureExtractor as FeatureExtractor
     from zoo_core.interfaces.generator import Encoder as Encoder
     from zoo_core.interfaces.generator import Generator as Generator
+    from zoo_core.interfaces.generator import Noise as Noise
     from zoo_core.interfaces.kind import Kind as Kind
     from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
     from zoo_core.interfaces.settings import Settings as Settings
@@ -48,6 +50,7 @@ _HOMES = {
     "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
     "SamplingOptions": "zoo_core.interfaces.options",
+    "Noise": "zoo_core.interfaces.generator",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",
 }
