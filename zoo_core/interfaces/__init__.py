@@ -9,7 +9,8 @@ architecture    Architecture: the classes of a kind of model by import string, r
 generator       Generator, and Encoder for models that also encode
 unit_range      whether to_unit and from_unit match, and whether samples are in the public range
 discriminator   Discriminator
-options         SamplingOptions, the choices at sampling time
+options         SamplingOptions, the choices at sampling time, and what a caller chooses of them
+option_facts    the values, bounds and descriptions of options, for people
 kind            Kind: how samples of one kind are read, written and shown
 trainer         Trainer, and Batch, the input of a training step
 extractor       FeatureExtractor, a network in whose features samples are measured

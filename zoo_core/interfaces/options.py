@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zoo_core.errors import InterfaceError, SamplingError, did_you_mean, printable
+from zoo_core.errors import InterfaceError, SamplingError, VerificationError, did_you_mean, printable
 from zoo_core.interfaces.assignments import bounds_of, completed, place_of
 from zoo_core.interfaces.config import Config
 
@@ -126,6 +126,33 @@ def differences(own: SamplingOptions, chosen: SamplingOptions) -> dict[str, Any]
     """
     before, now = msgspec.to_builtins(own), msgspec.to_builtins(chosen)
     return {name: value for name, value in now.items() if value != before[name]}
+
+
+def recorded(own: SamplingOptions, values: Mapping[str, Any], record: str) -> dict[str, Any]:
+    """Return options that a record names, by name, in types of JSON; in YAML, every value is a text.
+
+    Args:
+        own: the model's own options, which those are compared with.
+        values: what the record states.
+        record: what it is, for messages.
+
+    Raises:
+        VerificationError: if the model does not have these options.
+
+    Example:
+        >>> class DDPMOptions(SamplingOptions, frozen=True):
+        ...     steps: int = 50
+        >>> recorded(DDPMOptions(), {"steps": "10"}, "fid")
+        {'steps': 10}
+    """
+    strange = [name for name in values if name not in own.__struct_fields__]
+    if strange:
+        raise VerificationError(f"{record}: the model has no option {printable(strange[0], 80)}")
+    try:
+        chosen = msgspec.convert(completed(type(own), values, own), type(own), strict=False)
+    except ValueError as error:  # includes msgspec.ValidationError
+        raise VerificationError(f"{record}: its options are not possible: {printable(error, 200)}") from error
+    return differences(own, chosen)
 
 
 def _named(given: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Generator
+from zoo_core.interfaces.options import Choices, differences
 from zoo_core.kinds.pictures import to_uint8
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.data_features import check_shared, data_statistics
@@ -50,6 +51,7 @@ def evaluate(
     repeats: int = DEFAULTS.repeats,
     importance_samples: int = DEFAULTS.importance_samples,
     binarization: Binarization | None = None,
+    options: Choices | None = None,
     save_statistics: str | Path | None = None,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
@@ -78,6 +80,7 @@ def evaluate(
         repeats: number of draws; with two or more, figures carry their standard deviation between draws.
         importance_samples: k of iwae.
         binarization: how pixels are made binary for elbo and iwae; by default what fits the model's likelihood.
+        options: choices for sampling, as for `Generator.sample`; figures name those that are not the model's own.
         save_statistics: where to write the statistics of the data, to share them.
         tell: called with lines about what is being done.
         progress: called with the part of the measurement, how much of it is done, and how much there is.
@@ -117,6 +120,7 @@ def evaluate(
         binarization=binarization,
     )
     generator = load_generator(model, device)
+    conditions = msgspec.structs.replace(conditions, options=differences(generator.options, generator.choose(options)))
     source = open_data(data, picture_shape(generator), split, tell)
     return measure(
         generator,
@@ -194,6 +198,7 @@ def sample_statistics(
     n: int,
     *,
     seed: int = 0,
+    options: Choices | None = None,
     batch_size: int | None = None,
     processes: Processes | None = None,
     progress: MeasuringProgress = no_progress,
@@ -202,13 +207,25 @@ def sample_statistics(
     processes = processes or Processes()
     running = RunningStatistics(n, extractor.facts.dimensions)
     start, end = share_of_process(n, processes)
-    done = start
+    done, part = start, f"samples of seed {seed}"
+
+    def step_done(step: int, steps: int | None, samples: int) -> None:
+        progress(f"{part}, step {step}", done - start, end - start)
+
     if end > start:
-        for batch in sample_batches(generator, end - start, seed=seed, start=start, batch_size=batch_size):
+        for batch in sample_batches(
+            generator,
+            end - start,
+            seed=seed,
+            start=start,
+            options=options,
+            batch_size=batch_size,
+            on_step=step_done,
+        ):
             pictures = torch.from_numpy(to_uint8(batch)).permute(0, 3, 1, 2)
             running.add(done, extractor(pictures))
             done += len(batch)
-            progress(f"samples of seed {seed}", done - start, end - start)
+            progress(part, done - start, end - start)
     return running.finish({"seed": str(seed)}, processes)
 
 
@@ -250,6 +267,7 @@ def _feature_figures(
             extractor,
             conditions.samples,
             seed=conditions.seed,
+            options=conditions.options,
             batch_size=run.batch_size,
             processes=run.processes,
             progress=run.progress,
@@ -275,6 +293,7 @@ def _feature_figures(
             resizing=extractor.facts.resizing,
             detail=metric.detail(counts.pictures, counts.pairs),
             warning=metric.warning(counts),
+            options=run.conditions.options,
         )
         for metric in metrics
         for name in metric.figures
