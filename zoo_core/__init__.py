@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Generator as Generator
     from zoo_core.interfaces import Kind as Kind
     from zoo_core.interfaces import ModelConfig as ModelConfig
+    from zoo_core.interfaces import Noise as Noise
     from zoo_core.interfaces import SamplingOptions as SamplingOptions
     from zoo_core.interfaces import Settings as Settings
     from zoo_core.interfaces import Trainer as Trainer
@@ -63,6 +64,7 @@ _HOMES = {
     "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
     "ModelEntry": "zoo_core.registries",
+    "Noise": "zoo_core.interfaces.generator",
     "Registry": "zoo_core.registries",
     "RegistryError": "zoo_core.errors",
     "SamplingOptions": "zoo_core.interfaces.options",

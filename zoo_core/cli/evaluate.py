@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
+import msgspec
 
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
@@ -55,6 +56,7 @@ NEIGHBOURS = "neighbours"  # the one metric whose result is a picture
     help="Weights file, for an extractor that does not bundle one.",
 )
 @click.option("--split", default=DEFAULTS.split, show_default=True, help="Split of the data.")
+@options.sampling_options()
 @options.skip_damaged()
 @click.option(
     "--importance-samples",
@@ -89,6 +91,7 @@ def command(
     extractor: str | None,
     extractor_weights: Path | None,
     split: str,
+    assignments: tuple[str, ...],
     skip_damaged: bool,
     importance_samples: int,
     binarization: Binarization | None,
@@ -118,10 +121,13 @@ def command(
         importance_samples=importance_samples,
         binarization=binarization,
     )
+    from zoo_core.interfaces.options import differences
     from zoo_core.metrics.evaluation import measure
     from zoo_core.metrics.inputs import open_data
 
     generator, _ = open_model(name, device)
+    sampling_options = options.chosen_options(generator, assignments)
+    conditions = msgspec.structs.replace(conditions, options=differences(generator.options, sampling_options))
     with working("reading the data"):
         source = open_data(data, generator, split, _tell, skip_damaged=skip_damaged)
     chosen = find_metrics(default_metrics(generator, extractor)) if named is None else named
@@ -145,7 +151,7 @@ def command(
         from zoo_core.metrics.neighbours import write_neighbours
 
         with working("finding neighbours"):
-            write_neighbours(generator, source, out, seed=seed)
+            write_neighbours(generator, source, out, seed=seed, options=sampling_options)
         if not as_json:
             echo_path(out)
 

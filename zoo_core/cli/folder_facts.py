@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_core.interfaces.option_facts import Option, described, in_words
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def facts_as_lines(name: str, folder: Path, facts: FolderFacts) -> Facts:
         lines.append(("sample", " x ".join(map(str, facts.model.sample_shape))))
         lines.append(("kind", kind_in_words(facts.architecture)))
         lines.append(("classes", numbered(facts.model.class_names)))
-    lines += [("configuration", in_words(facts.config)), *_run(facts)]
+    own = facts.model.options if facts.model is not None else {}
+    lines += [("configuration", in_words(facts.config)), *option_lines(facts.architecture, own), *_run(facts)]
     if facts.weights is not None:
         counts = f"{facts.weights.values:,} values in {facts.weights.tensors} tensors"
         lines.append(("weights", f"{counts}, {', '.join(facts.weights.dtypes)}"))
@@ -41,7 +42,8 @@ def facts_as_json(name: str, folder: Path, facts: FolderFacts) -> dict[str, Any]
     model = plain.pop("model") or {}
     del plain["config"]
     stated = {"config": facts.config} | {key: value for key, value in model.items() if key != "format"}
-    found = {"name": name, "folder": str(folder)} | plain | stated
+    choices = choices_as_json(facts.architecture, facts.model.options if facts.model is not None else {})
+    found = {"name": name, "folder": str(folder)} | plain | stated | choices
     return found | {"kind": kind_of(facts.architecture), "installed": _why_unusable(facts.architecture) is None}
 
 
@@ -52,6 +54,37 @@ def paper_of(architecture: str) -> str:
 
     known = manager().architectures.get(canonical_name(architecture))
     return (known[0].paper or "") if known else ""
+
+
+def option_lines(architecture: str, own: Mapping[str, Any]) -> Facts:
+    """Return a line for each option of a model, with its value, the values that it takes, and what it does."""
+    lines: Facts = []
+    for option in _options(architecture, own):
+        value = in_words({option.name: option.value}).removeprefix(f"{option.name} ")
+        choose = f"; choose {option.bounds}" if option.bounds else ""
+        lines.append((f"option {option.name}", f"{value}{choose}{f': {option.about}' if option.about else ''}"))
+    return lines
+
+
+def choices_as_json(architecture: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's own `options`, and as `choices` what may be chosen; nothing for a model without options."""
+    if not own:
+        return {}
+    shown = {option.name: {"bounds": option.bounds, "about": option.about} for option in _options(architecture, own)}
+    return {"options": dict(own), "choices": shown}
+
+
+def _options(architecture: str, own: Mapping[str, Any]) -> list[Option]:
+    """What there is to know of each option. Its values are in config.json; the rest is, where it is installed, code."""
+    from zoo_core.errors import ZooError
+    from zoo_core.plugins import manager
+
+    if not own:
+        return []
+    try:
+        return described(manager().architecture(architecture).generator_class().Options, own)
+    except ZooError:
+        return [Option(name, value, "", "") for name, value in own.items()]
 
 
 def kind_of(architecture: str) -> str | None:
@@ -77,18 +110,6 @@ def kind_in_words(architecture: str) -> str:
         return f"{name}, not usable here: {error}"
     shown = ("a folder" if suffix == "/" else suffix for suffix in suffixes)
     return f"{name}, written to {', '.join(shown)}"
-
-
-def in_words(values: Mapping[str, Any]) -> str:
-    """Return values as `name value, name value`, as `--set` takes them.
-
-    Example:
-        >>> in_words({"size": 32, "widths": [400, 200], "conditional": False, "loss": "elbo"})
-        'size 32, widths [400, 200], conditional false, loss elbo'
-    """
-    return ", ".join(
-        f"{name} {value if isinstance(value, str) and value else json.dumps(value)}" for name, value in values.items()
-    )
 
 
 def _plugin(facts: FolderFacts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,6 +35,7 @@ _MILLISECONDS = 60  # per frame
 @options.seed()
 @options.label()
 @options.truncation()
+@options.sampling_options()
 @options.device()
 def command(
     name: str,
@@ -44,6 +46,7 @@ def command(
     seed: int,
     label: tuple[str, ...],
     truncation: float | None,
+    assignments: tuple[str, ...],
     device: str,
 ) -> None:
     """Walk through the latent space of the model NAME, from sample to sample and back to the first.
@@ -70,8 +73,10 @@ def command(
     classes = classes_by_name(generator, label)
     labels = in_turn(classes, 0, walks) if classes else None
     steps = frames or (4 if suffix == ".png" else 16)
-    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=labels, truncation=truncation)
+    chosen = options.chosen_options(generator, assignments)
+    how: dict[str, Any] = {"through": through, "frames": steps, "seed": seed, "label": labels, "truncation": truncation}
     with working("sampling", walks * through * steps) as work:
+        walk = interpolate(generator, walks, **how, options=chosen, on_step=work.stepped)
         if suffix == ".png":
             rows = torch.stack(list(counted(walk, work))).transpose(0, 1)
             save_png(require_picture(rows.flatten(0, 1), generator, "interpolate", columns=rows.shape[1]), out)

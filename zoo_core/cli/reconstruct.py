@@ -23,8 +23,16 @@ _COLUMNS = 8  # pairs of pictures per row
     "-o", "--out", type=options.UserPath(), help="Output: a .png or a .webp.  [default: NAME-reconstructed.png]"
 )
 @options.label("Class of the pictures")
+@options.sampling_options()
 @options.device()
-def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tuple[str, ...], device: str) -> None:
+def command(
+    name: str,
+    pictures: tuple[Path, ...],
+    out: Path | None,
+    label: tuple[str, ...],
+    assignments: tuple[str, ...],
+    device: str,
+) -> None:
     """Encode pictures with the model NAME and decode them again; show each beside its reconstruction.
 
     The model must be one that encodes, such as a VAE. Pictures are cropped, resized and converted as for its training.
@@ -58,6 +66,7 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tupl
     from zoo_core.sampling.latent_space import reconstruct
 
     classes = classes_by_name(generator, label)
+    chosen = options.chosen_options(generator, assignments)
 
     channels, height, width = generator.sample_shape
     given, changes = read_pictures(pictures, (channels, height, width))
@@ -65,7 +74,7 @@ def command(name: str, pictures: tuple[Path, ...], out: Path | None, label: tupl
         click.echo(printable(change), err=True)
     labels = in_turn(classes, 0, len(given)) if classes else None
     with working("reconstructing"):
-        again = to_uint8(reconstruct(generator, from_uint8(given), labels))
+        again = to_uint8(reconstruct(generator, from_uint8(given), labels, options=chosen))
     pairs = np.stack([picture for pair in zip(given, again, strict=True) for picture in pair])
     save_picture(grid(pairs, columns=2 * min(_COLUMNS, len(given))), out)
     echo_path(out)

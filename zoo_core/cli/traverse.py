@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,9 +37,18 @@ _MILLISECONDS = 100  # per frame
 )
 @options.seed("the latent")
 @options.label()
+@options.sampling_options()
 @options.device()
 def command(
-    name: str, out: Path | None, rows: int, steps: int, span: float, seed: int, label: tuple[str, ...], device: str
+    name: str,
+    out: Path | None,
+    rows: int,
+    steps: int,
+    span: float,
+    seed: int,
+    label: tuple[str, ...],
+    assignments: tuple[str, ...],
+    device: str,
 ) -> None:
     """Vary a latent of the model NAME one dimension at a time, one row each, the most effective dimension first.
 
@@ -63,10 +73,17 @@ def command(
 
     z = generator.latents(seed, 0, 1)[0]
     classes: list[int | None] = [*classes_by_name(generator, label)] or [None]
+    how: dict[str, Any] = {
+        "steps": steps,
+        "span": span,
+        "options": options.chosen_options(generator, assignments),
+        "seed": seed,
+    }
+    total = None if not generator.makes_states() else len(z) * steps
     parts = []
     for one in classes:
-        with working("sampling"):
-            samples, _ = traverse(generator, z, steps=steps, span=span, label=one)
+        with working("sampling", total) as work:
+            samples, _ = traverse(generator, z, **how, label=one, on_step=work.stepped)
         parts.append(samples[:rows])
     shown = torch.cat(parts)  # (rows, steps, *sample_shape)
     if suffix == ".png":

@@ -163,8 +163,9 @@ def model_index(
                     "detail",
                     "error",
                     "warning",
+                    "options",
                 )
-                if (value := getattr(metric, key)) is not None
+                if (value := getattr(metric, key)) not in (None, {})
             },
         )
         for metric_name, metric in metrics.items()

@@ -16,6 +16,7 @@ from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
 from zoo_core.interfaces.config_values import following, following_sides, takes
+from zoo_core.interfaces.options import SamplingOptions
 from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
@@ -93,6 +94,7 @@ class Trainer(ABC):
         config: as given.
         settings: as given.
         sample_shape: as given.
+        options: the sampling options that the finished model has as its own; None for those of its class.
         modules: networks by name; "generator" is the one that is averaged, sampled and saved.
         optimizers: optimizers by the name that `update` is called with; each trains the module of its name.
         device: the device of all tensors; set before `build`.
@@ -126,6 +128,7 @@ class Trainer(ABC):
         self.config = config
         self.settings = settings
         self.sample_shape = tuple(sample_shape)
+        self.options: SamplingOptions | None = None
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.device = torch.device("cpu")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,6 +26,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
         extractor_weights: weights file, for an extractor that does not bundle one.
         importance_samples: k of iwae.
         binarization: how pixels are made binary for elbo, iwae and nll; None for what fits the model's likelihood.
+        options: the options for sampling that differ from the model's own, by name.
 
     Raises:
         MetricError: for fewer than 2 samples or 1 repeat.
@@ -46,6 +47,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     extractor_weights: str | Path | None = None
     importance_samples: int = 50
     binarization: Binarization | None = None
+    options: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         if self.samples < 2 or self.repeats < 1:

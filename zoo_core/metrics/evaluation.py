@@ -17,6 +17,7 @@ from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Generator
 from zoo_core.interfaces.names import canonical_name
+from zoo_core.interfaces.options import Choices, differences
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.data_features import check_shared, data_statistics
@@ -60,6 +61,7 @@ def evaluate(
     repeats: int = DEFAULTS.repeats,
     importance_samples: int = DEFAULTS.importance_samples,
     binarization: Binarization | None = None,
+    options: Choices | None = None,
     save_statistics: str | Path | None = None,
     skip_damaged: bool = False,
     tell: Tell = no_message,
@@ -91,6 +93,7 @@ def evaluate(
         repeats: number of draws; with two or more, figures carry their standard deviation between draws.
         importance_samples: k of iwae.
         binarization: how pixels are made binary for elbo, iwae and nll; by default what fits the model's likelihood.
+        options: choices for sampling, as for `Generator.sample`; figures name those that are not the model's own.
         save_statistics: where to write the statistics of the data, to share them.
         skip_damaged: leave out what cannot be decoded of the data.
         tell: called with lines about what is being done.
@@ -131,6 +134,7 @@ def evaluate(
         binarization=binarization,
     )
     generator = load_generator(model, device)
+    conditions = msgspec.structs.replace(conditions, options=differences(generator.options, generator.choose(options)))
     source = open_data(data, generator, split, tell, skip_damaged=skip_damaged)
     return measure(
         generator,
@@ -223,6 +227,7 @@ def sample_statistics(
     n: int,
     *,
     seed: int = 0,
+    options: Choices | None = None,
     batch_size: int | None = None,
     processes: Processes | None = None,
     progress: MeasuringProgress = no_progress,
@@ -233,12 +238,24 @@ def sample_statistics(
     rate = sample_rate(generator)
     running = RunningStatistics(n, extractor.facts.dimensions)
     start, end = share_of_process(n, processes)
-    done = start
+    done, part = start, f"samples of seed {seed}"
+
+    def step_done(step: int, steps: int | None, samples: int) -> None:
+        progress(f"{part}, step {step}", done - start, end - start)
+
     if end > start:
-        for batch in sample_batches(generator, end - start, seed=seed, start=start, batch_size=batch_size):
+        for batch in sample_batches(
+            generator,
+            end - start,
+            seed=seed,
+            start=start,
+            options=options,
+            batch_size=batch_size,
+            on_step=step_done,
+        ):
             running.add(done, extractor(samples_to_measure(generator, batch), sample_rate=rate))
             done += len(batch)
-            progress(f"samples of seed {seed}", done - start, end - start)
+            progress(part, done - start, end - start)
     return running.finish({"seed": str(seed)}, processes)
 
 
@@ -286,6 +303,7 @@ def _feature_figures(
             extractor,
             conditions.samples,
             seed=conditions.seed,
+            options=conditions.options,
             batch_size=run.batch_size,
             processes=run.processes,
             progress=run.progress,
@@ -312,6 +330,7 @@ def _feature_figures(
             resizing=extractor.facts.resizing,
             detail=metric.detail(counts),
             warning=metric.warning(counts),
+            options=run.conditions.options,
         )
         for metric in metrics
         for name in metric.figures

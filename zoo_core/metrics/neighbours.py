@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
 from zoo_core.interfaces import Generator
+from zoo_core.interfaces.options import Choices
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.kinds.pictures import from_uint8, save_picture, to_uint8
 from zoo_core.kinds.showing import nothing_to_see, picture_of, require_pictures
@@ -21,7 +22,9 @@ SAMPLES, NEAREST = 10, 7  # rows of the picture, and its columns besides that of
 _BLOCK = 2048  # samples of the data compared at a time
 
 
-def write_neighbours(generator: Generator, source: TrainingData | Path, out: Path, *, seed: int = 0) -> None:
+def write_neighbours(
+    generator: Generator, source: TrainingData | Path, out: Path, *, seed: int = 0, options: Choices | None = None
+) -> None:
     """Write a picture of the first samples of a seed beside their nearest neighbours in the data, a PNG or a WebP.
 
     Raises:
@@ -36,7 +39,7 @@ def write_neighbours(generator: Generator, source: TrainingData | Path, out: Pat
             f"{printable(data.name, 80)} has samples of {data.sample_shape}, but the model makes "
             f"{tuple(generator.sample_shape)}"
         )
-    shown = neighbours_picture(generator, generator.sample(SAMPLES, seed=seed), data)
+    shown = neighbours_picture(generator, generator.sample(SAMPLES, seed=seed, options=options), data)
     if shown is None:
         raise nothing_to_see(kind, "compare")
     save_picture(shown, out)

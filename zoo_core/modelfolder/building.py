@@ -12,7 +12,7 @@ from zoo_core.kinds.by_name import check_kind
 from zoo_core.modelfolder.layout import CONFIG
 
 if TYPE_CHECKING:
-    from zoo_core.interfaces import Architecture, Generator, ModelConfig
+    from zoo_core.interfaces import Architecture, Generator, ModelConfig, SamplingOptions
 
 
 def check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
@@ -34,6 +34,22 @@ def model_config(folder: Path, architecture: Architecture, values: dict[str, Any
         return msgspec.convert(values, config_class)
     except Exception as error:  # a plugin's __post_init__ can fail in any way on values that it did not foresee
         problem = f"the configuration does not fit the architecture {architecture.name}: {printable(error, 200)}"
+        raise ModelFolderError(folder / CONFIG, problem) from error
+
+
+def model_options(folder: Path, architecture: Architecture, values: dict[str, Any]) -> SamplingOptions | None:
+    """Return the options in config.json as those of the architecture's generator; None where it states none.
+
+    Raises:
+        ModelFolderError: for an unknown option, or one out of its bounds.
+    """
+    if not values:
+        return None
+    options_class = architecture.generator_class().Options
+    try:
+        return msgspec.convert(values, options_class)
+    except Exception as error:  # a plugin's __post_init__ can fail in any way on values that it did not foresee
+        problem = f"the options do not fit the architecture {architecture.name}: {printable(error, 200)}"
         raise ModelFolderError(folder / CONFIG, problem) from error
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from zoo_core.interfaces.option_facts import described, in_words
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.kinds.output import default_output
 from zoo_core.sampling.classes import numbered
@@ -109,6 +110,7 @@ def model_card(
         _facts(generator, architecture, plugin),
         _how_to_sample(name, generator, kind),
         _table("Configuration", msgspec.to_builtins(generator.config)),
+        _options(generator),
         _training(settings, dataset),
         _figures(metrics or {}),
         _limits(generator, dataset),
@@ -136,6 +138,20 @@ def _how_to_sample(name: str, generator: Generator, kind: Kind) -> str:
     )
 
 
+def _options(generator: Generator) -> str:
+    if not generator.has_options():
+        return ""
+    rows = "\n".join(
+        f"| {option.name} | {_cell(in_words({option.name: option.value}).partition(' ')[2])} | "
+        f"{_cell(option.bounds) or '-'} | {_cell(option.about) or '-'} |"
+        for option in described(type(generator.options), msgspec.to_builtins(generator.options))
+    )
+    return (
+        "## Options\n\nChoices for sampling, for `--set NAME=VALUE` and `options={…}`.\n\n"
+        f"| option | by default | choose | |\n|---|---|---|---|\n{rows}"
+    )
+
+
 def _training(settings: Settings | Mapping[str, Any] | None, dataset: str | None) -> str:
     if settings is None:
         return f"## Training\n\nTrained on `{dataset}`." if dataset else ""
@@ -155,6 +171,7 @@ def _figures(metrics: Mapping[str, Metric]) -> str:
 
 
 def _figure(name: str, metric: Metric) -> str:
+    options = f"options {in_words(metric.options)}" if metric.options else ""
     cells = (
         name,
         f"{metric.value:g}" + (f" ± {metric.error:.2g}" if metric.error is not None else ""),
@@ -162,7 +179,9 @@ def _figure(name: str, metric: Metric) -> str:
         f"{metric.samples:,}" if metric.samples is not None else "",
         "" if metric.seed is None else metric.seed,
         named_extractor(metric),
-        "; ".join(filter(None, (metric.resizing, metric.detail, metric.warning and f"warning: {metric.warning}"))),
+        "; ".join(
+            filter(None, (metric.resizing, metric.detail, options, metric.warning and f"warning: {metric.warning}"))
+        ),
     )
     return f"| {' | '.join(_cell(cell) or '-' for cell in cells)} |"
 

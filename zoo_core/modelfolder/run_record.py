@@ -57,6 +57,7 @@ class _RunRecord(msgspec.Struct):
     settings: _Settings
     architecture: str = ""
     model: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     processes: _Length = 1
     data: _Data = msgspec.field(default_factory=_Data)
     finished: bool = False
@@ -69,8 +70,9 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
 
     Returns:
         A dictionary with at least "settings", a dictionary with the integers "steps", "seed" and "batch_size".
-        "architecture" (text), "model" (a dictionary), "processes" (an integer), "data" (a dictionary), "finished"
-        (a boolean), "model_step" (an integer) and "changes" (a list) have these types where they are present.
+        "architecture" (text), "model" and "options" (dictionaries), "processes" (an integer), "data" (a dictionary),
+        "finished" (a boolean), "model_step" (an integer) and "changes" (a list) have these types where they are
+        present.
 
     Raises:
         ModelFolderError: where run.json is not a regular file, cannot be read, or is not the record of a run.

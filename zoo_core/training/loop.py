@@ -181,7 +181,7 @@ def _recorded_settings(run: RunFolder, settings: Settings) -> dict[str, Any]:
 def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None:
     """Run a throwaway trainer of the same class for a few steps, to time them without changing the real one."""
     other = type(trainer)(trainer.config, trainer.settings, trainer.sample_shape)
-    other.device = trainer.device
+    other.device, other.options = trainer.device, trainer.options
     prepare(other)
     stream = batch_stream(other, data)
     for _ in range(steps):
@@ -219,6 +219,8 @@ def prepare(trainer: Trainer) -> None:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
         synchronise_layers(module, trainer.processes)
+    if trainer.options is not None:
+        _generator(trainer).options = trainer.options
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | float]:

@@ -11,10 +11,11 @@ import msgspec
 from zoo_core.data.decoding import picture_shape
 from zoo_core.data.source import DataSource, ReadSource
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
-from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
-from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, following, in_words
+from zoo_core.errors import SettingsError, TrainingError, printable
+from zoo_core.files.strict_yaml import read_yaml
+from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, SamplingOptions, Settings, Trainer
+from zoo_core.interfaces.assignments import assign, bounds_of, completed, converted, place_of, split
+from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, following, in_words
 from zoo_core.kinds.reading import decode_source, kind_of, open_source, read_by_trainer
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
@@ -24,6 +25,7 @@ from zoo_core.runtime.processes import join
 from zoo_core.training.batches import check_mirroring
 
 MODEL = "model"  # the part of a configuration file that describes the model
+OPTIONS = "options"  # the part that has the model's own choices at sampling time
 _Config = TypeVar("_Config", bound=Config)
 
 
@@ -60,15 +62,21 @@ def prepare_training(
     if trainer_class is None:
         raise TrainingError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
     config_class, settings_class = architecture.config_class(), trainer_class.Settings
-    settings_values, given = _read_config(config_file, settings_class, config_class)
+    options_class = architecture.generator_class().Options
+    settings_values, given, chosen = _read_config(config_file, settings_class, config_class, options_class)
     for assignment in assignments:
-        key, value = _split(assignment)
-        if key.startswith(f"{MODEL}."):
-            name = key.removeprefix(f"{MODEL}.")
-            given[name] = _parse(config_class, name, value, key)
+        key, value = split(assignment)
+        part, _, name = key.partition(".")
+        if part == MODEL and name:
+            assign(config_class, given, name, value, key=key)
+        elif part == OPTIONS and name:
+            _check_has_options(architecture, options_class)
+            assign(options_class, chosen, name, value, key=key)
         else:
-            settings_values[key] = _parse(settings_class, key, value, key)
-    settings = _make(settings_class, settings_values)
+            assign(settings_class, settings_values, key, value)
+    given = completed(config_class, given)
+    settings = _make(settings_class, completed(settings_class, settings_values))
+    options = _make(options_class, completed(options_class, chosen, options_class()), OPTIONS) if chosen else None
 
     device = resolve_device(settings.device)
     # Report an unsupported precision now, because reading the data can take long.
@@ -97,7 +105,7 @@ def prepare_training(
         tell(plan)
     training_data = decode_source(kind, source, sample_shape, join(device.type))
     _tell_all(tell, training_data.notes)
-    return trainer_class(config, settings, sample_shape), training_data
+    return _with_options(trainer_class(config, settings, sample_shape), options), training_data
 
 
 def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +115,16 @@ def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[
         if value is not None and field in config_class.__struct_fields__ and field not in given:
             stated[field] = following(config_class, stated | given, field, value)
     return stated
+
+
+def _with_options(trainer: Trainer, options: SamplingOptions | None) -> Trainer:
+    trainer.options = options
+    return trainer
+
+
+def _check_has_options(architecture: Architecture, options_class: type[SamplingOptions]) -> None:
+    if options_class is SamplingOptions:
+        raise SettingsError(f"{OPTIONS}: {architecture.name} has no options for sampling to set")
 
 
 def _model(
@@ -167,75 +185,38 @@ def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: 
 
 
 def _read_config(
-    file: Path | None, settings_class: type[Settings], config_class: type[ModelConfig]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings and the model values of a configuration file, converted to the types of their fields."""
+    file: Path | None,
+    settings_class: type[Settings],
+    config_class: type[ModelConfig],
+    options_class: type[SamplingOptions],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the settings, the model's values and its options of a configuration file, in the types of their fields."""
     if file is None:
-        return {}, {}
+        return {}, {}, {}
     document = read_yaml(file)
     if document.content is None:  # an empty file, or one with only comments
-        return {}, {}
+        return {}, {}, {}
     if not isinstance(document.content, dict):
         raise document.error("a training configuration is a mapping of settings, with the model's under `model`")
-    model = document.content.get(MODEL) or {}
-    if not isinstance(model, dict):
-        raise document.error("must be a mapping of the model's fields", (MODEL,))
-    settings = [key for key in document.content if key != MODEL]
+    parts = {part: document.content.get(part) or {} for part in (MODEL, OPTIONS)}
+    for part, values in parts.items():
+        if not isinstance(values, dict):
+            raise document.error("must be a mapping of the model's fields", (part,))
+    settings = [key for key in document.content if key not in parts]
     return (
-        {key: _from_document(document, settings_class, (key,)) for key in settings},
-        {key: _from_document(document, config_class, (MODEL, key)) for key in model},
+        {key: converted(document, settings_class, (key,)) for key in settings},
+        {key: converted(document, config_class, (MODEL, key)) for key in parts[MODEL]},
+        {key: converted(document, options_class, (OPTIONS, key)) for key in parts[OPTIONS]},
     )
 
 
-def _from_document(document: Document, owner: type[Config], keys: tuple[str, ...]) -> Any:
-    fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
-    if keys[-1] not in fields:
-        raise document.error(_unknown(keys[-1], fields), keys)
-    try:
-        return document.convert(fields[keys[-1]], keys)
-    except RegistryError as error:
-        choose = choices(fields[keys[-1]])
-        if not choose:
-            raise
-        problem = f"{error.problem}; choose {choose}"
-        raise RegistryError(problem, file=error.file, line=error.line, field=error.field) from error
-
-
-def _split(assignment: str) -> tuple[str, str]:
-    key, equals, value = assignment.partition("=")
-    if not equals or not key:
-        raise SettingsError(f"--set {printable(assignment, 80)}: write key=value")
-    return key.strip(), value.strip()
-
-
-def _parse(owner: type[Config], name: str, value: str, key: str) -> Any:
-    """Convert a value from the command line to the type of its field; list items are separated by commas."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
-    if name not in fields:
-        raise SettingsError(f"{printable(key, 80)}: {_unknown(name, fields)}")
-    try:
-        try:
-            return msgspec.convert(value, fields[name], strict=False)
-        except msgspec.ValidationError as error:
-            if "Expected `array`" not in str(error):
-                raise
-        items = [item.strip() for item in value.strip("[]()").split(",")]
-        return msgspec.convert(items, fields[name], strict=False)
-    except msgspec.ValidationError as error:
-        choose = choices(fields[name])
-        raise SettingsError(f"{key}: {printable(error, 200)}{f'; choose {choose}' if choose else ''}") from error
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"there is no such field; {did_you_mean(name, known)}"
-
-
-def _make(owner: type[_Config], values: dict[str, Any]) -> _Config:
+def _make(owner: type[_Config], values: dict[str, Any], part: str = "") -> _Config:
     try:
         return msgspec.convert(values, owner)
     except ValueError as error:  # includes msgspec.ValidationError
-        problem, field = _place(error)
-        raise SettingsError(f"{field}: {problem}" if field else problem) from error
+        problem, field = place_of(error)
+        place = ".".join(filter(None, (part, field)))
+        raise SettingsError(f"{place}: {problem}" if place else problem) from error
 
 
 def _make_config(
@@ -245,23 +226,12 @@ def _make_config(
     try:
         return msgspec.convert(values, config_class)
     except ValueError as error:  # includes msgspec.ValidationError
-        problem, field = _place(error)
+        problem, field = place_of(error)
         sizes = in_words(accepted_sizes(config_class, values)) if "size" in values else ""
         field = field or ("size" if sizes else "")
-        choose = sizes if field == "size" else _choices(config_class, field)
+        choose = sizes if field == "size" else bounds_of(config_class, field)
         parts = [problem, f"choose {choose}" if choose else ""]
         if field in values and field not in given:
             parts = [f"{printable(values[field], 40)}, as in the data {printable(data, 80)}, is not possible", *parts]
         reasons = "; ".join(filter(None, parts))
         raise SettingsError(f"{MODEL}.{field}: {reasons}" if field else reasons) from error
-
-
-def _place(error: ValueError) -> tuple[str, str]:
-    """Return what is wrong, and the field that it is wrong with; an empty name for a condition between fields."""
-    problem, _, path = str(error).partition(" - at `$.")
-    return printable(problem, 200), path.rstrip("`")
-
-
-def _choices(owner: type[Config], name: str) -> str:
-    types = {field.name: field.type for field in msgspec.structs.fields(owner)}
-    return choices(types[name]) if name in types else ""

@@ -72,8 +72,12 @@ def _trainer(architecture_name: str, record: dict[str, Any], run: RunFolder) -> 
     try:
         config = msgspec.convert(record.get("model"), architecture.config_class())
         settings = msgspec.convert(record["settings"], trainer_class.Settings)
+        stated = record.get("options")
+        options = msgspec.convert(stated, architecture.generator_class().Options) if stated is not None else None
     except msgspec.ValidationError as error:
         raise TrainingError(f"{printable(run.record)}: {printable(error, 200)}") from error
     with on_meta():
         shape = architecture.generator_class()(config).sample_shape
-    return trainer_class(config, msgspec.structs.replace(settings, compile="off"), shape)
+    trainer = trainer_class(config, msgspec.structs.replace(settings, compile="off"), shape)
+    trainer.options = options
+    return trainer
