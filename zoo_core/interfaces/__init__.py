@@ -11,6 +11,7 @@ discriminator   Discriminator
 options         SamplingOptions, the choices at sampling time
 kind            Kind: how samples of one kind are read, written and shown
 trainer         Trainer, and Batch, the input of a training step
+parent          Parent, the model whose weights a run starts from
 extractor       FeatureExtractor, a network in whose features samples are measured
 names           how the names of architectures, extractors and plugins are written and compared
 import_strings  package.module:Name
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.generator import Generator as Generator
     from zoo_core.interfaces.kind import Kind as Kind
     from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
+    from zoo_core.interfaces.parent import Parent as Parent
     from zoo_core.interfaces.settings import Settings as Settings
     from zoo_core.interfaces.trainer import Batch as Batch
     from zoo_core.interfaces.trainer import Trainer as Trainer
@@ -47,6 +49,7 @@ _HOMES = {
     "Generator": "zoo_core.interfaces.generator",
     "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
+    "Parent": "zoo_core.interfaces.parent",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",

@@ -51,6 +51,7 @@ class FeatureMetric:
         detail: from the number of pictures of the data, and the number of features of each set that `paired` returns,
             what else decides the figures. Registries state this text: changing it makes `zoo verify --metrics` fail.
         warning: what makes the figures unreliable for so many pictures, or None.
+        higher_is_better: whether the figures of a better model are higher.
     """
 
     name: str
@@ -58,6 +59,7 @@ class FeatureMetric:
     compute: Callable[[FeatureStatistics, FeatureStatistics], Mapping[str, float]]
     detail: Callable[[int, int], str]
     warning: Callable[[Counts], str | None]
+    higher_is_better: bool = False
 
 
 class OfPictures(Protocol):
@@ -226,6 +228,7 @@ METRICS: dict[str, FeatureMetric | PictureMetric] = {
             compute=_prdc,
             detail=_prdc_detail,
             warning=_prdc_warning,
+            higher_is_better=True,
         ),
         PictureMetric(name="elbo", compute=_elbo, detail=_elbo_detail),
         PictureMetric(name="iwae", compute=_iwae, detail=_iwae_detail, warning=_iwae_warning),
@@ -259,3 +262,14 @@ def metric_of(figure: str) -> str | None:
         'prdc'
     """
     return next((metric.name for metric in METRICS.values() if figure in metric.figures), None)
+
+
+def higher_is_better(figure: str) -> bool:
+    """Return whether the figure of a better model is higher; for most, and for one that no metric gives, it is lower.
+
+    Example:
+        >>> higher_is_better("recall"), higher_is_better("fid"), higher_is_better("loss")
+        (True, False, False)
+    """
+    metric = METRICS.get(metric_of(figure) or "")
+    return isinstance(metric, FeatureMetric) and metric.higher_is_better

@@ -13,13 +13,15 @@ from zoo_core.data.opening import open_images
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
 from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
+from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Parent, Settings, Trainer
 from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, in_words
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
 from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import resolve_precision
 from zoo_core.runtime.processes import join
+from zoo_core.training.evaluation import check_names
+from zoo_core.training.parents import inherited_config, refuse_other_classes
 
 MODEL = "model"  # the part of a configuration file that describes the model
 _Config = TypeVar("_Config", bound=Config)
@@ -34,15 +36,18 @@ def prepare_training(
     image_column: str | None = None,
     label_column: str | None = None,
     skip_damaged: bool = False,
+    parent: Parent | None = None,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
 
-    Values are taken, from lowest to highest priority, from the defaults, the shape of the data, `config_file` and
-    `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
+    Values are taken, from lowest to highest priority, from the defaults, the shape of the data, the configuration of
+    `parent`, `config_file` and `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an
+    earlier one.
 
     Args:
         skip_damaged: leave out pictures that cannot be decoded.
+        parent: the model whose weights the run starts from.
         tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
             need, before any is used, and what was changed in it, after decoding.
 
@@ -63,26 +68,31 @@ def prepare_training(
         else:
             settings_values[key] = _parse(settings_class, key, value, key)
     settings = _make(settings_class, settings_values)
+    check_names(settings)
 
     device = resolve_device(settings.device)
     # Report an unsupported precision now, because reading the data can take long.
     resolve_precision(settings.precision, device)
 
+    stated = inherited_config(parent, architecture, given) | given  # before what follows from the data
+
     read = trainer_class.read_data(data, config_class, given)
     if read is not None:
-        values = trainer_class.config_for(config_class, given, read.sample_shape, read.num_classes)
-        config, generator = _model(architecture, values, given, read.name)
+        values = trainer_class.config_for(config_class, stated, read.sample_shape, read.num_classes)
+        config, generator = _model(architecture, values, stated, read.name)
         _tell_all(tell, read.notes)
+        refuse_other_classes(parent, config, given, read)
         return trainer_class(config, settings, generator.sample_shape), read
     images = open_images(data, image_column=image_column, label_column=label_column, skip_damaged=skip_damaged)
     _tell_all(tell, images.notes)
-    values = trainer_class.config_for(config_class, given, images.shape, images.num_classes)
-    config, generator = _model(architecture, values, given, images.name)
+    values = trainer_class.config_for(config_class, stated, images.shape, images.num_classes)
+    config, generator = _model(architecture, values, stated, images.name)
     channels, size = _picture_shape(generator)
-    _tell_all(tell, _what_differs(architecture.name, config, given, images.shape))
+    _tell_all(tell, _what_differs(architecture.name, config, given, images.shape, parent))
     tell(images.plan(channels, size))
     training_data = images.decode(channels, size, processes=join(device.type))
     _tell_all(tell, training_data.notes)
+    refuse_other_classes(parent, config, given, training_data)
     return trainer_class(config, settings, generator.sample_shape), training_data
 
 
@@ -127,16 +137,20 @@ def _picture_shape(generator: Generator) -> tuple[int, int]:
     )
 
 
-def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...]) -> Iterator[str]:
+def _what_differs(
+    name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...], parent: Parent | None
+) -> Iterator[str]:
     """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
     channels, side = shape[0], shape[1]
     size, kept = getattr(config, "size", side), getattr(config, "channels", channels)
     if "size" not in given and size != side:
         change, which = ("reduced", "largest") if size < side else ("enlarged", "next")
-        yield f"pictures of {side} x {side} are {change} to {size} x {size}, the {which} size of {name}"
+        of = f"the {which} size of {name}" if parent is None else f"the size of {parent.name}"
+        yield f"pictures of {side} x {side} are {change} to {size} x {size}, {of}"
     if "channels" not in given and kept != channels:
         kinds = {1: "grey", 3: "in colour"}
-        yield f"the pictures are {kinds[channels]}, and {name} makes only pictures that are {kinds.get(kept, kept)}"
+        maker = name if parent is None else parent.name
+        yield f"the pictures are {kinds[channels]}, and {maker} makes only pictures that are {kinds.get(kept, kept)}"
 
 
 def _read_config(
