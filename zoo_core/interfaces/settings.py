@@ -43,7 +43,8 @@ class Settings(Config, frozen=True):
         eval_every: steps between measurements of the averaged generator against the run's own data; 0: never.
         eval_metrics: what is then measured, by the names of `zoo eval --metric`.
         eval_samples: number of samples that each measurement draws.
-        eval_extractor: feature extractor of the metrics, by the names of `zoo eval --extractor`.
+        eval_extractor: feature extractor of the metrics, by the names of `zoo eval --extractor`; empty: random-vgg,
+            which takes grey and colour pictures.
         trackers: where to send figures and sample grids besides the folder of the run, by accelerate's names:
             tensorboard, wandb and others. Project and run have the name of that folder.
 
@@ -82,7 +83,7 @@ class Settings(Config, frozen=True):
     eval_every: Count = 0
     eval_metrics: tuple[str, ...] = ("fid",)
     eval_samples: Annotated[int, Meta(ge=2)] = 2000
-    eval_extractor: str = "random-vgg"
+    eval_extractor: str = ""
     trackers: tuple[str, ...] = ()
 
     def learning_rate_factor(self, step: int) -> float:

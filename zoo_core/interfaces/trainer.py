@@ -248,7 +248,7 @@ class Trainer(ABC):
         """
         return data
 
-    def started_from(self, parent: Parent) -> None:
+    def started_from(self, parent: Parent) -> None:  # noqa: B027  # most trainers need nothing
         """Prepare what follows from the weights of another model, once the networks of this trainer have taken them.
 
         Called after `build` where a run starts from a model. The default does nothing. A trainer with modules that are

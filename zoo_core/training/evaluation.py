@@ -25,6 +25,8 @@ from zoo_core.runtime.devices import allow_tf32, tf32_restored
 from zoo_core.runtime.processes import ALONE
 from zoo_core.runtime.random_states import random_states_kept
 
+EXTRACTOR = "random-vgg"  # where the settings name none: it takes any pictures
+
 
 def check_names(settings: Settings) -> None:
     """Raise MetricError for a metric or an extractor in the settings that does not exist."""
@@ -33,9 +35,13 @@ def check_names(settings: Settings) -> None:
     except MetricError as error:
         raise MetricError(f"eval_metrics: {error}") from error
     try:
-        find_extractor(settings.eval_extractor)
+        find_extractor(_extractor(settings))
     except MetricError as error:
         raise MetricError(f"eval_extractor: {error}") from error
+
+
+def _extractor(settings: Settings) -> str:
+    return settings.eval_extractor or EXTRACTOR
 
 
 def figures_measured(settings: Settings) -> tuple[str, ...]:
@@ -82,7 +88,7 @@ class Evaluation:
         if not settings.eval_every:
             return None
         chosen = find_metrics(settings.eval_metrics)
-        conditions = Conditions(samples=settings.eval_samples, extractor=settings.eval_extractor)
+        conditions = Conditions(samples=settings.eval_samples, extractor=_extractor(settings))
         try:
             source = open_data(data, picture_shape(generator))
             assert isinstance(source, TrainingData)
@@ -92,7 +98,8 @@ class Evaluation:
                     if generator.num_classes is not None and data.labels is None:
                         raise MetricError(f"{metric.name} of a conditional model needs data with labels")
             if any(isinstance(metric, FeatureMetric) for metric in chosen):
-                open_extractor(conditions.extractor).check(generator.sample_shape[0])
+                with random_states_kept(trainer.device):  # the network draws weights before it reads them
+                    open_extractor(conditions.extractor).check(generator.sample_shape[0])
         except MetricError as error:
             raise MetricError(f"eval_metrics: {error}") from error
         return cls(trainer, chosen, conditions, source)

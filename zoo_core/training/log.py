@@ -124,6 +124,15 @@ class RunLog:
         """
         begin = time.perf_counter()
         self.measured = (step, evaluation.measure(generator))
+        best = self._trainer.settings.best_figure
+        if (
+            self._trainer.processes.first
+            and best in figures_measured(self._trainer.settings)
+            and best not in self.measured[1]
+        ):
+            raise SettingsError(
+                f"best_figure: {best} is not measured of this model; {did_you_mean(best, self.measured[1])}"
+            )
         self.report("measuring", evaluation.cost(begin - self._begin))
         self._since += time.perf_counter() - begin
 
