@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo_core as zoo
 from tests.builtin import architecture
+from tests.forkserver import torchrun
 from zoo_core import GANSettings, Parent
 from zoo_core.cli import main
 from zoo_core.data.training_data import TrainingData
@@ -475,3 +477,39 @@ def test_a_bundled_model_starts_a_run_by_its_name(folder_of_pictures, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert_same(weights(tmp_path / "run"), weights(zoo.pull("vanilla-gan-mnist")))
     assert read_run_record(tmp_path / "run")["parent"]["name"] == "vanilla-gan-mnist"
+
+
+# Several processes
+
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+from pathlib import Path
+from tests.test_training_start import measured, pictures
+root = Path(sys.argv[1])
+for steps in (2, 4):
+    measured(steps).fit(pictures(), out=root / "two", start_from=root / "parent", resume=True)
+"""
+
+
+def measured(steps):
+    settings = {"eval_every": 2, "eval_samples": 20, "eval_extractor": "digits", "best_figure": "fid"}
+    return dcgan(steps=steps, device="cpu", ema_decay=0.9, **settings)
+
+
+@pytest.mark.slow
+def test_14_two_processes_start_and_measure_as_one_does(tmp_path):
+    parent = dcgan(steps=3, seed=7).fit(pictures(), out=tmp_path / "parent")
+    one = measured(4).fit(pictures(), out=tmp_path / "one", start_from=parent)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = torchrun("script.py", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("starts from parent (sha256 ") == 1
+    two = tmp_path / "two"
+    figures = [
+        [line["fid"] for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())] for run in (one, two)
+    ]
+    assert len(figures[0]) == 2
+    assert figures[1] == pytest.approx(figures[0], rel=1e-2)
+    for name, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[name], value, rtol=1e-2, atol=1e-3)
