@@ -278,6 +278,12 @@ def test_the_cost_is_stated_once_and_the_speed_leaves_it_out(tmp_path, capfd, mo
     assert lines(run)[-1]["images_per_second"] > 2  # 32 pictures in 34 s would be fewer
 
 
+def test_what_makes_a_figure_unreliable_is_said_once(tmp_path, capfd):
+    mlp(**EVALS).fit(pictures(), out=tmp_path / "run")
+    said = capfd.readouterr().err
+    assert said.count("fid is biased: 16 samples are too few for features of 64 dimensions") == 1
+
+
 def test_trackers_get_what_is_measured(tmp_path, monkeypatch):
     sent = []
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from zoo_core.errors import ModelFolderError, TrainingError, UnknownModelError
 from zoo_core.modelfolder.run_record import read_run_record
 from zoo_core.training.loop import averaging, prepare
 from zoo_core.training.parents import open_parent, start, with_classes_of
+from zoo_core.training.stopped_runs import finish_stopped_run
 
 SHAPE = (1, 16, 16)
 STILL = {"learning_rate": 1e-30}  # a step that moves no weight
@@ -371,6 +373,18 @@ def test_a_run_without_a_checkpoint_needs_its_parent_again(parent, tmp_path):
     assert_same(weights(out), straight)
 
 
+def test_a_model_of_a_stopped_run_names_its_parent_too(parent, tmp_path):
+    out = tmp_path / "run"
+    mlp(steps=2).fit(pictures(), out=out, start_from=parent)
+    record = read_run_record(out)
+    settings = record["settings"] | {"steps": 4}
+    (out / "run.json").write_text(json.dumps(record | {"finished": False, "settings": settings}))
+    (out / "README.md").unlink()
+    finish_stopped_run("vanilla_gan", out, device="cpu")
+    assert "Trained from the weights of `parent` (sha256 " in (out / "README.md").read_text()
+    assert read_run_record(out)["parent"] == record["parent"]
+
+
 # The command
 
 
@@ -398,6 +412,8 @@ def test_the_parents_configuration_is_the_default_whatever_the_data(parent, fold
     done = train(folder_of_pictures, tmp_path / "run", "--from", parent)
     assert done.exit_code == 0, done.stderr
     assert config(tmp_path / "run") == config(parent)
+    shown = CliRunner().invoke(main, ["info", str(tmp_path / "run")]).stdout
+    assert re.search(r"^started from +parent \(sha256 [0-9a-f]{64}\)$", shown, re.MULTILINE)
     assert "pictures of 20 x 20 are reduced to 16 x 16, the size of parent" in done.stderr
     assert "starts from parent (sha256 " in done.stderr
 

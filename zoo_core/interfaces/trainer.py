@@ -161,7 +161,8 @@ class Trainer(ABC):
 
         Args:
             config_class: the configuration class of the architecture.
-            values: the values that the user set, which take precedence.
+            values: the values that the user set, or that come from the model that the run starts from; they take
+                precedence.
             data_shape: shape of one sample of the data, e.g. (channels, size, size).
             num_classes: number of labels of the data; None if it has no labels.
 
@@ -196,7 +197,8 @@ class Trainer(ABC):
         Args:
             source: a path or a name, as the user gave it.
             config_class: the configuration class of the architecture.
-            values: the values of the configuration that the user set; the others follow from the data, by `config_for`.
+            values: the values of the configuration that the user set, or that come from the model that the run starts
+                from; the others follow from the data, by `config_for`.
 
         Returns:
             The data, or None, the default, to have the core read pictures.

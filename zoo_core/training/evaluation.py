@@ -62,6 +62,7 @@ class Evaluation:
     Attributes:
         seconds_for_data: time that the features of the data took, once.
         seconds: time that the latest measurement took without them.
+        warnings: what makes figures of the latest measurement unreliable, by the name of the figure.
     """
 
     trainer: Trainer
@@ -70,6 +71,7 @@ class Evaluation:
     data: TrainingData
     seconds_for_data: float = field(default=0.0, init=False)
     seconds: float = field(default=0.0, init=False)
+    warnings: dict[str, str] = field(default_factory=dict, init=False)
     _data_is_measured: bool = field(default=False, init=False)
 
     @classmethod
@@ -131,6 +133,7 @@ class Evaluation:
                         "eval_every=0 without measuring"
                     ) from error
                 figures = {figure.metric: figure.value for figure in found}
+                self.warnings = {figure.metric: figure.warning for figure in found if figure.warning is not None}
                 self.seconds = time.perf_counter() - after_data
                 self.seconds_for_data += after_data - begin
         processes.wait()

@@ -134,6 +134,8 @@ class RunLog:
                 f"best_figure: {best} is not measured of this model; {did_you_mean(best, self.measured[1])}"
             )
         self.report("measuring", evaluation.cost(begin - self._begin))
+        for name, warning in evaluation.warnings.items():
+            self.report(warning, f"{name} is {warning}")
         self._since += time.perf_counter() - begin
 
     def best_figure(self, step: int) -> float | None:

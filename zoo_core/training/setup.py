@@ -76,7 +76,7 @@ def prepare_training(
 
     stated = inherited_config(parent, architecture, given) | given  # before what follows from the data
 
-    read = trainer_class.read_data(data, config_class, given)
+    read = trainer_class.read_data(data, config_class, stated)
     if read is not None:
         values = trainer_class.config_for(config_class, stated, read.sample_shape, read.num_classes)
         config, generator = _model(architecture, values, stated, read.name)
