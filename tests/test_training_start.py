@@ -282,6 +282,7 @@ def test_a_model_with_another_number_of_classes_keeps_those_of_the_data():
     assert with_classes_of(known("ant", "bee", "cat"), given, 2) == (given, None)
 
 
+@pytest.mark.slow
 def test_a_run_relabels_its_data_again_when_it_is_resumed(tmp_path):
     three = pictures(30, torch.arange(30) % 3, ["ant", "bee", "cat"])
     two = pictures(30, torch.arange(30) % 2, ["ant", "cat"])
@@ -359,6 +360,7 @@ def test_the_same_parent_may_be_named_again_and_another_is_refused(parent, tmp_p
         mlp(steps=4, seed=8).fit(pictures(), out=other, start_from=parent, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_needs_its_parent_again(parent, tmp_path):
     out = tmp_path / "run"
     mlp(steps=2).fit(pictures(), out=out, start_from=parent)
@@ -373,6 +375,7 @@ def test_a_run_without_a_checkpoint_needs_its_parent_again(parent, tmp_path):
     assert_same(weights(out), straight)
 
 
+@pytest.mark.slow
 def test_a_model_of_a_stopped_run_names_its_parent_too(parent, tmp_path):
     out = tmp_path / "run"
     mlp(steps=2).fit(pictures(), out=out, start_from=parent)
@@ -487,6 +490,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(arguments, problem, 
     assert problem in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.plugins("zoo-vanilla-gan")
 def test_a_bundled_model_starts_a_run_by_its_name(folder_of_pictures, tmp_path):
     done = train(folder_of_pictures, tmp_path / "run", "--from", "vanilla-gan-mnist", "--set", "learning_rate=1e-30")

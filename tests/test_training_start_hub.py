@@ -48,6 +48,7 @@ def test_a_parent_on_the_hub_comes_with_its_discriminator_and_is_the_base_model(
     assert f"from the weights of `hf://alice/base` (commit {commit}, sha256 {parent['sha256']})" in card.text
 
 
+@pytest.mark.slow
 def test_a_parent_that_changed_on_the_hub_is_refused_on_resume(on_the_hub, tmp_path, command):
     run = tmp_path / "tuned"
     succeeds(tune(command, run))
