@@ -24,8 +24,9 @@ class Parent:
         folder: where it is on this machine; None when a run is resumed, which needs its weights no more.
 
     Example:
-        >>> Parent(name="dcgan-emoji-64", sha256="ab" * 32).title
-        'dcgan-emoji-64 (sha256 abababababab)'
+        >>> parent = Parent(name="dcgan-emoji-64", sha256="ab" * 32)
+        >>> parent.repository is None, parent.matching
+        (True, False)
     """
 
     name: str
@@ -41,5 +42,10 @@ class Parent:
 
     @property
     def title(self) -> str:
-        """The name, with enough of the digest to tell two models of one name apart."""
+        """The name, with enough of the digest to tell two models of one name apart.
+
+        Example:
+            >>> Parent(name="mine", sha256="0" * 64).title
+            'mine (sha256 000000000000)'
+        """
         return f"{self.name} (sha256 {self.sha256[:12]})"

@@ -141,7 +141,12 @@ class GANTrainer(Trainer):
         }
 
     def started_from(self, parent: Parent) -> None:
-        """Let spectral normalisation find the largest singular values of the weights that D has taken."""
+        """Let spectral normalisation find the largest singular values of the weights that D has taken.
+
+        Example:
+            >>> from zoo_core import Parent
+            >>> trainer.started_from(Parent(name="mine", sha256="ab" * 32))
+        """
         if self.settings.spectral_norm:
             _settle_spectral_norm(self.modules["discriminator"])
 
