@@ -269,7 +269,14 @@ def test_other_classes_take_the_places_of_the_parents_and_a_line_says_which():
     data, line = with_classes_of(known("ant", "bee", "cat"), pictures(4, torch.arange(4) % 2, ["x", "y"]), 3)
     assert data.labels.tolist() == [0, 1, 0, 1]
     assert data.class_names == ("x", "y", "cat")
-    assert line == "the classes of the data take the places of those of parent: x for ant, y for bee"
+    assert line == "the classes that parent does not know take the places of others: x for ant, y for bee"
+
+
+def test_classes_that_the_parent_knows_keep_their_numbers_among_others():
+    data, line = with_classes_of(known("ant", "bee", "cat"), pictures(3, torch.arange(3), ["bee", "dog", "yak"]), 3)
+    assert data.labels.tolist() == [1, 0, 2]
+    assert data.class_names == ("dog", "bee", "yak")
+    assert line == "the classes that parent does not know take the places of others: dog for ant, yak for cat"
 
 
 def test_classes_without_names_get_those_of_the_parent():
@@ -454,17 +461,26 @@ def test_another_number_of_classes_is_refused_with_what_to_say(folder_of_picture
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1] == (
         "zoo: model.num_classes: parent knows 3 classes (x, y, z), and the data has 2 (ant, bee); with num_classes=3, the "
-        "classes of the data take its first places; --set model.num_classes=2 --from-matching lets the layers of the "
+        "classes of the data take its places; --set model.num_classes=2 --from-matching lets the layers of the "
         "classes start anew"
     )
     kept = train(folder_of_pictures, tmp_path / "kept", "--from", parent, "--set", "model.num_classes=3")
     assert kept.exit_code == 0, kept.stderr
-    assert "the classes of the data take the places of those of parent: ant for x, bee for y" in kept.stderr
+    assert "the classes that parent does not know take the places of others: ant for x, bee for y" in kept.stderr
     anew = train(
         folder_of_pictures, tmp_path / "anew", "--from", parent, "--set", "model.num_classes=2", "--from-matching"
     )
     assert anew.exit_code == 0, anew.stderr
     assert zoo.load(tmp_path / "anew").class_names == ("ant", "bee")
+
+
+def test_data_without_labels_is_refused_with_what_to_say(folder_of_pictures, tmp_path):
+    parent = mlp(conditional=True).fit(pictures(30, torch.arange(30) % 3, ["x", "y", "z"]), out=tmp_path / "parent")
+    done = train(folder_of_pictures / "ant", tmp_path / "run", "--from", parent)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("zoo: model.conditional: parent draws a class that is asked for")
+    anew = ("--set", "model.conditional=false", "--from-matching")
+    assert train(folder_of_pictures / "ant", tmp_path / "run", "--from", parent, *anew).exit_code == 0
 
 
 def test_a_conditional_run_of_an_unconditional_parent_counts_the_classes_of_the_data(

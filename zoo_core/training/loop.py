@@ -91,6 +91,7 @@ def _fit(
         raise DataError(f"{data} is read as pictures, but {type(generator).__qualname__} makes none; pass a tensor")
     if parent is not None:
         training_data, line = with_classes_of(parent, training_data, generator.num_classes)
+        given_data, _ = with_classes_of(parent, given_data, generator.num_classes)
         run.notes += [line] if line else []
     _check_labels(generator, training_data)
     remark = check_samples(generator, training_data, trainer.device)

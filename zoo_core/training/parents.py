@@ -169,7 +169,9 @@ def inherited_config(parent: Parent | None, architecture: Architecture, given: M
 def refuse_other_classes(
     parent: Parent | None, config: ModelConfig, given: Mapping[str, Any], data: TrainingData
 ) -> None:
-    """Raise SettingsError if the data has another number of classes than a conditional parent, and nobody decided.
+    """Raise SettingsError if the data has no labels, or another number of classes than a conditional parent.
+
+    A number of classes that the user set is taken as it is.
 
     Args:
         config: the configuration of the model that is trained.
@@ -178,12 +180,16 @@ def refuse_other_classes(
     known, classes, names = getattr(config, "num_classes", None), data.num_classes, data.class_names
     if parent is None or parent.folder is None or known is None or not getattr(config, "conditional", True):
         return
-    if "num_classes" in given or classes in (None, known) or (names and set(names) <= set(parent.class_names)):
+    if classes is None:
+        if getattr(config, "conditional", False):
+            raise SettingsError(
+                f"model.conditional: {printable(parent.name, 120)} draws a class that is asked for, and the data has "
+                "no labels; --set model.conditional=false --from-matching starts a model without classes from it"
+            )
         return
-    assert classes is not None
-    take_places = (
-        f" with num_classes={known}, the classes of the data take its first places;" if classes < known else ""
-    )
+    if "num_classes" in given or classes == known or (names and set(names) <= set(parent.class_names)):
+        return
+    take_places = f" with num_classes={known}, the classes of the data take its places;" if classes < known else ""
     raise SettingsError(
         f"{_CLASSES}: {printable(parent.name, 120)} knows {known} classes{_named(parent.class_names)}, and the data "
         f"has {classes}{_named(names)};{take_places} --set {_CLASSES}={classes} --from-matching lets the layers of "
@@ -197,13 +203,13 @@ def _named(names: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     more = f", … {len(names) - _CLASSES_LISTED} more" if len(names) > _CLASSES_LISTED else ""
-    return ", ".join(printable(name, 40) for name in names[:_CLASSES_LISTED]) + more
+    return ", ".join(printable(name, 80) for name in names[:_CLASSES_LISTED]) + more
 
 
 def with_classes_of(parent: Parent, data: TrainingData, num_classes: int | None) -> tuple[TrainingData, str | None]:
     """Give the classes of the data the numbers that they have in the parent, where a model keeps the parent's classes.
 
-    Classes that the parent knows by name keep their numbers. Others take its first places, in order.
+    Classes that the parent knows by name keep their numbers. Others take the places that are left, in order.
 
     Args:
         num_classes: number of classes of the model that is trained.
@@ -216,16 +222,24 @@ def with_classes_of(parent: Parent, data: TrainingData, num_classes: int | None)
         return data, None
     if not ours:
         return dataclasses.replace(data, class_names=theirs), None
-    if set(ours) <= set(theirs):
-        numbers = torch.tensor([theirs.index(name) for name in ours])
-        known = data.labels < len(ours)
-        if not bool(known.all()):  # labels beyond the names have no counterpart
-            return data, None
-        line = f"the classes have the numbers that they have in {parent.name}: {_listed(ours)}"
-        return dataclasses.replace(data, labels=numbers[data.labels], class_names=theirs), line
-    places = [f"{mine} for {their}" for mine, their in zip(ours, theirs, strict=False)]
-    line = f"the classes of the data take the places of those of {parent.name}: {_listed(places)}"
-    return dataclasses.replace(data, class_names=(*ours, *theirs[len(ours) :])), line
+    if int(data.labels.max()) >= len(ours):  # labels beyond the names have no counterpart
+        return data, None
+    left = (number for number, name in enumerate(theirs) if name not in ours)
+    numbers = [theirs.index(name) if name in theirs else next(left) for name in ours]
+    names = list(theirs)
+    for number, name in zip(numbers, ours, strict=True):
+        names[number] = name
+    labels = torch.tensor(numbers)[data.labels]
+    return dataclasses.replace(data, labels=labels, class_names=tuple(names)), _renumbering(parent, ours, numbers)
+
+
+def _renumbering(parent: Parent, names: Sequence[str], numbers: Sequence[int]) -> str:
+    """What a user is told of classes that got these numbers."""
+    theirs = parent.class_names
+    taken = [f"{name} for {theirs[number]}" for name, number in zip(names, numbers, strict=True) if name not in theirs]
+    if taken:
+        return f"the classes that {parent.name} does not know take the places of others: {_listed(taken)}"
+    return f"the classes have the numbers that they have in {parent.name}: {_listed(names)}"
 
 
 def start(trainer: Trainer, parent: Parent, architecture: Architecture) -> list[str]:
@@ -250,7 +264,7 @@ def start(trainer: Trainer, parent: Parent, architecture: Architecture) -> list[
     elif "discriminator" in trainer.modules:
         lines += _take(trainer, "discriminator", parent.folder / DISCRIMINATOR, parent)
     trainer.started_from(parent)
-    return lines
+    return [printable(line, 4000) for line in lines]
 
 
 def _refuse_other_architecture(parent: Parent, architecture: Architecture) -> None:
