@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Kind as Kind
     from zoo_core.interfaces import ModelConfig as ModelConfig
     from zoo_core.interfaces import Noise as Noise
+    from zoo_core.interfaces import Parent as Parent
     from zoo_core.interfaces import SamplingOptions as SamplingOptions
     from zoo_core.interfaces import Settings as Settings
     from zoo_core.interfaces import Trainer as Trainer
@@ -67,6 +68,7 @@ _HOMES = {
     "Noise": "zoo_core.interfaces.generator",
     "Registry": "zoo_core.registries",
     "RegistryError": "zoo_core.errors",
+    "Parent": "zoo_core.interfaces.parent",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.interfaces.option_facts import Option, described, in_words
+from zoo_core.modelfolder.run_record import PARENT
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ def _why_unusable(architecture: str) -> str | None:
     return None
 
 
+def _parent(parent: Mapping[str, Any] | None) -> str:
+    if parent is None:
+        return ""
+    commit = f"commit {parent['revision']}, " if parent.get("revision") else ""
+    parts = ", where it fits" if parent.get("matching") else ""
+    return f"{parent['name']} ({commit}sha256 {parent['sha256']}){parts}"
+
+
 def _run(facts: FolderFacts) -> Facts:
     if facts.run is None:
         return []
@@ -145,6 +154,7 @@ def _run(facts: FolderFacts) -> Facts:
     described = [data.get("name"), f"{data.get('samples', 0):,} samples", *data.get("notes", [])]
     return [
         ("run", state),
+        ("started from", _parent(run.get(PARENT))),
         ("settings", in_words(settings)),
         ("processes", run["processes"] if run.get("processes", 1) > 1 else ""),
         ("data", ", ".join(part for part in described if part)),

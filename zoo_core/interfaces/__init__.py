@@ -13,6 +13,7 @@ options         SamplingOptions, the choices at sampling time, and what a caller
 option_facts    the values, bounds and descriptions of options, for people
 kind            Kind: how samples of one kind are read, written and shown
 trainer         Trainer, and Batch, the input of a training step
+parent          Parent, the model whose weights a run starts from
 extractor       FeatureExtractor, a network in whose features samples are measured
 names           how the names of architectures, extractors and plugins are written and compared
 import_strings  package.module:Name
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.generator import Noise as Noise
     from zoo_core.interfaces.kind import Kind as Kind
     from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
+    from zoo_core.interfaces.parent import Parent as Parent
     from zoo_core.interfaces.settings import Settings as Settings
     from zoo_core.interfaces.trainer import Batch as Batch
     from zoo_core.interfaces.trainer import Trainer as Trainer
@@ -50,6 +52,7 @@ _HOMES = {
     "Generator": "zoo_core.interfaces.generator",
     "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
+    "Parent": "zoo_core.interfaces.parent",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Noise": "zoo_core.interfaces.generator",
     "Settings": "zoo_core.interfaces.settings",

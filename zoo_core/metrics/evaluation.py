@@ -156,11 +156,16 @@ def measure(
     *,
     batch_size: int | None = None,
     save_statistics: str | Path | None = None,
+    processes: Processes | None = None,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
 ) -> list[Figure]:
-    """Measure a generator on what `open_data` returned; otherwise as `evaluate`."""
-    run = _Run(generator, conditions, batch_size, join("cpu"), progress)
+    """Measure a generator on what `open_data` returned; otherwise as `evaluate`.
+
+    Args:
+        processes: the processes that share the work; by default all that were launched together.
+    """
+    run = _Run(generator, conditions, batch_size, processes or join("cpu"), progress)
     of_features = [metric for metric in metrics if isinstance(metric, FeatureMetric)]
     if isinstance(source, TrainingData):
         check_values(generator, source)

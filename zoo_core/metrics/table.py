@@ -55,6 +55,7 @@ class FeatureMetric:
         detail: from how much there is to compare, what else decides the figures. Registries state this text: changing
             it makes `zoo verify --metrics` fail.
         warning: what makes the figures unreliable for so many samples, or None.
+        higher_is_better: whether the figures of a better model are higher.
     """
 
     name: str
@@ -62,6 +63,7 @@ class FeatureMetric:
     compute: Callable[[FeatureStatistics, FeatureStatistics], Mapping[str, float]]
     detail: Callable[[Counts], str]
     warning: Callable[[Counts], str | None]
+    higher_is_better: bool = False
 
 
 class OfData(Protocol):
@@ -320,6 +322,7 @@ METRICS: dict[str, AnyMetric] = {
             compute=_prdc,
             detail=_prdc_detail,
             warning=_prdc_warning,
+            higher_is_better=True,
         ),
         LikelihoodMetric(
             name="elbo",
@@ -403,3 +406,14 @@ def metric_of(figure: str) -> str | None:
         'prdc'
     """
     return next((metric.name for metric in METRICS.values() if figure in metric.figures), None)
+
+
+def higher_is_better(figure: str) -> bool:
+    """Return whether the figure of a better model is higher; for most, and for one that no metric gives, it is lower.
+
+    Example:
+        >>> higher_is_better("recall"), higher_is_better("fid"), higher_is_better("loss")
+        (True, False, False)
+    """
+    metric = METRICS.get(metric_of(figure) or "")
+    return isinstance(metric, FeatureMetric) and metric.higher_is_better

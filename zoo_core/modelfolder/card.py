@@ -33,6 +33,7 @@ DATASETS = "datasets"
 TAGS = "tags"
 REQUIREMENTS = "zoo"  # the architecture, and the plugin that provides it
 MODEL_INDEX = "model-index"
+BASE_MODEL = "base_model"
 
 
 def generated_parts(text: str) -> Iterator[tuple[int, int]]:
@@ -68,6 +69,7 @@ def model_card(
     model_index: Sequence[Mapping[str, Any]] | None = None,
     plugin: str | None = None,
     preview: bool = True,
+    parent: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a model card: Markdown with YAML metadata, the same bytes for the same facts.
 
@@ -84,6 +86,7 @@ def model_card(
         model_index: the same figures in the Hub's form, for the metadata.
         plugin: the distribution that provides the architecture.
         preview: whether the folder has a samples.png to show.
+        parent: the model that its training started from, as run.json states it.
     """
     kind = kind_named(generator.kind)
     metadata: dict[str, Any] = {"library_name": LIBRARY}
@@ -93,6 +96,8 @@ def model_card(
         metadata[LICENSE] = license
     if dataset:
         metadata[DATASETS] = [dataset]
+    if parent and parent.get("repository"):
+        metadata |= {BASE_MODEL: parent["repository"], f"{BASE_MODEL}_relation": "finetune"}
     of_kind = [] if kind.pipeline_tag is not None else [kind.name]  # what no task of the Hub says
     metadata[TAGS] = list(dict.fromkeys([LIBRARY, architecture.name, *of_kind, *tags]))
     metadata[REQUIREMENTS] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
@@ -111,7 +116,7 @@ def model_card(
         _how_to_sample(name, generator, kind),
         _table("Configuration", msgspec.to_builtins(generator.config)),
         _options(generator),
-        _training(settings, dataset),
+        _training(settings, dataset, parent),
         _figures(metrics or {}),
         _limits(generator, dataset),
         f"## Licence\n\n{f'The weights are under `{license}`.' if license else 'The licence is not stated.'}",
@@ -152,11 +157,22 @@ def _options(generator: Generator) -> str:
     )
 
 
-def _training(settings: Settings | Mapping[str, Any] | None, dataset: str | None) -> str:
-    if settings is None:
+def _training(
+    settings: Settings | Mapping[str, Any] | None, dataset: str | None, parent: Mapping[str, Any] | None
+) -> str:
+    if settings is None and parent is None:
         return f"## Training\n\nTrained on `{dataset}`." if dataset else ""
-    on = f" on `{dataset}`" if dataset else ""
+    on = (f" from {_parent(parent)}" if parent else "") + (f" on `{dataset}`" if dataset else "")
+    if settings is None:
+        return f"## Training\n\nTrained{on}."
     return _table("Training", msgspec.to_builtins(settings), f"Trained{on} by `zoo train` with:")
+
+
+def _parent(parent: Mapping[str, Any]) -> str:
+    """The model that training started from, so that it can be told from another of its name."""
+    commit = f"commit {parent['revision']}, " if parent.get("revision") else ""
+    parts = " where they fit" if parent.get("matching") else ""
+    return f"the weights of `{_cell(parent['name'])}` ({commit}sha256 {parent['sha256']}){parts}"
 
 
 def _figures(metrics: Mapping[str, Metric]) -> str:

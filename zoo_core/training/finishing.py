@@ -8,7 +8,7 @@ from zoo_core import modelfolder
 from zoo_core.interfaces import Discriminator, Generator, Trainer
 from zoo_core.kinds.films import evenly, is_readable, write_film
 from zoo_core.modelfolder.card import model_card
-from zoo_core.modelfolder.run_record import stated_settings
+from zoo_core.modelfolder.run_record import PARENT, stated_settings
 from zoo_core.plugins import manager
 from zoo_core.training.grids import save_grid
 from zoo_core.training.run_folder import RunFolder
@@ -37,7 +37,15 @@ def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder) 
             write_film(frames, run.root / "training.gif", milliseconds=100, last=2000)
     architecture, _ = manager().architecture_of(type(averaged))
     dataset, settings = record["data"]["name"], stated_settings(record)
-    card = model_card(averaged, architecture, name=run.root.name, settings=settings, dataset=dataset, preview=preview)
+    card = model_card(
+        averaged,
+        architecture,
+        name=run.root.name,
+        settings=settings,
+        dataset=dataset,
+        preview=preview,
+        parent=record.get(PARENT),
+    )
     run.write_text("README.md", card)
     averaged.save(run.root)
     run.write_record(record)

@@ -24,7 +24,19 @@ _log = logging.getLogger("zoo_core")
 
 # Settings that may change when a run is resumed: its length, its device, and what it writes.
 FREE_ON_RESUME = frozenset(
-    {"steps", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers", "device"}
+    {
+        "steps",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "best_figure",
+        "sample_every",
+        "eval_every",
+        "eval_metrics",
+        "eval_samples",
+        "eval_extractor",
+        "trackers",
+        "device",
+    }
 )
 # Names of what the first step called in compiled form, once it is known; empty if that was nothing.
 COMPILED = "compiled"

@@ -13,7 +13,7 @@ from zoo_core.data.source import DataSource, ReadSource
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError, printable
 from zoo_core.files.strict_yaml import read_yaml
-from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, SamplingOptions, Settings, Trainer
+from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Parent, SamplingOptions, Settings, Trainer
 from zoo_core.interfaces.assignments import assign, bounds_of, completed, converted, place_of, split
 from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, following, in_words
 from zoo_core.kinds.reading import decode_source, kind_of, open_source, read_by_trainer
@@ -23,6 +23,8 @@ from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.training.batches import check_mirroring
+from zoo_core.training.evaluation import check_names
+from zoo_core.training.parents import inherited_config, refuse_other_classes
 
 MODEL = "model"  # the part of a configuration file that describes the model
 OPTIONS = "options"  # the part that has the model's own choices at sampling time
@@ -38,12 +40,13 @@ def prepare_training(
     column: str | None = None,
     label_column: str | None = None,
     skip_damaged: bool = False,
+    parent: Parent | None = None,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
 
-    Values are taken, from lowest to highest priority, from the defaults, the data, `config_file` and `assignments`
-    (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
+    Values are taken, from lowest to highest priority, from the defaults, the data, the configuration of `parent`,
+    `config_file` and `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
 
     The trainer's own `read_data` reads the data, else the kind of samples that the architecture makes.
 
@@ -51,6 +54,7 @@ def prepare_training(
         column: the column of a table that holds the samples.
         label_column: the column of a table that holds the classes.
         skip_damaged: leave out what cannot be decoded.
+        parent: the model whose weights the run starts from.
         tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
             need, before any is used, and what was changed in it, after decoding.
 
@@ -77,6 +81,7 @@ def prepare_training(
     given = completed(config_class, given)
     settings = _make(settings_class, completed(settings_class, settings_values))
     options = _make(options_class, completed(options_class, chosen, options_class()), OPTIONS) if chosen else None
+    check_names(settings)
 
     device = resolve_device(settings.device)
     # Report an unsupported precision now, because reading the data can take long.
@@ -84,20 +89,21 @@ def prepare_training(
 
     kind = kind_of(architecture)
     check_mirroring(kind.name, settings)
-    read = read_by_trainer(trainer_class, data, config_class, given)
+    stated = inherited_config(parent, architecture, given) | given  # before what follows from the data
+    read = read_by_trainer(trainer_class, data, config_class, stated)
     source = (
         ReadSource(read)
         if read is not None
-        else open_source(kind, data, values=given, column=column, label_column=label_column, skip_damaged=skip_damaged)
+        else open_source(kind, data, values=stated, column=column, label_column=label_column, skip_damaged=skip_damaged)
     )
     _tell_all(tell, source.notes)
     shape = source.shape_for(config_class.__struct_fields__)
-    stated = _stated_by(source, config_class, given)
-    values = trainer_class.config_for(config_class, stated | given, shape, source.num_classes)
-    config, generator = _model(architecture, values, given, source.name)
+    implied = _implied_by(source, config_class, stated)
+    values = trainer_class.config_for(config_class, implied | stated, shape, source.num_classes)
+    config, generator = _model(architecture, values, stated, source.name)
     if read is None and kind.name == "image":
         _check_picture_shape(generator)
-        _tell_all(tell, _what_differs(architecture.name, config, given, shape))
+        _tell_all(tell, _what_differs(architecture.name, config, given, shape, parent))
     sample_shape = tuple(generator.sample_shape)
     if (problem := kind.problem_with(sample_shape)) is not None:
         raise TrainingError(f"{type(generator).__qualname__} makes samples of {sample_shape}, but {problem}")
@@ -105,16 +111,17 @@ def prepare_training(
         tell(plan)
     training_data = decode_source(kind, source, sample_shape, join(device.type))
     _tell_all(tell, training_data.notes)
+    refuse_other_classes(parent, config, given, training_data)
     return _with_options(trainer_class(config, settings, sample_shape), options), training_data
 
 
-def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what the data states for fields of the configuration that the user left open."""
-    stated: dict[str, Any] = {}
+def _implied_by(source: DataSource, config_class: type[ModelConfig], stated: dict[str, Any]) -> dict[str, Any]:
+    """Return what the data states for fields of the configuration that neither the user nor a parent set."""
+    implied: dict[str, Any] = {}
     for field, value in source.values.items():
-        if value is not None and field in config_class.__struct_fields__ and field not in given:
-            stated[field] = following(config_class, stated | given, field, value)
-    return stated
+        if value is not None and field in config_class.__struct_fields__ and field not in stated:
+            implied[field] = following(config_class, implied | stated, field, value)
+    return implied
 
 
 def _with_options(trainer: Trainer, options: SamplingOptions | None) -> Trainer:
@@ -168,7 +175,9 @@ def _check_picture_shape(generator: Generator) -> None:
     )
 
 
-def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...]) -> Iterator[str]:
+def _what_differs(
+    name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...], parent: Parent | None
+) -> Iterator[str]:
     """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
     channels, height, width = shape
     kept = getattr(config, "channels", channels)
@@ -178,10 +187,12 @@ def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: 
         high, wide = getattr(config, sides[0], height), getattr(config, sides[1], width)
         if (high, wide) != (height, width):
             change, which = ("enlarged", "next") if high >= height and wide >= width else ("reduced", "largest")
-            yield f"pictures of {width} x {height} are {change} to {wide} x {high}, the {which} size of {name}"
+            of = f"the {which} size of {name}" if parent is None else f"the size of {parent.name}"
+            yield f"pictures of {width} x {height} are {change} to {wide} x {high}, {of}"
     if "channels" not in given and kept != channels:
         kinds = {1: "grey", 3: "in colour"}
-        yield f"the pictures are {kinds[channels]}, and {name} makes only pictures that are {kinds.get(kept, kept)}"
+        maker = name if parent is None else parent.name
+        yield f"the pictures are {kinds[channels]}, and {maker} makes only pictures that are {kinds.get(kept, kept)}"
 
 
 def _read_config(
