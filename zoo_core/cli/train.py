@@ -37,7 +37,8 @@ from zoo_core.runtime.environment import first_process
     "assignments",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Change one setting, or one field of the configuration as model.KEY=VALUE.",
+    help="Change one setting, one field of the configuration as model.KEY=VALUE, or one of the model's own options for "
+    "sampling as options.KEY=VALUE.",
 )
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out; start if there is none.")
 @click.option("--finish", is_flag=True, help="Make a model of the newest checkpoint in --out; it needs no --data.")
