@@ -368,7 +368,8 @@ def last_of(
     """Return what a generator's `states` yields last, and call `seen` with each. Raises InterfaceError for none.
 
     Example:
-        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), ring)
+        >>> import zoo_core as zoo
+        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), zoo.load("vanilla-gan-mnist"))
         tensor([1.])
     """
     last = None
