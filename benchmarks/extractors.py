@@ -1,26 +1,30 @@
-"""What a feature extractor sees: figures of damaged real pictures, compared with undamaged ones.
+"""What feature extractors see: figures of damaged real pictures, compared with undamaged ones.
 
-    python benchmarks/extractors.py --data path/to/pictures --extractor random-vgg --size 64
+    python benchmarks/extractors.py --data path/to/emoji --size 64 --model dcgan-emoji-64 random-vgg efficientnet-lite0
 
-One half of the pictures (at most 2,000) is the data. The other half, damaged in each of the ways below, is used as
-samples. An extractor is useful if its figures get worse with the damage.
+The data are 1,000 pictures. The samples are 1,000 others: damaged in each of the ways below, chosen in a way that loses
+variety, or drawn from a model. An extractor is useful if its figures get worse with the damage. Prints one table, with
+the figures of the extractors side by side, and to stderr how many pictures each takes in a second.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import zoo_core as zoo
 from zoo_core.data.opening import open_images
+from zoo_core.data.training_data import TrainingData
 from zoo_core.metrics import FeatureStatistics, RunningStatistics, compare, open_extractor
 from zoo_core.metrics.extractors.opening import OpenExtractor
 
-COLUMNS = ("fid", "precision", "recall", "density", "coverage")
-MOST = 2000
+COLUMNS = ("fid", "kid", "precision", "recall", "density", "coverage")
 BATCH = 250
 
 
@@ -48,6 +52,14 @@ def shuffled(x: Tensor, pieces: int) -> Tensor:
     return grid.permute(0, 1, 2, 4, 3, 5).reshape(count, channels, pieces * size, pieces * size)
 
 
+def shifted(x: Tensor) -> Tensor:
+    """Each shifted by up to two pixels, with the border repeated."""
+    rows, columns = torch.randint(0, 5, (2, len(x)), generator=torch.Generator().manual_seed(0)).tolist()
+    padded, size = F.pad(x, (2, 2, 2, 2), "replicate"), x.shape[2]
+    places = zip(padded, rows, columns, strict=True)
+    return torch.stack([picture[:, row : row + size, column : column + size] for picture, row, column in places])
+
+
 DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "blur of 0.7 pixels": lambda x: blurred(x, 0.7),
@@ -59,36 +71,99 @@ DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
     "2 x 2 squares shuffled": lambda x: shuffled(x, 2),
     "4 x 4 squares shuffled": lambda x: shuffled(x, 4),
     "each picture the mean of two": lambda x: (x + x.roll(1, 0)) / 2,
-    "half of the pictures, twice": lambda x: x[: len(x) // 2].repeat(2, 1, 1, 1),
-    "5 % of the pictures, 20 times": lambda x: x[: len(x) // 20].repeat(20, 1, 1, 1),
+    "5 % of the pictures, 20 times, shifted": lambda x: shifted(x[: len(x) // 20].repeat(20, 1, 1, 1)),
+}
+COLOUR_DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
+    "20 % less blue": lambda x: x * torch.tensor([1, 1, 0.8])[:, None, None],
+    "red and blue exchanged": lambda x: x.flip(1),
+}
+# Which of undamaged pictures with these labels are the samples: losses of variety.
+CHOICE: dict[str, Callable[[Tensor], Tensor]] = {
+    "half of the pictures, twice": lambda labels: torch.arange(len(labels) // 2).repeat(2),
+    "5 % of the pictures, 20 times": lambda labels: torch.arange(len(labels) // 20).repeat(20),
+}
+CLASSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "the largest class missing": lambda labels: labels != labels.bincount().argmax(),
+    "half of the classes missing": lambda labels: labels >= len(labels.bincount()) // 2,
 }
 
 
 def features(extractor: OpenExtractor, pictures: Tensor) -> FeatureStatistics:
     """Statistics of pictures (N, C, H, W), uint8."""
-    running = RunningStatistics(len(pictures), extractor.facts.dimensions)
-    for start in range(0, len(pictures), BATCH):
-        running.add(start, extractor(pictures[start : start + BATCH]))
+    return statistics(torch.cat([extractor(part) for part in pictures.split(BATCH)]))
+
+
+def statistics(features: Tensor) -> FeatureStatistics:
+    """Statistics of features (N, D)."""
+    running = RunningStatistics(*features.shape)
+    running.add(0, features)
     return running.finish({})
+
+
+class Pictures:
+    """Undamaged pictures in a random order, the first `count` of which are the data."""
+
+    def __init__(self, source: TrainingData, count: int) -> None:
+        order = torch.randperm(len(source.samples), generator=torch.Generator().manual_seed(0))
+        self.count = min(count, len(order) // 2)
+        self.data, others = order[: self.count], order[self.count : 4 * self.count]
+        self.data, self.others = source.samples[self.data], source.samples[others]
+        self.labels = None if source.labels is None else source.labels[others]
+
+    def damaged(self) -> Iterator[tuple[str, Tensor]]:
+        """Each damage, and as many pictures with it."""
+        samples = self.others[: self.count].float() / 255
+        for title, damage in DAMAGE.items() if samples.shape[1] == 1 else (DAMAGE | COLOUR_DAMAGE).items():
+            yield title, (damage(samples).clamp(0, 1) * 255).round().to(torch.uint8)
+        yield "copies of the data, shifted", shifted(self.data.float()).to(torch.uint8)
+
+    def chosen(self) -> Iterator[tuple[str, Tensor]]:
+        """Each loss of variety, and which of the others are left."""
+        for title, choose in CHOICE.items():
+            yield title, choose(torch.arange(self.count))
+        for title, keep in CLASSES.items() if self.labels is not None else ():
+            yield title, keep(self.labels).nonzero().flatten()[: self.count]
+
+
+def rows(pictures: Pictures, extractor: OpenExtractor, model: zoo.Generator | None) -> Iterator[tuple[str, list[str]]]:
+    """The title of each row, and the extractor's figures."""
+    began = time.monotonic()
+    reference = features(extractor, pictures.data)
+    print(
+        f"{extractor.facts.name}: {pictures.count / (time.monotonic() - began):.0f} pictures a second", file=sys.stderr
+    )
+
+    def row(title: str, samples: FeatureStatistics) -> tuple[str, list[str]]:
+        found = compare(reference, samples, ["fid", "kid", "prdc"])
+        return title, [f"{found[name]:.3f}" for name in COLUMNS]
+
+    for title, damaged in pictures.damaged():
+        yield row(title, features(extractor, damaged))
+    undamaged = torch.cat([extractor(part) for part in pictures.others.split(BATCH)])
+    for title, chosen in pictures.chosen():
+        yield row(title, statistics(undamaged[chosen]))
+    if model is not None:
+        drawn = (model.sample(pictures.count) * 255).round().to(torch.uint8)
+        yield row("samples of the model", features(extractor, drawn))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("extractors", nargs="+", metavar="EXTRACTOR", help="name of a feature extractor")
     parser.add_argument("--data", required=True, help="pictures, in any form that `zoo eval` reads")
-    parser.add_argument("--extractor", default="digits", help="feature extractor (default: %(default)s)")
     parser.add_argument("--size", type=int, default=28, help="pixels per side (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=1000, help="pictures of each kind (default: %(default)s)")
+    parser.add_argument("--model", help="a model whose samples are measured too")
     options = parser.parse_args()
-    extractor = open_extractor(options.extractor)
-    pictures = open_images(options.data).decode((max(extractor.facts.channels), options.size, options.size)).samples
-    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))
-    half = min(MOST, len(pictures) // 2)
-    reference = features(extractor, pictures[order[:half]])
-    samples = pictures[order[half : 2 * half]].float() / 255
-    print("| damage | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) + "|")
-    for title, damage in DAMAGE.items():
-        damaged = (damage(samples).clamp(0, 1) * 255).round().to(torch.uint8)
-        found = compare(reference, features(extractor, damaged), ["fid", "prdc"])
-        print(f"| {title} | " + " | ".join(f"{found[name]:.3f}" for name in COLUMNS) + " |", flush=True)
+    extractors = [open_extractor(name) for name in options.extractors]
+    channels = max(min(extractors, key=lambda extractor: max(extractor.facts.channels)).facts.channels)
+    pictures = Pictures(open_images(options.data).decode((channels, options.size, options.size)), options.pictures)
+    model = zoo.load(options.model, device="cpu") if options.model else None
+    titles = [f"{extractor.facts.name}: {name}" for extractor in extractors for name in COLUMNS]
+    print("| damage | " + " | ".join(titles) + " |\n" + "|---" * (1 + len(titles)) + "|")
+    for side_by_side in zip(*(rows(pictures, extractor, model) for extractor in extractors), strict=True):
+        cells = [cell for _, figures in side_by_side for cell in figures]
+        print(f"| {side_by_side[0][0]} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def test_statistics_are_shared_as_a_file(model):
         (["--extractor", "inception-v3"], "needs a file of weights"),
         (["--extractor", "inception-v3", "--extractor-weights", "none.pth"], "there is no file none.pth"),
         (["--split", "validation"], "validation"),
-        (["-n", 4], "more than 5 pictures"),
+        (["-n", 4], "more than 5 of the data"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_writes_nothing(model, tmp_path, arguments, reason, monkeypatch):

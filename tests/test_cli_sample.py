@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,7 +169,7 @@ def test_a_model_that_makes_no_pictures_is_sampled_to_an_array(zoo, site, tmp_pa
     assert np.allclose(np.linalg.norm(points, axis=1), 1)
     result = zoo("sample", "./ring", "-o", "ring.png", env=environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "tensors, not pictures" in result.stderr
+    assert "this model makes tensors; use a name in .npz" in result.stderr
 
 
 def test_a_model_that_fails_is_one_line_and_leaves_no_file(zoo, site, tmp_path):
@@ -199,3 +200,69 @@ def test_ctrl_c_is_one_line_and_leaves_no_file(model, tmp_path):
         process.kill()  # a failed test must not leave a command that samples on for hours
     assert (process.returncode, stdout, stderr) == (1, "", "zoo: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_part_of_a_run_is_that_part_of_a_larger_one_file_by_file(model, tmp_path):
+    assert sample("./mine", "-n", 40, "-o", "all").exit_code == 0
+    assert sample("./mine", "-n", 7, "--start", 30, "-o", "part").exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "part").iterdir())
+    assert names == [f"{index:06d}.png" for index in range(30, 37)]
+    assert all((tmp_path / "all" / name).read_bytes() == (tmp_path / "part" / name).read_bytes() for name in names)
+    assert sample("./mine", "-n", 2, "--start", 10**6 - 1, "-o", "late").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "late").iterdir()) == ["0999999.png", "1000000.png"]
+
+
+@pytest.mark.parametrize("start", [-1, 2**64, "x"])
+def test_a_start_that_is_none_is_wrong_usage(model, start):
+    assert sample("./mine", "--start", start).exit_code == 2
+
+
+def test_a_start_too_near_the_end_of_the_stream_is_one_line(model):
+    fails(sample("./mine", "--start", 2**64 - 10), "start")
+
+
+def test_samples_go_to_stdout_as_they_go_to_a_file(model, tmp_path):
+    assert sample("./mine", "-n", 4, "-o", "a.png").exit_code == 0
+    result = sample("./mine", "-n", 4, "-o", "-")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout_bytes == (tmp_path / "a.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "mine"]
+
+
+def test_a_file_may_be_called_like_stdout(model, tmp_path):
+    assert sample("./mine", "-n", 1, "-o", "./-").stdout == "-\n"
+    assert [path.name for path in (tmp_path / "-").iterdir()] == ["000000.png"]
+
+
+def test_pictures_too_many_for_stdout_are_told_before_the_model_is_loaded(model, monkeypatch):
+    monkeypatch.setattr("zoo_core.models.load", lambda *arguments, **how: pytest.fail("the model was loaded"))
+    fails(sample("./mine", "-n", 10_001, "-o", "-"), "too many for one grid")
+
+
+def with_stdout(stream, tmp_path, *arguments):
+    """The exit code and what is on stderr, with stdout on an open file."""
+    words = ["-m", "zoo_core", "sample", *arguments]
+    with (tmp_path / "errors").open("w+") as errors, Path(os.devnull).open() as nothing:
+        with forkserver.Process(words, [nothing, stream, errors], cwd=tmp_path) as process:
+            code = process.wait(60)
+        errors.seek(0)
+        return code, errors.read()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+def test_a_terminal_is_no_place_for_a_picture(model, tmp_path):
+    controller, terminal = os.openpty()
+    code, errors = with_stdout(terminal, tmp_path, "./mine", "-o", "-")
+    os.close(terminal)
+    os.close(controller)
+    assert code == 1
+    assert errors == "zoo: -o - writes a file to stdout, which is a terminal here; redirect it, or use -o NAME\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_reader_that_leaves_ends_the_command_quietly(model, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, errors = with_stdout(writer, tmp_path, "./mine", "-n", "4", "-o", "-")
+    os.close(writer)
+    assert (code, errors) == (1, "")

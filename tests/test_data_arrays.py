@@ -6,6 +6,7 @@ import gzip
 import io
 import pickle
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def samples(path, channels, **how):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_zoo_sample_writes_is_read_as_it_was_made(tmp_path, channels):
     made = torch.randint(0, 256, (7, channels, 6, 6)) / 255
-    write_samples([made], 7, (channels, 6, 6), "image", tmp_path / "x.npz")
+    generator = SimpleNamespace(kind="image", sample_shape=(channels, 6, 6))
+    write_samples([made], 7, generator, tmp_path / "x.npz")
     source = open_images(tmp_path / "x.npz")
     assert (len(source), source.square_shape, source.num_classes) == (7, (channels, 6, 6), None)
     assert torch.equal(source.decode((channels, 6, 6)).samples, (made * 255).round().to(torch.uint8))

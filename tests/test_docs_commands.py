@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORTER = [
     (r"(zoo(?:_core)? train (?!.*--(?:steps|finish))\S+)", r"\1 --steps 2"),
     (r"--steps \d+", "--steps 2"),
+    (r"eval_every=\d+", "eval_every=2 --set eval_samples=32"),
     (r"-n \d{3,}", "-n 20"),
     (r"(zoo(?:_core)? eval \S+)", r"\1 -n 32"),
     (r"torchrun --(?:standalone --)?nproc_per_node 4", "torchrun --standalone --nproc_per_node 2"),

@@ -264,7 +264,7 @@ def test_reconstruct_turns_a_photo_upright_as_its_exif_says(models):
 def test_what_cannot_be_shown_is_one_line_and_writes_nothing(models, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no picture")
     before = sorted(tmp_path.rglob("*"))
-    fails(run("interpolate", "./gan", "-o", "x.jpg"), "use a name in .gif or .png")
+    fails(run("interpolate", "./gan", "-o", "x.jpg"), "use a name in .gif, .webp or .png")
     fails(run("traverse", "./gan", "-o", "nowhere/x.png"), "there is no folder nowhere")
     fails(run("reconstruct", "./gan", "no.png"), "no.png: the picture cannot be decoded: it is no picture")
     fails(run("reconstruct", "./vae", "no.png"), "no.png: the picture cannot be decoded: it is no picture")

@@ -129,7 +129,7 @@ def test_kid_is_a_function_of_its_seed():
 
 
 def test_kid_of_one_picture_is_refused():
-    with pytest.raises(MetricError, match="kid needs at least two pictures of each kind, not 5 and 1"):
+    with pytest.raises(MetricError, match="kid needs at least two samples and two of the data, not 5 and 1"):
         kernel_distance(normal(5), normal(1))
 
 
@@ -196,5 +196,5 @@ def test_radii_are_those_of_points_on_a_line():
 
 
 def test_prdc_of_too_few_is_refused():
-    with pytest.raises(MetricError, match="k = 5 needs more than 5 pictures of each kind, not 5 and 9"):
+    with pytest.raises(MetricError, match="k = 5 needs more than 5 of the data and of samples, not 5 and 9"):
         manifold_figures(normal(5), normal(9))

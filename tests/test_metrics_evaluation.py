@@ -214,11 +214,11 @@ def test_shared_statistics_stand_for_the_data(train, tmp_path):
             9, torch.zeros(size, **nothing), torch.zeros(size, size, **nothing), torch.zeros(9, size), facts
         )
         statistics.save(tmp_path / f"{name}.safetensors")
-    with pytest.raises(MetricError, match="it has 3 features of a picture, and extractor digits has 64"):
+    with pytest.raises(MetricError, match="it has 3 features of a sample, and extractor digits has 64"):
         evaluate(gan(), tmp_path / "narrow.safetensors", n=60)
     with pytest.raises(MetricError, match="does not state its dataset and split and fingerprint"):
         evaluate(gan(), tmp_path / "odd.safetensors", n=60)
-    with pytest.raises(MetricError, match="elbo needs the pictures"):
+    with pytest.raises(MetricError, match="elbo needs the samples"):
         evaluate("vae-mnist", file, metrics=["elbo"])
 
 
@@ -253,7 +253,7 @@ def test_splits_of_one_folder_have_caches_of_their_own(monkeypatch, tmp_path):
         ({"metrics": ["fdi"]}, "there is no metric 'fdi'"),
         ({"metrics": []}, "name at least one metric"),
         ({"n": 1}, "at least 2 samples"),
-        ({"n": 5}, "k = 5 needs more than 5 pictures"),
+        ({"n": 5}, "k = 5 needs more than 5 of the data"),
         ({"repeats": 0}, "1 repeat"),
         ({"extractor": "clip"}, "no feature extractor 'clip'"),
         ({"metrics": ["elbo"]}, "does not encode: it has no ELBO"),
@@ -339,7 +339,7 @@ def test_the_nearest_neighbour_of_a_training_picture_is_itself(train):
 
 
 def test_neighbours_are_drawn_to_the_right_of_the_sample(train):
-    picture = neighbours_picture(train.samples[:2], train, 4)
+    picture = neighbours_picture(gan(), train.samples[:2] / 255, train, 4)
     assert picture.shape == (2 * 30 + 2, 5 * 30 + 2, 1)
     sample = train.samples[0, 0].numpy()
     assert (picture[2:30, 2:30, 0] == sample).all()

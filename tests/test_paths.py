@@ -159,7 +159,7 @@ def test_every_call_that_takes_a_path_knows_the_home_folder(model, home):
     run_folder = trainer(generator.config, settings, (1, 8, 8)).fit(zoo.load("~/mine").sample(4), out="~/run")
     assert run_folder == home / "run"
     assert type(generator).load(Path("~/mine")).config == generator.config
-    assert write_samples([generator.sample(1)], 1, (1, 8, 8), "image", "~/a.npz") == home / "a.npz"
+    assert write_samples([generator.sample(1)], 1, generator, "~/a.npz") == home / "a.npz"
 
 
 def test_statistics_are_saved_to_the_home_folder_and_read_from_there(home):

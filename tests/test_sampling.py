@@ -216,7 +216,7 @@ class Tiny(Generator):
 
 generator = Tiny()
 def peak(n, out):
-    write_samples(sample_batches(generator, n, batch_size=4096), n, (1, 8, 8), "image", Path(sys.argv[1]) / out)
+    write_samples(sample_batches(generator, n, batch_size=4096), n, generator, Path(sys.argv[1]) / out)
     return peak_memory()
 few = peak(20_000, "few.npz")
 print(peak(1_000_000, "many.npz") - few)

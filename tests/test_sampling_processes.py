@@ -30,7 +30,8 @@ def test_shares_are_whole_blocks_that_follow_each_other_and_are_as_even_as_they_
 
 
 def together(tmp_path, *arguments, processes=2):
-    return torchrun("-m", "zoo_core", "sample", *arguments, cwd=tmp_path, processes=processes)
+    # After `--`, because torchrun takes --start for the beginning of its own --start-method.
+    return torchrun("-m", "--", "zoo_core", "sample", *arguments, cwd=tmp_path, processes=processes)
 
 
 def alone(tmp_path, *arguments):
@@ -47,6 +48,29 @@ def test_a_folder_of_two_processes_is_that_of_one_file_by_file(tmp_path):
     assert [path.name for path in sorted((tmp_path / "two").iterdir())] == names
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("out", ["{}", "{}.npz", "{}.webp"])
+@pytest.mark.plugins("zoo-vae")
+def test_two_processes_start_where_one_does(out, tmp_path):
+    arguments = ["vae-mnist", "-n", 50, "--start", 70, "-o"]
+    done = together(tmp_path, *arguments, out.format("two"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone(tmp_path, *arguments, out.format("one"))
+    one, two = tmp_path / out.format("one"), tmp_path / out.format("two")
+    for path in sorted(one.iterdir()) if one.is_dir() else [one]:
+        assert path.read_bytes() == (two / path.name if one.is_dir() else two).read_bytes()
+    if one.is_dir():
+        assert sorted(path.name for path in two.iterdir()) == [f"{index:06d}.png" for index in range(70, 120)]
+
+
+@pytest.mark.slow
+@pytest.mark.plugins("zoo-vae")
+def test_stdout_is_for_one_process(tmp_path):
+    done = together(tmp_path, "vae-mnist", "-o", "-")
+    assert "-o - is for one process" in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from tests.builtin import architecture
 from zoo_core import GANSettings
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import SettingsError, TrainingError
-from zoo_core.kinds.gif import evenly
+from zoo_core.kinds.films import evenly
 from zoo_core.training.compilation import resolve_compile
 from zoo_core.training.remedies import remedies
 

@@ -383,7 +383,9 @@ def test_what_the_line_advises_can_be_done_and_is_recorded(tmp_path):
 def test_a_figure_that_nobody_logs_is_an_error_at_the_first_line_which_names_those_there_are(tmp_path):
     with pytest.raises(SettingsError, match=r"^best_figure: no figure 'loss_q' is logged; did you mean loss_") as wrong:
         fit(tmp_path / "a", best_figure="loss_q")
-    with pytest.raises(SettingsError, match=r"'fid' is logged; there are images_per_second, logit_fake, .*loss_g$"):
+    with pytest.raises(
+        SettingsError, match=r"'fid' is logged; there are images_per_second, logit_fake, .*loss_g; fid is measured with"
+    ):
         fit(tmp_path / "b", best_figure="fid")
     assert "\n" not in str(wrong.value)
     folder = fit(tmp_path / "a", best_figure="loss_g", resume=True)  # what was wrong may be mended

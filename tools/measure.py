@@ -21,21 +21,23 @@ import zoo_core as zoo
 from zoo_core.metrics import Figure, evaluate
 from zoo_core.metrics.conditions import DEFAULTS
 from zoo_core.metrics.golden import write_golden
-from zoo_core.metrics.table import METRICS, PictureMetric
+from zoo_core.metrics.log_prob import states_log_prob
+from zoo_core.metrics.table import default_metrics
 from zoo_core.registries import Metric, ModelEntry
 from zoo_core.registries.index import core_index
 
 REPEATS = 5
-PICTURES = {"iwae": 1000}  # fewer than the default where each takes 50 draws
+SAMPLES = {"iwae": 1000}  # fewer than the default where each takes 50 draws
 
 
-def measure(generator: zoo.Generator, data: str, extractor: str) -> list[Figure]:
-    """Compare 10,000 samples with the train split, and measure likelihood bounds, if any, on the test split."""
-    figures = evaluate(generator, data, extractor=extractor, repeats=REPEATS)
-    if isinstance(generator, zoo.Encoder):
-        for name in (name for name, metric in METRICS.items() if isinstance(metric, PictureMetric)):
-            n = PICTURES.get(name, DEFAULTS.samples)
-            figures += evaluate(generator, data, metrics=[name], split="test", repeats=REPEATS, n=n)
+def measure(generator: zoo.Generator, data: str, extractor: str | None) -> list[Figure]:
+    """Compare 10,000 samples with the train split, and measure likelihoods, if any, on the test split."""
+    compared = [name for name in default_metrics(generator, extractor) if name != "nll"]
+    figures = evaluate(generator, data, metrics=compared, extractor=extractor, repeats=REPEATS) if compared else []
+    bounds = ["elbo", "iwae"] if isinstance(generator, zoo.Encoder) else []
+    for name in [*bounds, *(["nll"] if states_log_prob(generator) else [])]:
+        n = SAMPLES.get(name, DEFAULTS.samples)
+        figures += evaluate(generator, data, metrics=[name], split="test", repeats=REPEATS, n=n)
     return figures
 
 
@@ -56,7 +58,7 @@ def main() -> None:
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--data", help="data with a train and a test split, in any form that `zoo eval` reads")
     given.add_argument("--cards", action="store_true", help="regenerate the cards from the stated figures")
-    parser.add_argument("--extractor", default=DEFAULTS.extractor, help="feature extractor (default: %(default)s)")
+    parser.add_argument("--extractor", help="feature extractor (default: that of the model's kind)")
     arguments = parser.parse_args()
     if arguments.data and not arguments.names:
         parser.error("name the models that are of this data set")

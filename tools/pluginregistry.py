@@ -56,8 +56,9 @@ def write_card(entry: ModelEntry, metrics: Mapping[str, Metric]) -> None:
     folder = folder_of(entry)
     settings = yaml.safe_load((folder / TRAINING).read_text(encoding="utf-8"))
     settings.pop("model", None)  # the card contains the full configuration
+    generator = zoo.load(folder, device="cpu")
     card = model_card(
-        zoo.load(folder, device="cpu"),
+        generator,
         manager().architecture(entry.architecture),
         name=entry.name,
         settings=settings,
@@ -66,7 +67,7 @@ def write_card(entry: ModelEntry, metrics: Mapping[str, Metric]) -> None:
         summary=entry.summary,
         tags=entry.tags,
         metrics=metrics,
-        model_index=model_index(entry.name, metrics, entry.dataset),
+        model_index=model_index(entry.name, metrics, entry.dataset, generator.kind),
         plugin=entry.plugin,
         preview=(folder / PREVIEW).is_file(),
     )

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Generator as Generator
     from zoo_core.interfaces import Kind as Kind
     from zoo_core.interfaces import ModelConfig as ModelConfig
+    from zoo_core.interfaces import Noise as Noise
+    from zoo_core.interfaces import Parent as Parent
     from zoo_core.interfaces import SamplingOptions as SamplingOptions
     from zoo_core.interfaces import Settings as Settings
     from zoo_core.interfaces import Trainer as Trainer
@@ -63,8 +65,10 @@ _HOMES = {
     "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
     "ModelEntry": "zoo_core.registries",
+    "Noise": "zoo_core.interfaces.generator",
     "Registry": "zoo_core.registries",
     "RegistryError": "zoo_core.errors",
+    "Parent": "zoo_core.interfaces.parent",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",

@@ -1,4 +1,4 @@
-"""Streams of random numbers: latent, label and pixel i of a seed, each a pure function of (seed, i).
+"""Streams of random numbers: latent, label, pixel and noise i of a seed, each a pure function of (seed, i).
 
 Counter-based, so that any batch size, any number of processes and a start in the middle give the same values.
 """
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from zoo_core.errors import SamplingError
 
-_LATENT_STREAM, _LABEL_STREAM, _PIXEL_STREAM = 0, 1, 2
+_LATENT_STREAM, _LABEL_STREAM, _PIXEL_STREAM, _NOISE_STREAM = 0, 1, 2, 3
+_STREAM_BITS, _STEP_BITS, _SIZE_BITS = 8, 31, 25  # of the upper word of Philox's key, whose lower word is the seed
+_DEQUANTIZING_STEPS = 2**15
 _WORDS = 4  # 64-bit words that Philox4x64 yields for one value of its counter
 
 
@@ -63,6 +65,70 @@ def latents(seed: int, start: int, count: int, shape: tuple[int, ...], truncatio
     return result
 
 
+def noise(seed: int, step: int, start: int, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Draw standard normal noise for one step of a sampler, each sample's a pure function of (seed, index, step).
+
+    It is independent of the latents, the labels and the pixels of the seed, and that of one step of that of any other.
+    Shapes of different sizes are independent of each other too.
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        step: 0 to 2^31 - 1.
+        start: index of the first sample, 0 to 2^63 - 1.
+        count: number of samples.
+        shape: the shape of the noise of one sample.
+
+    Returns:
+        (count, *shape), float32, on the CPU.
+
+    Raises:
+        SamplingError: if a seed, step, start or count is out of range.
+
+    Example:
+        >>> all_of_step_3 = noise(0, 3, 0, 100, (2,))
+        >>> torch.equal(all_of_step_3[7:], noise(0, 3, 7, 93, (2,)))
+        True
+    """
+    check_stream(seed, start, count)
+    check_whole("step", step, 0, 2**_STEP_BITS)
+    size = math.prod(shape)
+    stream = _NOISE_STREAM | int(step) << _STREAM_BITS | size % 2**_SIZE_BITS << _STREAM_BITS + _STEP_BITS
+    normal: Tensor = torch.special.ndtri(_uniform(seed, stream, start, count, size))
+    return normal.to(torch.float32).reshape(count, *shape)
+
+
+class IndexedNoise:
+    """The `noise` that a stochastic generator is given: for each row of a batch that of one sample of the seed.
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        start: index of the sample in the first row.
+        z: the latents (N, …) of the batch, which say how many rows there are, on which device and in which dtype.
+        count: number of samples; rows after them, which fill a batch up, have the noise of the last one. N by default.
+        same: whether all rows have the noise of the sample `start`, as where one thing is varied from row to row.
+
+    Example:
+        >>> draw = IndexedNoise(0, 5, torch.zeros(3, 2))
+        >>> draw(step=1, shape=(4,)).shape, torch.equal(draw(1, (4,))[2:], noise(0, 1, 7, 1, (4,)))
+        (torch.Size([3, 4]), True)
+    """
+
+    def __init__(self, seed: int, start: int, z: Tensor, *, count: int | None = None, same: bool = False) -> None:
+        self._seed, self._start = seed, start
+        self._rows, self._device, self._dtype = len(z), z.device, z.dtype
+        self._count = 1 if same else len(z) if count is None else count
+
+    def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
+        """Return (N, *shape), standard normal, on the device and in the dtype of the latents."""
+        if self._device.type == "meta":
+            return torch.empty(self._rows, *shape, device=self._device, dtype=self._dtype)
+        # A pure function of its arguments, and no part of the forward pass, which may be watched.
+        with torch._C._DisableTorchDispatch():
+            drawn = noise(self._seed, step, self._start, self._count, tuple(shape)).to(self._device, self._dtype)
+            missing = self._rows - len(drawn)
+            return torch.cat([drawn, drawn[-1:].expand(missing, *shape)]) if missing else drawn
+
+
 def _uniform(seed: int, stream: int, start: int, count: int, size: int) -> Tensor:
     """Numbers (count, size) between 0 and 1, float64."""
     raw = _draws(seed, stream, start, count, size)
@@ -90,6 +156,30 @@ def binarize(pictures: Tensor, seed: int, start: int) -> Tensor:
     check_stream(seed, start, len(pictures))
     uniform = _uniform(seed, _PIXEL_STREAM, start, len(pictures), math.prod(pictures.shape[1:]))
     return (uniform.reshape(pictures.shape) < pictures).float()
+
+
+def dequantize(pixels: Tensor, seed: int, start: int) -> Tensor:
+    """Spread each of the 256 levels of a pixel over its 256th of [0, 1] (uniform dequantisation, arXiv 1511.01844).
+
+    The draws of a picture are a pure function of (seed, index).
+
+    Args:
+        pixels: (N, …), uint8.
+        seed: 0 to 2^64 - 1.
+        start: index of the first picture.
+
+    Returns:
+        (N, …), float32, between 0 and 1 and never either.
+
+    Example:
+        >>> (dequantize(torch.tensor([[0, 128, 255]], dtype=torch.uint8), seed=0, start=0) * 256).floor()
+        tensor([[  0., 128., 255.]])
+    """
+    check_stream(seed, start, len(pixels))
+    uniform = _uniform(seed, _PIXEL_STREAM, start, len(pixels), math.prod(pixels.shape[1:]))
+    # In steps that float32 holds exactly beside any level: it would round finer ones up to the next level, or to 1.
+    steps = ((uniform * _DEQUANTIZING_STEPS).floor() + 0.5) / _DEQUANTIZING_STEPS
+    return ((steps.reshape(pixels.shape) + pixels) / 256).float()
 
 
 def draw_labels(seed: int, start: int, count: int, num_classes: int) -> Tensor:

@@ -6,6 +6,7 @@ completion  names that a shell completes
 messages    columns, facts and JSON on stdout; problems on stderr
 opening     the model that a command works with
 progress    progress bars for downloads
+standard_output  samples on stdout
 working     a bar for any other work that takes longer than a second
 folder_facts  what a folder says about itself, in lines and in JSON
 availability  whether a model can be used here

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_core.interfaces.option_facts import Option, described, in_words
+from zoo_core.modelfolder.run_record import PARENT
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def facts_as_lines(name: str, folder: Path, facts: FolderFacts) -> Facts:
     lines.append(("paper", paper_of(facts.architecture)))
     if facts.model is not None:
         lines.append(("sample", " x ".join(map(str, facts.model.sample_shape))))
+        lines.append(("kind", kind_in_words(facts.architecture)))
         lines.append(("classes", numbered(facts.model.class_names)))
-    lines += [("configuration", in_words(facts.config)), *_run(facts)]
+    own = facts.model.options if facts.model is not None else {}
+    lines += [("configuration", in_words(facts.config)), *option_lines(facts.architecture, own), *_run(facts)]
     if facts.weights is not None:
         counts = f"{facts.weights.values:,} values in {facts.weights.tensors} tensors"
         lines.append(("weights", f"{counts}, {', '.join(facts.weights.dtypes)}"))
@@ -40,8 +43,9 @@ def facts_as_json(name: str, folder: Path, facts: FolderFacts) -> dict[str, Any]
     model = plain.pop("model") or {}
     del plain["config"]
     stated = {"config": facts.config} | {key: value for key, value in model.items() if key != "format"}
-    found = {"name": name, "folder": str(folder)} | plain | stated
-    return found | {"installed": _why_unusable(facts.architecture) is None}
+    choices = choices_as_json(facts.architecture, facts.model.options if facts.model is not None else {})
+    found = {"name": name, "folder": str(folder)} | plain | stated | choices
+    return found | {"kind": kind_of(facts.architecture), "installed": _why_unusable(facts.architecture) is None}
 
 
 def paper_of(architecture: str) -> str:
@@ -53,16 +57,60 @@ def paper_of(architecture: str) -> str:
     return (known[0].paper or "") if known else ""
 
 
-def in_words(values: Mapping[str, Any]) -> str:
-    """Return values as `name value, name value`, as `--set` takes them.
+def option_lines(architecture: str, own: Mapping[str, Any]) -> Facts:
+    """Return a line for each option of a model, with its value, the values that it takes, and what it does."""
+    lines: Facts = []
+    for option in _options(architecture, own):
+        value = in_words({option.name: option.value}).removeprefix(f"{option.name} ")
+        choose = f"; choose {option.bounds}" if option.bounds else ""
+        lines.append((f"option {option.name}", f"{value}{choose}{f': {option.about}' if option.about else ''}"))
+    return lines
 
-    Example:
-        >>> in_words({"size": 32, "widths": [400, 200], "conditional": False, "loss": "elbo"})
-        'size 32, widths [400, 200], conditional false, loss elbo'
-    """
-    return ", ".join(
-        f"{name} {value if isinstance(value, str) and value else json.dumps(value)}" for name, value in values.items()
-    )
+
+def choices_as_json(architecture: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's own `options`, and as `choices` what may be chosen; nothing for a model without options."""
+    if not own:
+        return {}
+    shown = {option.name: {"bounds": option.bounds, "about": option.about} for option in _options(architecture, own)}
+    return {"options": dict(own), "choices": shown}
+
+
+def _options(architecture: str, own: Mapping[str, Any]) -> list[Option]:
+    """What there is to know of each option. Its values are in config.json; the rest is, where it is installed, code."""
+    from zoo_core.errors import ZooError
+    from zoo_core.plugins import manager
+
+    if not own:
+        return []
+    try:
+        return described(manager().architecture(architecture).generator_class().Options, own)
+    except ZooError:
+        return [Option(name, value, "", "") for name, value in own.items()]
+
+
+def kind_of(architecture: str) -> str | None:
+    """Return the kind of samples that an installed architecture states; None if it states none."""
+    from zoo_core.interfaces.names import canonical_name
+    from zoo_core.plugins import manager
+
+    known = manager().architectures.get(canonical_name(architecture))
+    return known[0].kind if known else None
+
+
+def kind_in_words(architecture: str) -> str:
+    """Return the kind of samples with what they are written to: "image, written to .png, …"; "" if it is not stated."""
+    from zoo_core.errors import InterfaceError
+    from zoo_core.kinds.by_name import kind_named
+
+    name = kind_of(architecture)
+    if name is None:
+        return ""
+    try:
+        suffixes = kind_named(name).suffixes
+    except InterfaceError as error:
+        return f"{name}, not usable here: {error}"
+    shown = ("a folder" if suffix == "/" else suffix for suffix in suffixes)
+    return f"{name}, written to {', '.join(shown)}"
 
 
 def _plugin(facts: FolderFacts) -> str:
@@ -86,6 +134,14 @@ def _why_unusable(architecture: str) -> str | None:
     return None
 
 
+def _parent(parent: Mapping[str, Any] | None) -> str:
+    if parent is None:
+        return ""
+    commit = f"commit {parent['revision']}, " if parent.get("revision") else ""
+    parts = ", where it fits" if parent.get("matching") else ""
+    return f"{parent['name']} ({commit}sha256 {parent['sha256']}){parts}"
+
+
 def _run(facts: FolderFacts) -> Facts:
     if facts.run is None:
         return []
@@ -98,6 +154,7 @@ def _run(facts: FolderFacts) -> Facts:
     described = [data.get("name"), f"{data.get('samples', 0):,} samples", *data.get("notes", [])]
     return [
         ("run", state),
+        ("started from", _parent(run.get(PARENT))),
         ("settings", in_words(settings)),
         ("processes", run["processes"] if run.get("processes", 1) > 1 else ""),
         ("data", ", ".join(part for part in described if part)),

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
-from zoo_core.cli.folder_facts import facts_as_json, facts_as_lines, in_words, paper_of
+from zoo_core.cli.folder_facts import (
+    choices_as_json,
+    facts_as_json,
+    facts_as_lines,
+    kind_in_words,
+    kind_of,
+    option_lines,
+    paper_of,
+)
 from zoo_core.cli.messages import echo_facts, echo_json, figure_line, report_problems
+from zoo_core.interfaces.option_facts import in_words
 from zoo_core.registries.address import SCHEME, parse_address
 from zoo_core.registries.entries import FIELDS
 from zoo_core.sampling.classes import numbered
@@ -45,7 +54,8 @@ def _show_entry(name: str, *, as_json: bool) -> None:
     report_problems(*registry().problems)
     entry = find_entry(name)
     if as_json:
-        echo_json(entry.to_dict() | {"installed": why_unusable(entry) is None})
+        known = {"kind": kind_of(entry.architecture), "installed": why_unusable(entry) is None}
+        echo_json(entry.to_dict() | known | choices_as_json(entry.architecture, _own_options(entry)))
         return
     echo_facts([*_identity(entry), *_configuration(entry), *_training_and_figures(entry), *_location(entry)])
 
@@ -92,6 +102,8 @@ def _identity(entry: ModelEntry) -> list[tuple[str, object]]:
             facts.append((rule.label, written.get(field, plain)))
         if field == "plugin":
             facts.append(("paper", paper_of(entry.architecture)))
+        if field == "sample_shape":
+            facts.append(("kind", kind_in_words(entry.architecture)))
     return [(name, value) for name, value in facts if value]
 
 
@@ -114,9 +126,23 @@ def _configuration(entry: ModelEntry) -> list[tuple[str, object]]:
     if entry.folder is None or not entry.folder.is_dir():
         return []
     try:
-        return [("configuration", in_words(read_config(entry.folder).config))]
+        stated = read_config(entry.folder)
+        return [("configuration", in_words(stated.config)), *option_lines(entry.architecture, stated.options)]
     except ModelFolderError as error:
         return [("configuration", str(error))]
+
+
+def _own_options(entry: ModelEntry) -> dict[str, Any]:
+    """The model's own options, if the files are on this machine."""
+    from zoo_core.errors import ModelFolderError
+    from zoo_core.modelfolder import read_config
+
+    if entry.folder is None or not entry.folder.is_dir():
+        return {}
+    try:
+        return read_config(entry.folder).options
+    except ModelFolderError:
+        return {}
 
 
 def _training_and_figures(entry: ModelEntry) -> list[tuple[str, object]]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 
 from zoo_core.cli import options
 from zoo_core.cli.completion import ModelName
 from zoo_core.cli.messages import echo_path
-from zoo_core.cli.opening import open_model
+from zoo_core.cli.opening import known_kind, open_model
 from zoo_core.cli.working import counted, working
 
-_SUFFIXES = (".gif", ".png")
 _MILLISECONDS = 60  # per frame
 
 
 @click.command("interpolate")
 @click.argument("name", type=ModelName())
-@click.option("-o", "--out", type=options.UserPath(), help="Output: a .gif or a .png.  [default: NAME.gif]")
+@click.option("-o", "--out", type=options.UserPath(), help="Output: a .gif, a .webp or a .png.  [default: NAME.gif]")
 @click.option(
     "-n", "walks", type=click.IntRange(1, 1024), default=16, show_default=True, help="Number of walks, side by side."
 )
@@ -36,6 +35,7 @@ _MILLISECONDS = 60  # per frame
 @options.seed()
 @options.label()
 @options.truncation()
+@options.sampling_options()
 @options.device()
 def command(
     name: str,
@@ -46,34 +46,41 @@ def command(
     seed: int,
     label: tuple[str, ...],
     truncation: float | None,
+    assignments: tuple[str, ...],
     device: str,
 ) -> None:
     """Walk through the latent space of the model NAME, from sample to sample and back to the first.
 
-    A .gif shows the walks side by side; a .png has one walk per row. Between two latents the walk follows an arc,
-    because a straight line would leave the region where the model was trained.
+    A .gif and an animated .webp show the walks side by side; a .png has one walk per row. Between two latents the walk
+    follows an arc, because a straight line would leave the region where the model was trained.
     """
-    from zoo_core.kinds.pictures import check_picture, grid, require_pictures, save_png, stack, to_uint8
+    from zoo_core.kinds.by_name import kind_named
+    from zoo_core.kinds.films import FILMS, write_film
+    from zoo_core.kinds.pictures import check_picture, save_png
+    from zoo_core.kinds.showing import require_picture, require_pictures
 
-    picture = check_picture(out, _SUFFIXES)
+    suffix = check_picture(out, (*FILMS, ".png"))
+    require_pictures(known_kind(name), "interpolate")
     generator, stem = open_model(name, device)
-    require_pictures(generator.kind, "interpolate")
+    require_pictures(kind_named(generator.kind), "interpolate")
     out = out or Path(f"{stem}.gif")
 
-    from zoo_core.kinds.gif import write_film
+    import torch
+
     from zoo_core.sampling.labels import classes_by_name, in_turn
     from zoo_core.sampling.latent_space import interpolate
 
     classes = classes_by_name(generator, label)
     labels = in_turn(classes, 0, walks) if classes else None
-    steps = frames or (4 if picture == ".png" else 16)
-    walk = interpolate(generator, walks, through=through, frames=steps, seed=seed, label=labels, truncation=truncation)
+    steps = frames or (4 if suffix == ".png" else 16)
+    chosen = options.chosen_options(generator, assignments)
+    how: dict[str, Any] = {"through": through, "frames": steps, "seed": seed, "label": labels, "truncation": truncation}
     with working("sampling", walks * through * steps) as work:
-        shown = [to_uint8(frame) for frame in counted(walk, work)]
-    if picture == ".png":
-        rows = chain.from_iterable(zip(*shown, strict=True))
-        save_png(grid(stack(rows), columns=len(shown)), out)
-    else:
-        grids = [grid(frame) for frame in shown]
-        write_film(grids, out, milliseconds=_MILLISECONDS, last=_MILLISECONDS)
+        walk = interpolate(generator, walks, **how, options=chosen, on_step=work.stepped)
+        if suffix == ".png":
+            rows = torch.stack(list(counted(walk, work))).transpose(0, 1)
+            save_png(require_picture(rows.flatten(0, 1), generator, "interpolate", columns=rows.shape[1]), out)
+        else:
+            shown = [require_picture(frame, generator, "interpolate") for frame in counted(walk, work)]
+            write_film(shown, out, milliseconds=_MILLISECONDS, last=_MILLISECONDS)
     echo_path(out)

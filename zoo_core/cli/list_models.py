@@ -47,8 +47,9 @@ def command(
 
 def _facts(entry: ModelEntry) -> dict[str, object]:
     from zoo_core.cli.availability import why_unusable
+    from zoo_core.cli.folder_facts import kind_of
 
-    return entry.to_dict() | {"installed": why_unusable(entry) is None}
+    return entry.to_dict() | {"kind": kind_of(entry.architecture), "installed": why_unusable(entry) is None}
 
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:

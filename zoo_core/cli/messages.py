@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.errors import printable
+from zoo_core.interfaces.option_facts import in_words
 
 if TYPE_CHECKING:
     from zoo_core.registries import Metric
@@ -91,6 +92,7 @@ def figure_line(metric: Metric) -> str:
         f"{metric.extractor}{version}" if metric.extractor else "",
         metric.resizing or "",
         metric.detail or "",
+        f"options {in_words(metric.options)}" if metric.options else "",
     ]
     stated = ", ".join(condition for condition in conditions if condition)
     warning = f"; warning: {metric.warning}" if metric.warning else ""

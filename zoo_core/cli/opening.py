@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoo_core.cli.messages import report_problems
 from zoo_core.cli.progress import hub_job
 from zoo_core.cli.working import working
+from zoo_core.errors import ZooError
+from zoo_core.files.paths import user_path
 from zoo_core.registries.address import SCHEME, parse_address
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from zoo_core.interfaces import Generator
+    from zoo_core.interfaces import Generator, Kind
 
 
 class Opened(NamedTuple):
@@ -22,6 +24,24 @@ class Opened(NamedTuple):
 
     generator: Generator
     stem: str
+
+
+def known_kind(name: str) -> Kind | None:
+    """Return the kind of the samples of the model NAME, as far as it is known without loading or downloading a model.
+
+    Whatever is wrong with the name or the model is reported where it is opened.
+    """
+    from zoo_core.kinds.by_name import stated_kind
+    from zoo_core.modelfolder import read_config
+    from zoo_core.models import find_entry, is_folder
+
+    if name.startswith(SCHEME):
+        return None
+    try:
+        facts = read_config(user_path(name)) if is_folder(name) else find_entry(name)
+    except ZooError:
+        return None
+    return stated_kind(facts.architecture)
 
 
 def open_model(name: str, device: str = "auto", precision: str = "fp32") -> Opened:

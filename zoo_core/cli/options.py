@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo_core.cli.completion import ClassName
-from zoo_core.errors import ZooError
+from zoo_core.errors import SamplingError, SettingsError, ZooError, printable
 from zoo_core.files.paths import user_path
+
+if TYPE_CHECKING:
+    from zoo_core.interfaces import Generator, SamplingOptions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -54,6 +57,17 @@ def seed(of: str = "the latents", largest: int = LARGEST_SEED) -> Callable[[_Com
     return click.option("--seed", type=click.IntRange(0, largest), default=0, show_default=True, help=f"Seed for {of}.")
 
 
+def start() -> Callable[[_Command], _Command]:
+    """`--start`."""
+    return click.option(
+        "--start",
+        type=click.IntRange(0, LARGEST_SEED),
+        default=0,
+        show_default=True,
+        help="Index of the first sample: -n 50 --start 100 draws samples 100 to 149 of the seed.",
+    )
+
+
 def label(what: str = "Class to draw") -> Callable[[_Command], _Command]:
     """`--label`, classes by number or name; passed as a tuple `label` for `sampling.labels.classes_by_name`."""
     several = "several take turns: cat,dog or 0-9, or repeat the option"
@@ -76,6 +90,43 @@ def batch_size() -> Callable[[_Command], _Command]:
         type=click.IntRange(min=1),
         help="Samples computed at a time. Bounds the memory; changes no sample.",
     )
+
+
+def sampling_options() -> Callable[[_Command], _Command]:
+    """`--set`, choices at sampling time; passed as a tuple `assignments` for `chosen_options`."""
+    return click.option(
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_checked_assignments,
+        help="Choose one of the options that the model has for sampling, such as steps=20; zoo info NAME shows them.",
+    )
+
+
+def _checked_assignments(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    from zoo_core.interfaces.assignments import split
+
+    for assignment in value:  # reported before a model is loaded
+        split(assignment)
+    return value
+
+
+def chosen_options(generator: Generator, assignments: tuple[str, ...]) -> SamplingOptions:
+    """Return the model's own options with those in their place that `--set` names. Raises SettingsError."""
+    from zoo_core.interfaces.assignments import assign, split
+
+    values: dict[str, Any] = {}
+    for key, text in map(split, assignments):
+        if not generator.has_options():
+            raise SettingsError(
+                f"--set {printable(key, 80)}: {type(generator).__qualname__} has no options for sampling"
+            )
+        assign(generator.Options, values, key, text, key=f"--set {key}")
+    try:
+        return generator.choose(values)
+    except SamplingError as error:  # a condition between options
+        raise SettingsError(str(error)) from error
 
 
 def skip_damaged() -> Callable[[_Command], _Command]:

@@ -126,7 +126,8 @@ def schema(training: str | None) -> None:
         trainer = architecture.trainer_class()
         if trainer is None:
             raise ZooError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
-        echo_json(training_schema(trainer.Settings, architecture.config_class()))
+        options = architecture.generator_class().Options
+        echo_json(training_schema(trainer.Settings, architecture.config_class(), options))
 
 
 @command.command("update")

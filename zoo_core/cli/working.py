@@ -23,7 +23,8 @@ class Work:
     """Work under way. Its bar is drawn by a thread, so that it moves while a single batch is computed."""
 
     def __init__(self, what: str, total: int | None) -> None:
-        self._what, self._done, self._total = what, 0, total
+        self._what, self._done, self._total = what, 0.0, total
+        self._named, self._done_before = what, 0  # without the steps of a batch under way
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._ended = False
@@ -37,12 +38,21 @@ class Work:
 
     def advance(self, count: int = 1) -> None:
         """Report that so much more is done."""
-        self.report(self._what, self._done + count, self._total)
+        self.report(self._named, self._done_before + count, self._total)
+
+    def stepped(self, step: int, steps: int | None, samples: int) -> None:
+        """Report a step of a batch of that many samples, for models that make their samples in steps."""
+        part = f"{self._named}, step {step:,}" + (f" of {steps:,}" if steps is not None else "")
+        done = self._done_before + (samples * step / steps if steps else 0)
+        with self._lock:
+            self._what, self._done = part, done
+            self._draw()
 
     def report(self, what: str, done: int, total: int | None) -> None:
         """Report which part of the work is under way, and how much of it is done."""
         with self._lock:
             self._what, self._done, self._total = what, done, total
+            self._named, self._done_before = what, done
             self._draw()
 
     def end(self) -> None:
@@ -76,7 +86,7 @@ class Work:
 
     def _draw(self) -> None:
         if self._shown is not None:
-            counted = f"{self._done:,} of {self._total:,}" if self._total is not None else ""
+            counted = f"{int(self._done):,} of {self._total:,}" if self._total is not None else ""
             self._shown.update(
                 self._shown.task_ids[0],
                 description=printable(self._what, 60),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from zoo_core.errors import OutputError
+from zoo_core.errors import OutputError, printable
 
 
 def temporary_sibling(target: Path, token: str | None = None) -> Path:
@@ -130,6 +130,49 @@ def atomic_folder(target: Path, *, durable: bool = True, token: str | None = Non
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def protected_output(target: Path, name: str, *, token: str | None = None) -> Iterator[Path]:
+    """Yield a path beside `target` for any writer; what is there when the block ends normally becomes `target`.
+
+    It is in a temporary folder of its own, which is deleted with all that a writer may have left in it.
+
+    Args:
+        target: the file to create or to replace, or the folder to create; one that exists must be empty.
+        name: what the file or folder is called while it is written.
+        token: part of the temporary name, for other processes that write into the folder; random by default.
+
+    Raises:
+        OutputError: if it cannot be written, or nothing was.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with protected_output(Path(folder) / "A.CSV", "samples.csv") as place:
+        ...         _ = place.write_text("1,2")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['A.CSV']
+    """
+    replaced, temporary = _facts_of(target), temporary_sibling(target, token)
+    try:
+        temporary.mkdir(0o700)  # what replaces a private file is private from the first
+        place = temporary / name
+        yield place
+        if place.is_dir():
+            if os.path.lexists(target):
+                target.rmdir()  # which refuses a folder that was filled meanwhile
+        elif place.is_file():
+            _sync(place)
+            _keep_owner_and_mode(place, replaced)
+        else:
+            raise OutputError(f"{printable(target, 200)} cannot be written: nothing was")
+        place.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError.unwritable(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 from zoo_core.errors import HubError, ModelFolderError, RegistryError, printable
 from zoo_core.files.strict_yaml import parse_yaml
-from zoo_core.modelfolder.card import DATASETS, LICENSE, MODEL_INDEX, TAGS, TASK, generated_parts, named_extractor
+from zoo_core.kinds.by_name import kind_named
+from zoo_core.modelfolder.card import DATASETS, LICENSE, MODEL_INDEX, TAGS, generated_parts, named_extractor
 from zoo_core.registries import Metric
 
 _HEAD = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)(?:\r?\n)?^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _JOINED = (TAGS, DATASETS)  # lists to which a person may add
 _KEPT = (LICENSE,)  # what a person chose stays
+_NO_TASK = "other"  # what the Hub calls a task that it does not list
 _MAX_HEAD = 100_000  # characters of metadata
 
 
@@ -122,22 +124,32 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -> list[dict[str, Any]]:
-    """Return measured figures in the form that the Hub reads, each with what it takes to measure it again."""
+def model_index(
+    name: str, metrics: Mapping[str, Metric], dataset: str | None, kind: str = "image"
+) -> list[dict[str, Any]]:
+    """Return measured figures in the form that the Hub reads, each with what it takes to measure it again.
+
+    Args:
+        name: of the model.
+        metrics: the figures, by the metric's name.
+        dataset: what the model was trained on, for figures that name no data.
+        kind: the name of the kind of the samples, which decides the task.
+    """
     if not metrics:
         return []
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
+    task = kind_named(kind).pipeline_tag or _NO_TASK
     results = [
         EvalResult(
-            task_type=TASK,
+            task_type=task,
             dataset_type=metric.dataset or dataset or "unknown",
             dataset_name=metric.dataset or dataset or "unknown",
             dataset_split=metric.split,
-            metric_type=kind,
+            metric_type=metric_name,
             # The Hub shows the name: a figure must not be taken for one in the features of another extractor.
-            metric_name=f"{kind} ({named_extractor(metric)})" if metric.extractor else kind,
+            metric_name=f"{metric_name} ({named_extractor(metric)})" if metric.extractor else metric_name,
             metric_value=metric.value,
             metric_args={
                 key: value
@@ -151,11 +163,12 @@ def model_index(name: str, metrics: Mapping[str, Metric], dataset: str | None) -
                     "detail",
                     "error",
                     "warning",
+                    "options",
                 )
-                if (value := getattr(metric, key)) is not None
+                if (value := getattr(metric, key)) not in (None, {})
             },
         )
-        for kind, metric in metrics.items()
+        for metric_name, metric in metrics.items()
     ]
     return eval_results_to_model_index(name, results)
 

@@ -22,7 +22,7 @@ from zoo_core.hub.errors import HubResource
 from zoo_core.hub.repository import Content, is_there, their_file, what_the_hub_has
 from zoo_core.hub.settings import cache_folder
 from zoo_core.modelfolder import CARD, CONFIG, MODEL_FILES, PREVIEW, TRAINING, WEIGHTS
-from zoo_core.modelfolder.run_record import read_run_record, stated_settings, steps_of_model
+from zoo_core.modelfolder.run_record import PARENT, read_run_record, stated_settings, steps_of_model
 from zoo_core.registries import ModelEntry, TrainingFacts, editing
 from zoo_core.registries.address import check_repository
 from zoo_core.registries.entries import FIELDS, MODEL_NAME
@@ -96,7 +96,7 @@ def make_plan(
     entry = _entry(folder, generator, _registry_name(repo, name), present, known, run)
     settings = _settings(folder, entry, present, run)
     hub = _ask(repo, trial)
-    card = _card(folder, generator, repo, entry, present, known, settings, hub.card)
+    card = _card(folder, generator, repo, entry, present, known, settings, (run or {}).get(PARENT), hub.card)
     contents = present | {CARD: Content.of(card.encode())}
     files = {file: contents[file] for file in MODEL_FILES if file in contents}
     changed = tuple(file for file, content in files.items() if not is_there(hub.files.get(file), content))
@@ -297,6 +297,7 @@ def _card(
     present: Mapping[str, Content],
     known: ModelEntry | None,
     settings: dict[str, Any] | None,
+    parent: dict[str, Any] | None,
     theirs: str | None,
 ) -> str:
     """Return the README to publish: a person's from the Hub, else the folder's own, with a fresh generated part."""
@@ -313,9 +314,10 @@ def _card(
         summary=entry.summary,
         tags=entry.tags,
         metrics=entry.metrics,
-        model_index=cards.model_index(entry.name, entry.metrics, entry.dataset),
+        model_index=cards.model_index(entry.name, entry.metrics, entry.dataset, generator.kind),
         plugin=entry.plugin,
         preview=PREVIEW in present,
+        parent=parent,
     )
     # The README that comes with a plugin's weights has no words of a person to keep.
     bundled = known is not None and CARD in present and known.files.get(CARD) == present[CARD].facts

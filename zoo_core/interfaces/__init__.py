@@ -1,6 +1,7 @@
 """Interfaces: what a plugin's classes implement, and what it registers.
 
 config          Config, validated however it is made, and ModelConfig, the hyperparameters of one model
+assignments     key=value onto the fields of a configuration, also of a nested one
 config_values   which values a configuration accepts, and which of them suits the data
 settings        Settings of a training run
 schedules       learning-rate schedules by name
@@ -8,9 +9,11 @@ architecture    Architecture: the classes of a kind of model by import string, r
 generator       Generator, and Encoder for models that also encode
 unit_range      whether to_unit and from_unit match, and whether samples are in the public range
 discriminator   Discriminator
-options         SamplingOptions, the choices at sampling time
+options         SamplingOptions, the choices at sampling time, and what a caller chooses of them
+option_facts    the values, bounds and descriptions of options, for people
 kind            Kind: how samples of one kind are read, written and shown
 trainer         Trainer, and Batch, the input of a training step
+parent          Parent, the model whose weights a run starts from
 extractor       FeatureExtractor, a network in whose features samples are measured
 names           how the names of architectures, extractors and plugins are written and compared
 import_strings  package.module:Name
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.extractor import FeatureExtractor as FeatureExtractor
     from zoo_core.interfaces.generator import Encoder as Encoder
     from zoo_core.interfaces.generator import Generator as Generator
+    from zoo_core.interfaces.generator import Noise as Noise
     from zoo_core.interfaces.kind import Kind as Kind
     from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
+    from zoo_core.interfaces.parent import Parent as Parent
     from zoo_core.interfaces.settings import Settings as Settings
     from zoo_core.interfaces.trainer import Batch as Batch
     from zoo_core.interfaces.trainer import Trainer as Trainer
@@ -47,7 +52,9 @@ _HOMES = {
     "Generator": "zoo_core.interfaces.generator",
     "Kind": "zoo_core.interfaces.kind",
     "ModelConfig": "zoo_core.interfaces.config",
+    "Parent": "zoo_core.interfaces.parent",
     "SamplingOptions": "zoo_core.interfaces.options",
+    "Noise": "zoo_core.interfaces.generator",
     "Settings": "zoo_core.interfaces.settings",
     "Trainer": "zoo_core.interfaces.trainer",
 }

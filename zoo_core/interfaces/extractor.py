@@ -6,15 +6,22 @@ from dataclasses import dataclass
 
 from zoo_core.errors import PluginError
 from zoo_core.interfaces.import_strings import is_import_string
-from zoo_core.interfaces.names import ARCHITECTURE_NAME
+from zoo_core.interfaces.names import ARCHITECTURE_NAME, canonical_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureExtractor:
-    """A network that turns pictures into features, on which FID and related metrics are computed.
+    """A network that turns samples into features, on which FID and related metrics are computed.
 
     Figures of different extractors, or of different versions of one, cannot be compared: any change that affects a
     feature (weights, size, resizing, normalisation) makes a new version.
+
+    What the network is given depends on the kind of samples:
+
+    - image: pictures (N, C, H, W), uint8 from 0 to 255, of any size;
+    - audio: sounds (N, C, L), float32 in [-1, 1], of any length, at `sample_rate`, to which the core brings them;
+    - text: codes (N, L), int64, as the model has them;
+    - any other kind: what `Generator.sample` returns.
 
     Args:
         name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
@@ -22,10 +29,13 @@ class FeatureExtractor:
         summary: one line.
         network: import string `package.module:function`. The function is called once, as `function(weights)`, with the
             path of the weights file, or None if there is none. It returns a torch.nn.Module in eval mode that maps
-            pictures (N, C, H, W), uint8 from 0 to 255 and of any size, to features (N, dimensions), float32.
-        dimensions: number of features per picture.
-        channels: numbers of channels C that the network takes: 1 for grey, 3 for colour.
-        resizing: how pictures are brought to the network's size, in a few words.
+            samples, as above, to features (N, dimensions), float32.
+        dimensions: number of features per sample.
+        kinds: the kinds of samples that the network takes.
+        channels: numbers of channels C that the network takes: 1 for grey, 3 for colour; for sounds 1 for mono, 2 for
+            stereo. An extractor of pictures must state them; for other kinds, empty means any.
+        sample_rate: the rate in Hz of the sounds that the network takes, which an extractor of sounds must state.
+        resizing: how samples are brought to the network's size, in a few words; "none" if they are taken as they are.
         weights_variable: environment variable that names the weights file, for an extractor that does not bundle one;
             None for one that does.
         weights_source: where to get that file, as the end of a sentence.
@@ -51,8 +61,10 @@ class FeatureExtractor:
     summary: str
     network: str
     dimensions: int
-    channels: tuple[int, ...]
-    resizing: str
+    kinds: tuple[str, ...] = ("image",)
+    channels: tuple[int, ...] = ()
+    sample_rate: int | None = None
+    resizing: str = "none"
     weights_variable: str | None = None
     weights_source: str | None = None
     paper: str | None = None
@@ -66,8 +78,34 @@ class FeatureExtractor:
                 raise PluginError(f"extractor {self.name}: {field} must be a whole number from 1, not {value!r}")
         if not is_import_string(self.network):
             raise PluginError(f"extractor {self.name}: network must be 'package.module:function', not {self.network!r}")
-        if not self.channels or not set(self.channels) <= {1, 3}:
+        if isinstance(self.kinds, str) or not self.kinds or not all(map(_is_name, self.kinds)):
+            raise PluginError(
+                f"extractor {self.name}: kinds must be names of kinds of samples, as ('audio',), not {self.kinds!r}"
+            )
+        if self.takes("image") and (not self.channels or not set(self.channels) <= {1, 3}):
             raise PluginError(f"extractor {self.name}: channels must be of 1 and 3, not {self.channels!r}")
+        if not all(type(count) is int and count > 0 for count in self.channels):
+            raise PluginError(f"extractor {self.name}: channels must be whole numbers from 1, not {self.channels!r}")
+        self._check_sample_rate()
+
+    def _check_sample_rate(self) -> None:
+        rate = self.sample_rate
+        if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int) or rate < 1):
+            raise PluginError(f"extractor {self.name}: sample_rate must be a whole number of Hz, not {rate!r}")
+        if self.takes("audio") != (rate is not None):
+            raise PluginError(
+                f"extractor {self.name}: "
+                + ("state the sample_rate of the sounds that it takes" if rate is None else "only sounds have a rate")
+            )
+
+    def takes(self, kind: str) -> bool:
+        """Return whether the network takes samples of a kind.
+
+        Example:
+            >>> extractor.takes("image"), extractor.takes("audio")
+            (True, False)
+        """
+        return canonical_name(kind) in map(canonical_name, self.kinds)
 
     @property
     def title(self) -> str:
@@ -78,6 +116,10 @@ class FeatureExtractor:
             'faces version 2'
         """
         return f"{self.name} version {self.version}"
+
+
+def _is_name(kind: object) -> bool:
+    return isinstance(kind, str) and ARCHITECTURE_NAME.fullmatch(kind) is not None
 
 
 CORE_EXTRACTORS = (
@@ -101,6 +143,27 @@ CORE_EXTRACTORS = (
         paper="https://arxiv.org/abs/2002.09797",
     ),
     FeatureExtractor(
+        name="spoken-digits",
+        version=1,
+        summary="A small classifier of spoken digits for short sounds, bundled",
+        network="zoo_core.metrics.extractors.spoken_digits:load",
+        dimensions=64,
+        kinds=("audio",),
+        channels=(1,),
+        sample_rate=16_000,
+        resizing="resampled to 16,000 Hz, zeros on both sides up to 8,192 samples",
+    ),
+    FeatureExtractor(
+        name="efficientnet-lite0",
+        version=1,
+        summary="EfficientNet-lite0, trained on ImageNet, for colour pictures; needs the extra semantic",
+        network="zoo_core.metrics.extractors.efficientnet:load",
+        dimensions=1280,
+        channels=(1, 3),
+        resizing="antialiased bilinear to 224 x 224, grey as three equal channels",
+        paper="https://arxiv.org/abs/1905.11946",
+    ),
+    FeatureExtractor(
         name="inception-v3",
         version=1,
         summary="The Inception network of FID, with the weights of 2015-12-05; needs a weights file",
@@ -114,3 +177,6 @@ CORE_EXTRACTORS = (
         paper="https://arxiv.org/abs/1706.08500",
     ),
 )
+
+# The extractor of a kind where none is named; of any other kind, the only one that takes it.
+DEFAULT_EXTRACTORS = {"image": "digits", "audio": "spoken-digits"}

@@ -6,23 +6,36 @@ Shapes of samples and latents are written without the batch: a grey 28 x 28 pict
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from zoo_core.errors import InterfaceError, SamplingError
 from zoo_core.interfaces.config import ModelConfig
-from zoo_core.interfaces.options import SamplingOptions
+from zoo_core.interfaces.options import Choices, SamplingOptions, check_options_class, chosen
 from zoo_core.interfaces.unit_range import check_public, check_ranges
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.torch_defaults import torch_defaults
+from zoo_core.streams import IndexedNoise
 
 
 class Noise(Protocol):
-    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`."""
+    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`.
+
+    Example:
+        >>> class Blurred(Generator):
+        ...     kind, stochastic = "tensor", True
+        ...     latent_shape = sample_shape = (2,)
+        ...
+        ...     def forward(self, z, labels=None, *, noise):
+        ...         return z + 0.1 * noise(0, self.sample_shape)
+        >>> blurred = Blurred()
+        >>> torch.equal(blurred.sample(5, seed=1)[4:], blurred.sample(1, seed=1, start=4))
+        True
+    """
 
     def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
         """Return (N, *shape), standard normal, on the device and in the dtype of the latents.
@@ -53,6 +66,9 @@ class Generator(nn.Module, ABC):
         num_classes: number of labels of a conditional generator; None for an unconditional one.
         class_names: names of the labels in their order, as the training data has them; empty if it has none. Training
             sets them, and they are saved with the model.
+        log_prob_bound: whether `log_prob`, if the model has it, is "exact" or a "lower" bound.
+        log_prob_discrete: whether it is the probability of discrete values, such as the 256 levels of a pixel or the
+            codes of a text; otherwise it is a density. None, the default: discrete for text, a density for all else.
         config: the ModelConfig that it was built from.
         latent_shape: the shape of one latent, e.g. (100,).
         sample_shape: the shape of one sample, e.g. (1, 32, 32).
@@ -76,6 +92,8 @@ class Generator(nn.Module, ABC):
     stochastic: ClassVar[bool] = False
     num_classes: int | None = None
     class_names: tuple[str, ...] = ()
+    log_prob_bound: Literal["exact", "lower"] = "exact"
+    log_prob_discrete: bool | None = None
     config: ModelConfig
     latent_shape: tuple[int, ...]
     sample_shape: tuple[int, ...]
@@ -95,6 +113,8 @@ class Generator(nn.Module, ABC):
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
+        if "Options" in vars(cls):
+            check_options_class(cls.__qualname__, cls.Options)
         if "states" in vars(cls) and "forward" not in vars(cls):
             cls.forward = Generator._last_state  # type: ignore[method-assign]
 
@@ -111,7 +131,46 @@ class Generator(nn.Module, ABC):
 
     @options.setter
     def options(self, options: SamplingOptions) -> None:
+        if not isinstance(options, self.Options):
+            name, wanted = type(self).__qualname__, self.Options.__qualname__
+            raise InterfaceError(f"{name}.options must be a {wanted}, not a {type(options).__qualname__}")
         self.__dict__["_options"] = options
+
+    @classmethod
+    def has_options(cls) -> bool:
+        """Return whether the class names Options of its own, so that `forward` or `states` is given `options`.
+
+        Example:
+            >>> Ring.has_options()
+            False
+        """
+        return cls.Options is not SamplingOptions
+
+    def choose(self, options: Choices | None) -> SamplingOptions:
+        """Return the options of one call: the model's own, with those in their place that are given.
+
+        Args:
+            options: as for `sample`.
+
+        Raises:
+            SamplingError: for an option that the model does not have, or a value out of its bounds.
+
+        Example:
+            >>> ring.choose({"steps": 10})
+            Traceback (most recent call last):
+            zoo_core.errors.SamplingError: options: Ring has no options, so that steps cannot be chosen
+        """
+        return chosen(type(self).__qualname__, self.options, options, has_options=self.has_options())
+
+    def extras(self, options: SamplingOptions, noise: Noise) -> dict[str, Any]:
+        """Return what `forward` and `states` of this class are given besides latents and labels, by name.
+
+        Example:
+            >>> ring.extras(ring.options, noise=lambda step, shape: torch.zeros(1, *shape))
+            {}
+        """
+        given: dict[str, Any] = {"options": options} if self.has_options() else {}
+        return given | ({"noise": noise} if type(self).stochastic else {})
 
     @abstractmethod
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -131,6 +190,18 @@ class Generator(nn.Module, ABC):
             >>> ring(torch.tensor([[3.0, 4.0]]))
             tensor([[0.6000, 0.8000]])
         """
+
+    @classmethod
+    def makes_states(cls) -> bool:
+        """Return whether the samples come in steps: `states` is what makes them, and `forward` its last state.
+
+        A subclass that overrides `forward` makes them in another way, whatever states its base class has.
+
+        Example:
+            >>> Ring.makes_states()
+            False
+        """
+        return cls.forward is Generator._last_state
 
     def states(self, z: Tensor, labels: Tensor | None = None) -> Iterator[Tensor]:
         """Yield what becomes of the latents step by step: the last of it are the samples.
@@ -156,14 +227,8 @@ class Generator(nn.Module, ABC):
 
     def _last_state(self, z: Tensor, labels: Tensor | None = None, **given: Any) -> Tensor:
         """The `forward` of a class that implements `states`: what the iterator yields last."""
-        if type(self).Options is not SamplingOptions:
-            given.setdefault("options", self.options)
-        last = None
-        for state in self.states(z, labels, **given):
-            last = state
-        if last is None:
-            raise InterfaceError(f"{type(self).__qualname__}.states yielded nothing")
-        return last
+        given = self.extras(self.options, IndexedNoise(0, 0, z)) | given
+        return last_of(self.states(z, labels, **given), self)
 
     def latents(self, seed: int, start: int, count: int) -> Tensor:
         """Draw latents start … start + count - 1 of the stream `seed`, by default from the standard normal.
@@ -205,6 +270,32 @@ class Generator(nn.Module, ABC):
         """
         return x * 2 - 1
 
+    def log_prob(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return log p(x) in nats, or a lower bound on it. `zoo eval --metric nll` measures models that override it.
+
+        `log_prob_bound` says whether it is exact. `log_prob_discrete` says what it is: the probability of discrete
+        values, such as the 256 levels of each pixel as `from_unit` maps them, or the codes of a text up to and with the
+        end (code 0), whatever follows; or a density over the model's own range, the one of `forward`. For a density,
+        `zoo eval` dequantises pictures and takes the slope of `from_unit` into account, which must map each value by
+        itself.
+
+        Args:
+            x: samples (N, *sample_shape) in the model's own range, on its device; int64 for text.
+            labels: class indices (N,) for a conditional model, which returns log p(x|label).
+
+        Returns:
+            (N,), in nats.
+
+        Raises:
+            InterfaceError: if the model states no likelihood.
+
+        Example:
+            >>> ring.log_prob(torch.ones(1, 2))
+            Traceback (most recent call last):
+            zoo_core.errors.InterfaceError: Ring states no likelihood: it has no log_prob of its own
+        """
+        raise InterfaceError(f"{type(self).__qualname__} states no likelihood: it has no log_prob of its own")
+
     def sample(
         self,
         n: int,
@@ -213,7 +304,7 @@ class Generator(nn.Module, ABC):
         start: int = 0,
         labels: Tensor | int | str | Sequence[int | str] | None = None,
         truncation: float | None = None,
-        options: SamplingOptions | Mapping[str, Any] | None = None,
+        options: Choices | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
         """Draw samples start … start + n - 1 of the stream `seed`.
@@ -248,7 +339,16 @@ class Generator(nn.Module, ABC):
         if device_and_dtype(self)[0].type == "meta":
             raise SamplingError(f"{type(self).__qualname__} was built on the meta device and has no weights to sample")
         with torch_defaults():
-            return sample(self, n, seed=seed, start=start, labels=labels, truncation=truncation, batch_size=batch_size)
+            return sample(
+                self,
+                n,
+                seed=seed,
+                start=start,
+                labels=labels,
+                truncation=truncation,
+                options=options,
+                batch_size=batch_size,
+            )
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors into a folder; both appear complete, or not at all.
@@ -303,6 +403,24 @@ class Generator(nn.Module, ABC):
         if not isinstance(generator, cls):
             raise InterfaceError(f"{folder} holds a {type(generator).__qualname__}, not a {cls.__qualname__}")
         return generator
+
+
+def last_of(
+    states: Iterator[Tensor], generator: Generator, seen: Callable[[Tensor], object] = lambda state: None
+) -> Tensor:
+    """Return what a generator's `states` yields last, and call `seen` with each. Raises InterfaceError for none.
+
+    Example:
+        >>> import zoo_core as zoo
+        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), zoo.load("vanilla-gan-mnist"))
+        tensor([1.])
+    """
+    last = None
+    for last in states:
+        seen(last)
+    if last is None:
+        raise InterfaceError(f"{type(generator).__qualname__}.states yielded nothing")
+    return last
 
 
 class Encoder(ABC):
@@ -369,19 +487,31 @@ class Encoder(ABC):
         """
         raise InterfaceError(f"{type(self).__qualname__} states no likelihood: it has no log_likelihood of its own")
 
-    def reconstruct(self, x: Tensor, labels: Tensor | None = None, *, sample: bool = False) -> Tensor:
+    def reconstruct(
+        self,
+        x: Tensor,
+        labels: Tensor | None = None,
+        *,
+        sample: bool = False,
+        options: Choices | None = None,
+        seed: int = 0,
+        start: int = 0,
+    ) -> Tensor:
         """Encode samples and decode them again. Both are in the range of `Generator.sample`: images in [0, 1].
 
         Args:
             x: samples (N, *sample_shape); images in [0, 1]. They may be on any device and of any floating dtype.
             labels: their class indices (N,), for a conditional model.
             sample: draw z from q(z|x) with torch's global generator; by default z is the mean.
+            options: choices for decoding, as for `Generator.sample`.
+            seed: seed of the noise of a stochastic generator.
+            start: index of the noise of the first sample.
 
         Returns:
             (N, *sample_shape), on the device and in the dtype of `x`; images in [0, 1].
 
         Raises:
-            SamplingError: for samples of another shape or dtype, or pictures outside [0, 1].
+            SamplingError: for samples of another shape or dtype, pictures outside [0, 1], or options that it has not.
             InterfaceError: for a model whose `to_unit` and `from_unit` do not match.
 
         Example:
@@ -390,6 +520,7 @@ class Encoder(ABC):
         """
         assert isinstance(self, Generator)
         device, dtype = device_and_dtype(self)
+        chosen_options = self.choose(options)
         with torch_defaults():
             check_public(self, x)
             own = x.to(device)
@@ -400,7 +531,8 @@ class Encoder(ABC):
             mean, logvar = self.encode(own.to(dtype), *given)
             if sample and logvar is not None:
                 mean = mean + torch.randn_like(mean) * (logvar / 2).exp()
-            decoded: Tensor = self(mean, *given).to(x.dtype)
+            extras = self.extras(chosen_options, IndexedNoise(seed, start, mean))
+            decoded: Tensor = self(mean, *given, **extras).to(x.dtype)
             if self.kind == "image":
                 decoded = self.to_unit(decoded).clamp(0, 1)
             return decoded.to(x)

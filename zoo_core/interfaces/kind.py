@@ -25,8 +25,9 @@ class Kind(ABC):
         name: lower-case letters, digits, `-` and `_`; `-` and `_` compare equal.
         noun: what one sample is called, in the singular and the plural, for messages: ("picture", "pictures").
         pipeline_tag: the task under which the Hub lists models of this kind; None for no task.
-        suffixes: what `-o` may end in, with a few words for each: {".wav": "one file after the other"}; "/" is a
-            folder. The first one is the default.
+        suffixes: what `-o` may end in, in lower case, with a few words for each: {".wav": "one after the other"}; "/"
+            is a folder. The first one is the default.
+        codes: whether values are codes, as those of letters: two of them are the same or not, and nothing in between.
 
     Example:
         >>> class Chords(Kind):
@@ -45,26 +46,42 @@ class Kind(ABC):
     noun: ClassVar[tuple[str, str]] = ("sample", "samples")
     pipeline_tag: ClassVar[str | None] = None
     suffixes: ClassVar[Mapping[str, str]]
+    codes: ClassVar[bool] = False
 
     @abstractmethod
     def write(self, batches: Iterable[Tensor], n: int, generator: Generator, path: Path) -> Path:
-        """Write n samples as they come; the file or folder appears complete, or not at all.
+        """Write n samples as they come.
+
+        The core calls it with a path beside the output that the user named, and renames what is there when it returns:
+        the output appears complete or not at all, whatever `write` raises. The folder of the path exists, and suffix,
+        place and number of samples have been checked. A kind that numbers its files takes `*, start=0` as well, the
+        index of the first sample.
 
         Args:
             batches: (N, *sample_shape) each, as `Generator.sample` returns them; n samples in all.
             n: number of samples.
             generator: the model that they are from.
-            path: the name of the output, which ends in one of `suffixes`.
+            path: the file, which ends in one of `suffixes`, or the folder to create, which has no suffix.
 
         Returns:
             The path that was written.
 
         Raises:
             OutputError: if it cannot be written.
+
+        Example:
+            >>> import tempfile, torch
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = Chords().write([torch.tensor([[60, 64, 67]])], 1, None, Path(folder, "a.csv"))
+            ...     path.read_text()
+            '60,64,67'
         """
 
     def picture(self, samples: Tensor, generator: Generator) -> np.ndarray | None:
-        """Show samples in one picture, for training, cards and nearest neighbours.
+        """Show samples in one picture, for training, cards, films and nearest neighbours.
+
+        A kind that arranges samples in a grid takes `*, columns=None` as well, the number of samples in a row; of one
+        that does not, the core arranges the pictures of single samples.
 
         Args:
             samples: (N, *sample_shape), as `Generator.sample` returns them.
@@ -72,6 +89,30 @@ class Kind(ABC):
 
         Returns:
             (H, W, C) uint8, grey (C = 1) or colour (C = 3); None, the default, if there is nothing to look at.
+
+        Example:
+            >>> import torch
+            >>> Chords().picture(torch.tensor([[60, 64, 67]]), None) is None
+            True
+        """
+        return None
+
+    def problem_with_output(self, suffix: str, n: int, sample_shape: tuple[int, ...] | None) -> str | None:
+        """Return why n samples cannot be written in a format, as the end of a sentence; None, the default, if they can.
+
+        It is asked before anything is sampled.
+
+        Args:
+            suffix: one of `suffixes`.
+            n: number of samples.
+            sample_shape: the shape of one sample; None if it is not known yet.
+
+        Example:
+            >>> class ShortChords(Chords):
+            ...     def problem_with_output(self, suffix, n, sample_shape):
+            ...         return f"{n:,} chords are more than a page has" if n > 40 else None
+            >>> ShortChords().problem_with_output(".csv", 50, (3,))
+            '50 chords are more than a page has'
         """
         return None
 
@@ -129,9 +170,22 @@ class Kind(ABC):
         Args:
             output: (N, *sample_shape), in the model's own range, finite.
             generator: the model.
+
+        Example:
+            >>> import torch
+            >>> Chords().to_public(torch.tensor([[60, 64, 67]]), None)
+            tensor([[60, 64, 67]])
         """
         return output
 
     def problem_with(self, sample_shape: tuple[int, ...]) -> str | None:
-        """Return why samples of a kind cannot have this shape, as the end of a sentence; None if they can."""
+        """Return why samples of a kind cannot have this shape, as the end of a sentence; None if they can.
+
+        Example:
+            >>> class Triads(Chords):
+            ...     def problem_with(self, sample_shape):
+            ...         return None if sample_shape == (3,) else "a triad has three notes"
+            >>> Triads().problem_with((4,))
+            'a triad has three notes'
+        """
         return None

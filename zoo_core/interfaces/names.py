@@ -6,6 +6,7 @@ import re
 
 CORE_KINDS = ("image", "audio", "text", "tensor")  # what every zoo-core can read, write and show
 ARCHITECTURE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+SUFFIX = re.compile(r"/|(\.[a-z0-9_-]+)+")  # of an output, in lower case; "/" is a folder
 
 
 def canonical_name(name: str) -> str:

@@ -37,8 +37,14 @@ class Settings(Config, frozen=True):
         horizontal_flip: mirror a random half of the pictures, chosen again each time.
         checkpoint_every: steps between checkpoints; 0: only at the end or on interruption.
         keep_checkpoints: how many of the newest checkpoints to keep.
-        best_figure: also keep the checkpoint at which this figure of the log was lowest; empty: none.
+        best_figure: also keep the checkpoint at which this figure of the log was best: the lowest, but the highest
+            precision, recall, density or coverage; empty: none.
         sample_every: steps between sample grids; 0: never.
+        eval_every: steps between measurements of the averaged generator against the run's own data; 0: never.
+        eval_metrics: what is then measured, by the names of `zoo eval --metric`.
+        eval_samples: number of samples that each measurement draws.
+        eval_extractor: feature extractor of the metrics, by the names of `zoo eval --extractor`; empty: random-vgg,
+            which takes grey and colour pictures.
         trackers: where to send figures and sample grids besides the folder of the run, by accelerate's names:
             tensorboard, wandb and others. Project and run have the name of that folder.
 
@@ -74,6 +80,10 @@ class Settings(Config, frozen=True):
     keep_checkpoints: Annotated[int, Meta(ge=1)] = 2
     best_figure: str = ""
     sample_every: Count = 1000
+    eval_every: Count = 0
+    eval_metrics: tuple[str, ...] = ("fid",)
+    eval_samples: Annotated[int, Meta(ge=2)] = 2000
+    eval_extractor: str = ""
     trackers: tuple[str, ...] = ()
 
     def learning_rate_factor(self, step: int) -> float:

@@ -16,6 +16,8 @@ from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
 from zoo_core.interfaces.config_values import following, following_sides, takes
+from zoo_core.interfaces.options import SamplingOptions
+from zoo_core.interfaces.parent import Parent
 from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
@@ -93,6 +95,7 @@ class Trainer(ABC):
         config: as given.
         settings: as given.
         sample_shape: as given.
+        options: the sampling options that the finished model has as its own; None for those of its class.
         modules: networks by name; "generator" is the one that is averaged, sampled and saved.
         optimizers: optimizers by the name that `update` is called with; each trains the module of its name.
         device: the device of all tensors; set before `build`.
@@ -126,6 +129,7 @@ class Trainer(ABC):
         self.config = config
         self.settings = settings
         self.sample_shape = tuple(sample_shape)
+        self.options: SamplingOptions | None = None
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.device = torch.device("cpu")
@@ -162,8 +166,8 @@ class Trainer(ABC):
 
         Args:
             config_class: the configuration class of the architecture.
-            values: the values that the user set, which take precedence, and those that the data states itself, such as
-                a sample rate.
+            values: the values that the user set, that come from the model that the run starts from, or that the data
+                states itself, such as a sample rate; they take precedence.
             data_shape: shape of one sample of the data; for pictures (channels, height, width), and they are square
                 unless the class has the fields `height` and `width`.
             num_classes: number of labels of the data; None if it has no labels.
@@ -203,7 +207,8 @@ class Trainer(ABC):
         Args:
             source: a path or a name, as the user gave it.
             config_class: the configuration class of the architecture.
-            values: the values of the configuration that the user set; the others follow from the data, by `config_for`.
+            values: the values of the configuration that the user set, or that come from the model that the run starts
+                from; the others follow from the data, by `config_for`.
 
         Returns:
             The data, or None, the default, to have it read by the kind.
@@ -254,6 +259,19 @@ class Trainer(ABC):
             True
         """
         return data
+
+    def started_from(self, parent: Parent) -> None:  # noqa: B027  # most trainers need nothing
+        """Prepare what follows from the weights of another model, once the networks of this trainer have taken them.
+
+        Called after `build` where a run starts from a model. The default does nothing. A trainer with modules that are
+        derived from "generator" or "discriminator", such as a target network, brings them up to date here.
+
+        Args:
+            parent: the model that the weights are from.
+
+        Example:
+            >>> trainer.started_from(Parent(name="mine", sha256="ab" * 32))
+        """
 
     def advice(self, figures: dict[str, float]) -> str | None:
         """Return one line of advice to the user about the figures of the log, or None.
@@ -439,6 +457,8 @@ class Trainer(ABC):
         out: str | Path,
         resume: bool = False,
         change: Collection[str] = (),
+        start_from: str | Path | Parent | None = None,
+        matching: bool = False,
     ) -> Path:
         """Train to the end and write the finished model into `out`.
 
@@ -452,14 +472,18 @@ class Trainer(ABC):
             resume: continue from the newest checkpoint in `out`; start if there is none.
             change: names of settings that may differ from those that the resumed run was begun with, among
                 `Settings.changeable`; run.json records each change with its step.
+            start_from: a model to start from, by name, folder or address: its weights replace the initial ones, and so
+                do those of its discriminator where it has one. A run that is resumed needs it no more.
+            matching: take only the tensors of `start_from` that fit by name and shape; the others start anew.
 
         Returns:
             The path of the finished model folder.
 
         Raises:
             DataError: if the data cannot be read or does not fit the model.
-            TrainingError: if settings contradict each other or the resumed run, a loss or a weight is not finite, or
-                another run is at work in `out`.
+            TrainingError: if settings contradict each other or the resumed run, a loss or a weight is not finite,
+                `start_from` does not fit, or another run is at work in `out`.
+            MetricError: if what `eval_metrics` names cannot be measured.
             DeviceError: if this machine does not have the device.
             OutputError: if `out` cannot be written, or holds another run.
 
@@ -475,4 +499,12 @@ class Trainer(ABC):
         """
         from zoo_core.training.loop import fit
 
-        return fit(self, data, out=user_path(out), resume=resume, change=change)
+        return fit(
+            self,
+            data,
+            out=user_path(out),
+            resume=resume,
+            change=change,
+            start_from=start_from,
+            matching=matching,
+        )

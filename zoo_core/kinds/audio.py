@@ -11,8 +11,8 @@ from zoo_core.data.source import DataSource
 from zoo_core.errors import InterfaceError, OutputError, printable
 from zoo_core.interfaces.kind import Kind
 from zoo_core.kinds.arrays import write_npz
+from zoo_core.kinds.formats import exactly
 from zoo_core.kinds.layout import Layout
-from zoo_core.kinds.output import exactly
 from zoo_core.kinds.pictures import grid
 from zoo_core.kinds.recordings import problem_with_recording, write_flac, write_wav, write_wav_folder
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.data.source import DataSource
 from zoo_core.data.splits import TRAIN
-from zoo_core.interfaces.kind import Kind
-from zoo_core.kinds.output import write_samples
-from zoo_core.kinds.pictures import grid, to_uint8
+from zoo_core.kinds.arrays import write_npz, write_npz_share
+from zoo_core.kinds.films import write_film_of_samples
+from zoo_core.kinds.formats import FOLDER, Format, KindWithFormats, words_of
+from zoo_core.kinds.pictures import (
+    FORMAT_NAMES,
+    MAX_GRID_IMAGES,
+    PNG_CHANNELS,
+    grid,
+    problem_with_size,
+    size_of_grid,
+    to_uint8,
+    write_folder,
+    write_folder_share,
+    write_grid,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,19 +31,60 @@ if TYPE_CHECKING:
 
     from zoo_core.interfaces.generator import Generator
 
+    Problem = Callable[[int, tuple[int, ...] | None], str | None]
 
-class ImageKind(Kind):
-    """Pictures: written as a grid, an array or a folder of files, and shown as a grid."""
+
+def _channels(suffix: str) -> Problem:
+    def problem(n: int, sample_shape: tuple[int, ...] | None) -> str | None:
+        if sample_shape is None or sample_shape[0] in PNG_CHANNELS:
+            return None
+        allowed = " or ".join(map(str, PNG_CHANNELS))
+        return f"a {FORMAT_NAMES[suffix]} has {allowed} channels, not {sample_shape[0]}"
+
+    return problem
+
+
+def _grid(suffix: str) -> Problem:
+    def problem(n: int, sample_shape: tuple[int, ...] | None) -> str | None:
+        if n > MAX_GRID_IMAGES:
+            return f"{n:,} pictures are too many for one grid ({MAX_GRID_IMAGES:,} at most)"
+        if sample_shape is None:
+            return None
+        return _channels(suffix)(n, sample_shape) or problem_with_size(suffix, *size_of_grid(n, *sample_shape[1:]))
+
+    return problem
+
+
+def _film(n: int, sample_shape: tuple[int, ...] | None) -> str | None:
+    if n > MAX_GRID_IMAGES:
+        return f"{n:,} pictures are too many for one film ({MAX_GRID_IMAGES:,} at most)"
+    if sample_shape is None:
+        return None
+    return _channels(".gif")(n, sample_shape) or problem_with_size(".gif", sample_shape[2], sample_shape[1])
+
+
+FORMATS = {
+    ".png": Format(words="a grid", write=write_grid, problem=_grid(".png")),
+    ".webp": Format(words="a grid, lossless", write=write_grid, problem=_grid(".webp")),
+    ".npz": Format(words="an array", write=write_npz, write_share=write_npz_share),
+    ".gif": Format(words="a film, one after the other", write=write_film_of_samples, problem=_film),
+    FOLDER: Format(words="PNG files", write=write_folder, write_share=write_folder_share, problem=_channels(".png")),
+}
+
+
+class ImageKind(KindWithFormats):
+    """Pictures: written as a grid, an array, a film or a folder of files, and shown as a grid."""
 
     name, noun = "image", ("picture", "pictures")
     pipeline_tag = "unconditional-image-generation"
-    suffixes = MappingProxyType({".png": "a grid", ".npz": "an array", "/": "a folder of PNG files"})
+    formats = FORMATS
+    suffixes = MappingProxyType(words_of(FORMATS))
 
-    def write(self, batches: Iterable[Tensor], n: int, generator: Generator, path: Path) -> Path:
-        return write_samples(batches, n, generator.sample_shape, self.name, path)
+    def as_arrays(self, batches: Iterable[Tensor]) -> Iterator[np.ndarray]:
+        return map(to_uint8, batches)
 
-    def picture(self, samples: Tensor, generator: Generator) -> np.ndarray | None:
-        return grid(to_uint8(samples))
+    def picture(self, samples: Tensor, generator: Generator, *, columns: int | None = None) -> np.ndarray | None:
+        return grid(to_uint8(samples), columns)
 
     def open(
         self,

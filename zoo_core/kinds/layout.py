@@ -13,6 +13,8 @@ class Layout:
         kind: the kind of the generator.
         sample_shape: (channels, height, width) for pictures.
         count: number of samples.
+        start: index of the first sample, for files that are numbered.
+        values: the type of the values in the file, as numpy writes it; None if the first batch decides.
 
     Example:
         >>> Layout("image", (3, 32, 32), 64).item_shape
@@ -22,6 +24,8 @@ class Layout:
     kind: str
     sample_shape: tuple[int, ...]
     count: int
+    start: int = 0
+    values: str | None = None
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -30,5 +34,5 @@ class Layout:
 
     @property
     def dtype(self) -> str:
-        """The type of the values in the file, as numpy writes it: 8 bits for pictures, 64 for codes, else float32."""
-        return {"image": "|u1", "text": "<i8"}.get(self.kind, "<f4")
+        """The type of the values in the file; where none is stated, 8 bits for pictures, else float32."""
+        return self.values or ("|u1" if self.kind == "image" else "<f4")

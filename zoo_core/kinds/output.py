@@ -1,179 +1,194 @@
-"""Output formats: what `-o` may name, and how each is written by one process or by several.
+"""Output of samples of any kind: what `-o` may name, and a file or folder that appears whole or not at all.
 
-To add a format, write its function, and one for a share of the samples if several processes can write it together; then
-enter it in FORMATS: checks, messages and help texts follow from there. Nothing here imports torch, so that a mistake in
-a name is reported at once.
+Nothing here imports torch, so that a mistake in a name is reported at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo_core.errors import OutputError, SamplingError
+from zoo_core.errors import InterfaceError, OutputError, printable
+from zoo_core.files.atomic import protected_output
 from zoo_core.files.paths import user_path
-from zoo_core.kinds.arrays import write_npz, write_npz_share
-from zoo_core.kinds.layout import Layout
-from zoo_core.kinds.pictures import (
-    MAX_GRID_IMAGES,
-    PNG_CHANNELS,
-    to_uint8,
-    write_folder,
-    write_folder_share,
-    write_grid,
-)
+from zoo_core.interfaces.kind import Kind
+from zoo_core.kinds.by_name import kind_named
+from zoo_core.kinds.formats import FOLDER, exactly, suffix_of
+from zoo_core.kinds.optional_arguments import takes
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-    from zoo_core.runtime.processes import Processes
+    from zoo_core.interfaces.generator import Generator
+
+_NAME = "samples"  # of the output while it is written
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutputFormat:
-    """One of the forms in which samples are written.
+@dataclass(frozen=True)
+class Output:
+    """An output that can be written.
 
     Attributes:
-        name: what errors and tests call the format.
-        how_to_ask: how to name an output in this format, as part of a sentence.
-        write: called with batches as arrays (N, *item_shape), the layout, and the path.
-        write_share: called by each of several processes, with the index of its first sample and the processes; None
-            where the first process writes alone.
-        pictures_only: whether it takes pictures and nothing else.
-        most: the largest number of samples; None for any number.
-        channels: the numbers of channels that a picture may have; None for any number.
+        kind: of the samples.
+        suffix: the one of the kind's suffixes that the name ends in.
+        path: of the file or folder.
     """
 
-    name: str
-    how_to_ask: str
-    write: Callable[[Iterable[np.ndarray], Layout, Path], None]
-    write_share: Callable[[Iterable[np.ndarray], int, Layout, Path, Processes], None] | None = None
-    pictures_only: bool = False
-    most: int | None = None
-    channels: tuple[int, ...] | None = None
+    kind: Kind
+    suffix: str
+    path: Path
 
+    @property
+    def name_while_written(self) -> str:
+        """A name with the suffix in lower case, and none for a folder, whatever the user has called it."""
+        return _NAME if self.suffix == FOLDER else f"{_NAME}{self.suffix}"
 
-# By suffix; "/" is a folder.
-FORMATS = {
-    ".png": OutputFormat(
-        name="png",
-        how_to_ask="in .png (a grid)",
-        write=write_grid,
-        pictures_only=True,
-        most=MAX_GRID_IMAGES,
-        channels=PNG_CHANNELS,
-    ),
-    ".npz": OutputFormat(name="npz", how_to_ask="in .npz", write=write_npz, write_share=write_npz_share),
-    "/": OutputFormat(
-        name="folder",
-        how_to_ask="of a folder",
-        write=write_folder,
-        write_share=write_folder_share,
-        pictures_only=True,
-        channels=PNG_CHANNELS,
-    ),
-}
+    def protected(self, token: str | None = None) -> AbstractContextManager[Path]:
+        """Yield where the output is written before it is renamed, as `files.atomic.protected_output` does."""
+        return protected_output(self.path, self.name_while_written, token=token)
 
 
 def check_output(
-    out: str | Path, kind: str | None, count: int, sample_shape: tuple[int, ...] | None = None
-) -> OutputFormat:
-    """Return the format in which samples will be written to `out`.
+    out: str | Path, kind: Kind | None, count: int, sample_shape: tuple[int, ...] | None = None
+) -> Output | None:
+    """Return the output that a name stands for; None as long as the kind is not known, and little can be checked.
 
     Args:
-        out: a name in .png (a grid), in .npz, or of a folder: one without a suffix, with a slash at its end, or an
+        out: a name in one of the kind's suffixes, or of a folder: one without a suffix, with a slash at its end, or an
             empty folder that exists.
-        kind: the kind of the generator, "image" or "tensor"; None if it is not known yet.
+        kind: the kind of the samples; None if it is not known yet.
         count: number of samples.
-        sample_shape: the shape of one sample, (channels, height, width) for pictures; None if it is not known yet.
+        sample_shape: the shape of one sample; None if it is not known yet.
 
     Raises:
-        OutputError: for a suffix, a count, a number of channels or a place that cannot be written.
+        OutputError: for a suffix, a number or a shape of samples, or a place that cannot be written.
 
     Example:
-        >>> check_output("digits.png", "image", 64).name
-        'png'
+        >>> check_output("digits.png", kind_named("image"), 64).suffix
+        '.png'
     """
-    format, path = _format_of(out), user_path(out)
-    if format is None:
-        raise OutputError(f"{out} cannot be written: use a name {names_of_formats()}")
-    if kind == "tensor" and format.pictures_only:
-        ask = names_of_formats(lambda format: not format.pictures_only)
-        raise OutputError(f"{out} cannot be written: this model makes tensors, not pictures; use a name {ask}")
-    if format.most is not None and count > format.most:
-        ask = names_of_formats(lambda format: format.most is None)
-        raise OutputError(f"{count:,} pictures are too many for one grid ({format.most:,} at most); use a name {ask}")
-    is_folder = format is FORMATS["/"]
-    if not path.parent.is_dir():
-        raise OutputError(f"{out} cannot be written: there is no folder {path.parent}")
-    if not is_folder and path.is_dir():
-        raise OutputError(f"{out} cannot be written: it is a folder")
-    if is_folder and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{out} cannot be written: it exists already and is not an empty folder")
-    if kind == "image" and sample_shape and format.channels and sample_shape[0] not in format.channels:
-        allowed, ask = " or ".join(map(str, format.channels)), names_of_formats(lambda format: not format.channels)
-        raise OutputError(
-            f"{out} cannot be written: a PNG has {allowed} channels, not {sample_shape[0]}; use a name {ask}"
-        )
-    return format
+    path, shown = user_path(out), printable(out, 200)
+    if kind is None:
+        _check_parent(shown, path)
+        return None
+    suffix = _suffix_asked_for(out, path, kind)
+    if suffix is None or suffix not in kind.suffixes:
+        made = printable(kind.noun[1], 40)
+        raise OutputError(f"{shown} cannot be written: this model makes {made}; use a name {names_of_outputs(kind)}")
+    _check_place(shown, path, suffix == FOLDER)
+    problem = kind.problem_with_output(suffix, count, sample_shape)
+    if problem is not None:
+        fitting = [one for one in kind.suffixes if kind.problem_with_output(one, count, sample_shape) is None]
+        use = f"; use a name {names_of_outputs(kind, fitting)}" if fitting else ""
+        raise OutputError(f"{shown} cannot be written: {problem}{use}")
+    return Output(kind, suffix, path)
 
 
-def write_samples(batches: Iterable[Tensor], n: int, sample_shape: tuple[int, ...], kind: str, out: str | Path) -> Path:
-    """Write n samples, as they come, in the format that the name asks for.
+def write_samples(batches: Iterable[Tensor], n: int, generator: Generator, out: str | Path, *, start: int = 0) -> Path:
+    """Write n samples of a generator, as they come, in the form that the name asks for.
 
-    Memory is bounded by one batch, and for a grid by its picture. Nothing half-written stays behind.
+    Memory is bounded by what the kind keeps; those of the core keep one batch, and the picture of a grid. Nothing
+    half-written stays behind, whatever the kind's `write` does.
 
     Args:
-        batches: (N, *sample_shape) each, n samples in all; images (channels, height, width) in [0, 1].
-        kind: the kind of the generator, "image" or "tensor".
+        batches: (N, *sample_shape) each, as `Generator.sample` returns them, n samples in all.
+        generator: the model that they are from.
+        out: as for `check_output`.
+        start: index of the first sample.
 
     Returns:
         The path that was written.
 
     Raises:
         OutputError: if it cannot be written. SamplingError: if there are more or fewer than n samples.
+        InterfaceError: if the kind writes something else, or leaves samples out.
     """
-    format, path = check_output(out, kind, n, sample_shape), user_path(out)
-    format.write(as_arrays(exactly(n, batches), kind), Layout(kind, sample_shape, n), path)
-    return path
+    output = check_output(out, kind_named(generator.kind), n, generator.sample_shape)
+    assert output is not None
+    with output.protected() as place:
+        write_at(place, output, batches, n, generator, start)
+    return output.path
 
 
-def as_arrays(batches: Iterable[Tensor], kind: str) -> Iterator[np.ndarray]:
-    """Batches of samples (N, *sample_shape) as they are written: pictures as (N, H, W, C) uint8, others as they are."""
-    return (to_uint8(batch) if kind == "image" else batch.numpy() for batch in batches)
+def write_at(
+    place: Path, output: Output, batches: Iterable[Tensor], n: int, generator: Generator, start: int = 0
+) -> None:
+    """Let the kind write samples to a place that is renamed later, and check that it did. Raises as `write_samples`."""
+    kind, taken = output.kind, 0
+
+    def counted() -> Iterator[Tensor]:
+        nonlocal taken
+        for batch in exactly(n, batches):
+            taken += len(batch)
+            yield batch
+
+    numbered = {"start": start} if takes(kind.write, "start") else {}
+    with _told_of(output.path, place):
+        kind.write(counted(), n, generator, place, **numbered)
+    if taken != n:
+        raise InterfaceError(f"the kind {kind.name!r} wrote {taken:,} of {n:,} samples: write must take all of them")
+    if not (place.is_dir() if output.suffix == FOLDER else place.is_file()):
+        made = "folder" if output.suffix == FOLDER else "file"
+        raise InterfaceError(
+            f"the kind {kind.name!r} wrote no {made}: write must leave one at the path that it is given"
+        )
 
 
-def _format_of(out: str | Path) -> OutputFormat | None:
-    suffix = Path(out).suffix.lower()
-    if str(out).endswith(("/", os.sep)) or suffix == "":
-        return FORMATS["/"]
-    if suffix in FORMATS:
-        return FORMATS[suffix]
-    return FORMATS["/"] if user_path(out).is_dir() else None
-
-
-def names_of_formats(wanted: Callable[[OutputFormat], bool] = lambda format: True) -> str:
-    """How to name an output in each of the wanted formats, for a text that begins with "a name".
+def names_of_outputs(kind: Kind, suffixes: Iterable[str] | None = None) -> str:
+    """How to name an output of a kind, for a text that begins with "a name".
 
     Example:
-        >>> names_of_formats()
-        'in .png (a grid), in .npz, or of a folder'
+        >>> names_of_outputs(kind_named("image"), [".png", ".npz", "/"])
+        'in .png (a grid), in .npz (an array), or of a folder (PNG files)'
     """
-    *first, last = [format.how_to_ask for format in FORMATS.values() if wanted(format)]
+    names = []
+    for suffix in kind.suffixes if suffixes is None else suffixes:
+        words = printable(kind.suffixes[suffix], 80)
+        names.append((f"in {suffix}" if suffix != FOLDER else "of a folder") + (f" ({words})" if words else ""))
+    *first, last = names
     return f"{', '.join(first)}{',' * (len(first) > 1)} or {last}" if first else last
 
 
-def exactly(n: int, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The batches, as long as they hold n samples: the header of an .npz, already written, says so."""
-    count = 0
-    for batch in batches:
-        count += len(batch)
-        if count > n:
-            break
-        yield batch
-    if count != n:
-        raise SamplingError(f"there are {'more' if count > n else 'fewer'} samples than the {n:,} requested")
+def default_output(kind: Kind, stem: str) -> str:
+    """Return the name of an output that the user does not name.
+
+    Example:
+        >>> default_output(kind_named("image"), "dcgan-mnist")
+        'dcgan-mnist.png'
+    """
+    return f"{stem}{next(iter(kind.suffixes))}"
+
+
+def _suffix_asked_for(out: str | Path, path: Path, kind: Kind) -> str | None:
+    if str(out).endswith(("/", os.sep)):
+        return FOLDER
+    return suffix_of(path, kind.suffixes) or (FOLDER if not path.suffix or path.is_dir() else None)
+
+
+def _check_parent(shown: str, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise OutputError(f"{shown} cannot be written: there is no folder {printable(path.parent, 200)}")
+
+
+def _check_place(shown: str, path: Path, is_folder: bool) -> None:
+    _check_parent(shown, path)
+    if not is_folder and path.is_dir():
+        raise OutputError(f"{shown} cannot be written: it is a folder")
+    if is_folder and os.path.lexists(path) and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{shown} cannot be written: it exists already and is not an empty folder")
+
+
+@contextlib.contextmanager
+def _told_of(path: Path, place: Path) -> Iterator[None]:
+    """Let an OutputError of the block name the output, and not the place where it is written before."""
+    try:
+        yield
+    except OutputError as error:
+        if isinstance(error.__cause__, OSError):
+            raise OutputError.unwritable(path, error.__cause__) from error.__cause__
+        raise OutputError(str(error).replace(printable(place), printable(path))) from error

@@ -1,10 +1,10 @@
-"""Pictures: 8-bit arrays, grids, PNG files, and folders of them. torch is imported only where tensors are converted."""
+"""Pictures: 8-bit arrays, grids, PNG and WebP files, and folders. Only converting tensors imports torch."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_GRID_IMAGES = 10_000
 PNG_CHANNELS = (1, 3)  # grey or colour; with 2 or 4 the last would be shown as transparency
 PADDING = 2  # pixels between the pictures of a grid
+STILL = (".png", ".webp")  # the suffixes of single pictures
+LARGEST_SIDES = {".webp": 16_383, ".gif": 65_535}  # in pixels, by the format
+FORMAT_NAMES = {".png": "PNG", ".webp": "WebP", ".gif": "GIF"}
 
 
 def check_picture(out: Path | None, suffixes: tuple[str, ...]) -> str:
@@ -33,7 +36,8 @@ def check_picture(out: Path | None, suffixes: tuple[str, ...]) -> str:
     if out is None:
         return suffixes[0]
     if out.suffix.lower() not in suffixes or out.is_dir():
-        raise OutputError(f"{printable(out, 200)} cannot be written: use a name in {' or '.join(suffixes)}")
+        names = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
+        raise OutputError(f"{printable(out, 200)} cannot be written: use a name in {names}")
     if not out.parent.is_dir():
         raise OutputError(f"{printable(out, 200)} cannot be written: there is no folder {printable(out.parent, 200)}")
     return out.suffix.lower()
@@ -45,22 +49,29 @@ def refuse_to_overwrite(out: Path, pictures: Iterable[Path]) -> None:
         raise OutputError(f"{printable(out, 200)} is one of the pictures; choose another name for the output")
 
 
-def require_pictures(kind: str, what: str) -> None:
-    """Raise OutputError if a generator makes tensors, for a command that shows pictures."""
-    if kind != "image":
-        raise OutputError(f"this model makes tensors, not pictures: there is nothing to {what}")
+def problem_with_size(suffix: str, width: int, height: int) -> str | None:
+    """Return why no picture of this size fits into a format, as the end of a sentence; None if it does.
+
+    Example:
+        >>> problem_with_size(".webp", 20_000, 30)
+        'a WebP has at most 16,383 pixels on a side, and this picture is 20,000 x 30'
+    """
+    most = LARGEST_SIDES.get(suffix)
+    if most is None or max(width, height) <= most:
+        return None
+    return f"a {FORMAT_NAMES[suffix]} has at most {most:,} pixels on a side, and this picture is {width:,} x {height:,}"
 
 
 def write_grid(pictures: Iterable[np.ndarray], layout: Layout, path: Path) -> None:
-    """Write all pictures, (N, H, W, C) uint8 each batch, as one grid in a PNG file."""
+    """Write all pictures, (N, H, W, C) uint8 each batch, as one grid in a PNG or a WebP file."""
     height, width, channels = layout.item_shape
-    save_png(_fill_grid(pictures, layout.count, height, width, channels), path)
+    save_picture(_fill_grid(pictures, layout.count, height, width, channels), path)
 
 
 def write_folder(pictures: Iterable[np.ndarray], layout: Layout, path: Path) -> None:
-    """Write each picture as a PNG file in a new folder: 000000.png, 000001.png and so on."""
+    """Write each picture as a PNG file in a new folder: 000000.png, 000001.png and so on, from the first index on."""
     with atomic_folder(path, durable=False) as temporary:
-        write_pictures(pictures, 0, layout.count, temporary)
+        write_pictures(pictures, layout.start, layout.start + layout.count, temporary)
         if path.exists():
             path.rmdir()  # which refuses a folder that was filled meanwhile
 
@@ -75,7 +86,7 @@ def write_folder_share(
     token = processes.common_token()
     with atomic_folder(path, durable=False, token=token) if processes.first else contextlib.nullcontext():
         processes.wait()
-        write_pictures(pictures, start, layout.count, temporary_sibling(path, token))
+        write_pictures(pictures, start, layout.start + layout.count, temporary_sibling(path, token))
         processes.wait()
         if processes.first and path.exists():
             path.rmdir()  # which refuses a folder that was filled meanwhile
@@ -109,11 +120,21 @@ def from_uint8(pictures: np.ndarray) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
 
-def stack(pictures: Iterable[np.ndarray]) -> np.ndarray:
-    """Stack pictures (H, W, C) of one size to (N, H, W, C)."""
+def padded(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack pictures (H, W, C) to (N, H, W, C): smaller ones on black, and grey ones in colour if one is in colour.
+
+    Example:
+        >>> import numpy as np
+        >>> padded([np.ones((2, 3, 1), np.uint8), np.ones((4, 1, 3), np.uint8)]).shape
+        (2, 4, 3, 3)
+    """
     import numpy as np
 
-    return np.stack(list(pictures))
+    shapes = np.array([picture.shape for picture in pictures]).max(axis=0)
+    stacked = np.zeros((len(pictures), *shapes), np.uint8)
+    for canvas, picture in zip(stacked, pictures, strict=True):
+        canvas[: picture.shape[0], : picture.shape[1]] = picture
+    return stacked
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -128,10 +149,43 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
     return _fill_grid([pictures], n, height, width, channels, columns)
 
 
+def save_picture(picture: np.ndarray, path: Path) -> None:
+    """Write (H, W, C) uint8, grey (C = 1) or colour (C = 3), as a PNG file or, by the suffix, a lossless WebP.
+
+    Raises:
+        OutputError: if it cannot be written, or is too large for a WebP.
+    """
+    if path.suffix.lower() != ".webp":
+        save_png(picture, path)
+        return
+    refuse_size(path, picture.shape[1], picture.shape[0])
+    with atomic_file(path) as file:
+        as_image(picture).save(file, "WEBP", lossless=True)
+
+
 def save_png(picture: np.ndarray, path: Path) -> None:
     """Write (H, W, C) uint8, grey (C = 1) or colour (C = 3), as a PNG file. Raises OutputError."""
     with atomic_file(path) as file:
         as_image(picture).save(file, "PNG", optimize=True)
+
+
+def refuse_size(path: Path, width: int, height: int) -> None:
+    """Raise OutputError if no picture of this size fits into the format that the suffix of a path names."""
+    problem = problem_with_size(path.suffix.lower(), width, height)
+    if problem is not None:
+        raise OutputError(f"{printable(path, 200)} cannot be written: {problem}; use a name in .png")
+
+
+def size_of_grid(n: int, height: int, width: int, columns: int | None = None) -> tuple[int, int]:
+    """Return the width and the height of a grid of n pictures, in pixels.
+
+    Example:
+        >>> size_of_grid(6, 28, 28)
+        (92, 62)
+    """
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    return columns * (width + PADDING) + PADDING, rows * (height + PADDING) + PADDING
 
 
 def _fill_grid(
@@ -140,9 +194,8 @@ def _fill_grid(
     import numpy as np
 
     columns = columns or math.ceil(math.sqrt(n))
-    rows = -(-n // columns)
-    shape = (rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING, channels)
-    canvas = np.zeros(shape, np.uint8)
+    across, down = size_of_grid(n, height, width, columns)
+    canvas = np.zeros((down, across, channels), np.uint8)
     for index, picture in _numbered(pictures):
         row, column = divmod(index, columns)
         top, left = PADDING + row * (height + PADDING), PADDING + column * (width + PADDING)

@@ -15,8 +15,8 @@ from zoo_core.errors import InterfaceError, printable
 from zoo_core.files.atomic import atomic_file
 from zoo_core.interfaces.kind import Kind
 from zoo_core.kinds.arrays import write_npz
+from zoo_core.kinds.formats import exactly
 from zoo_core.kinds.layout import Layout
-from zoo_core.kinds.output import exactly
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,11 +5,14 @@ conditions         what decides a figure besides model and data
 evaluation         `evaluate`: figures of a model on a data set
 figures            a measured figure with its conditions
 inputs             the generator and the data to measure
+presenting         samples and data as extractors take them
 extractors         networks in whose features samples and data are compared
-statistics         mean, covariance and some features of a set of pictures, computed as a stream
+statistics         mean, covariance and some features of a set of samples, computed as a stream
 data_features      statistics of a data set's features, cached and shared as a file
 distances          FID, KID, precision, recall, density and coverage, from features
 likelihood         ELBO and importance-weighted bound
+log_prob           the log-likelihood that a model states itself, in nats and in bits
+ngrams             texts compared by their n-grams
 neighbours         the pictures of a data set that are nearest to samples
 golden             samples stored beside a model, which it must reproduce
 verification       what `zoo verify` checks

@@ -6,21 +6,32 @@ import hashlib
 import json
 from pathlib import Path
 
+from torch import Tensor
+
 from zoo_core.data.cache import is_there
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, OutputError, printable
 from zoo_core.files.folders import cache_folder
+from zoo_core.interfaces import Generator
+from zoo_core.interfaces.names import canonical_name
 from zoo_core.metrics.extractors.opening import OpenExtractor
+from zoo_core.metrics.presenting import data_to_measure, sample_rate
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FORMAT, KEPT, FeatureStatistics, RunningStatistics
 from zoo_core.runtime.processes import Processes
 from zoo_core.sampling.distributed import share_of_process
 
-BATCH = 256  # pictures at a time: fewer leave threads idle, more do not fit into a processor's cache
+BATCH = 256  # samples at a time: fewer leave threads idle, more do not fit into a processor's cache
 
 
-def data_facts(data: TrainingData, split: str, extractor: OpenExtractor) -> dict[str, str]:
-    """Return what identifies statistics of this data by this extractor: equal facts mean equal statistics."""
+def data_facts(
+    data: TrainingData, split: str, extractor: OpenExtractor, generator: Generator | None = None
+) -> dict[str, str]:
+    """Return what identifies statistics of this data by this extractor: equal facts mean equal statistics.
+
+    Args:
+        generator: a model whose samples are like the data; it may be left out for pictures.
+    """
     return {
         "dataset": data.name,
         "split": split,
@@ -30,7 +41,15 @@ def data_facts(data: TrainingData, split: str, extractor: OpenExtractor) -> dict
         "version": str(extractor.facts.version),
         "weights": extractor.weights,
         "resizing": extractor.facts.resizing,
-    }
+    } | _kind_facts(generator)
+
+
+def _kind_facts(generator: Generator | None) -> dict[str, str]:
+    """What the shape does not tell about samples that are not pictures."""
+    if generator is None or generator.kind == "image":
+        return {}
+    rate = sample_rate(generator)
+    return {"kind": canonical_name(generator.kind)} | ({"sample_rate": str(rate)} if rate is not None else {})
 
 
 def data_statistics(
@@ -38,24 +57,26 @@ def data_statistics(
     split: str,
     extractor: OpenExtractor,
     *,
+    generator: Generator | None = None,
     processes: Processes | None = None,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
 ) -> FeatureStatistics:
-    """Return statistics of all pictures of the data, from the cache if it has them; every process must call this.
+    """Return statistics of all samples of the data, from the cache if it has them; every process must call this.
 
     Args:
-        data: pictures (N, C, H, W), uint8.
+        data: pictures (N, C, H, W), uint8, or samples of another kind in the range of the model.
         split: name of the split they are, recorded with the statistics.
+        generator: a model whose samples are like the data; it may be left out for pictures.
         processes: the processes that share the work; by default this one alone.
 
     Raises:
-        MetricError: if the extractor does not take such pictures.
-        DataError: for a picture that cannot be decoded.
+        MetricError: if the extractor does not take such samples.
+        DataError: for a sample that cannot be decoded.
     """
     processes = processes or Processes()
-    extractor.check(data.sample_shape[0])
-    facts = data_facts(data, split, extractor)
+    extractor.check("image" if generator is None else generator.kind, data.sample_shape)
+    facts = data_facts(data, split, extractor, generator)
     file = cache_file(facts)
     cached = _load(file, tell)
     if not processes.any(cached is None):
@@ -65,12 +86,18 @@ def data_statistics(
     start, end = share_of_process(len(data), processes)
     for first in range(start, end, BATCH):
         rows = range(first, min(first + BATCH, end))
-        running.add(first, extractor(data.take(rows)))
+        running.add(first, _features(extractor, generator, data.take(rows)))
         progress(f"features of {data.name}", rows.stop - start, end - start)
     computed = running.finish(facts, processes)
     if processes.first:
         _keep(computed, file, tell)
     return computed
+
+
+def _features(extractor: OpenExtractor, generator: Generator | None, samples: Tensor) -> Tensor:
+    if generator is None:
+        return extractor(samples)
+    return extractor(data_to_measure(generator, samples), sample_rate=sample_rate(generator))
 
 
 def cache_file(facts: dict[str, str]) -> Path:
@@ -97,8 +124,8 @@ def _keep(statistics: FeatureStatistics, file: Path, tell: Tell) -> None:
         tell(f"the statistics of the data are not cached, and will be computed again next time: {printable(error)}")
 
 
-def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, shape: tuple[int, ...], file: Path) -> None:
-    """Raise MetricError if statistics from a file are of another extractor, or of pictures of another shape."""
+def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, generator: Generator, file: Path) -> None:
+    """Raise MetricError if statistics from a file are of another extractor, or of other samples than a model makes."""
     missing = [name for name in ("dataset", "split", "fingerprint") if name not in statistics.facts]
     if missing:
         raise MetricError(
@@ -106,15 +133,15 @@ def check_shared(statistics: FeatureStatistics, extractor: OpenExtractor, shape:
         )
     if statistics.mean.numel() != extractor.facts.dimensions:
         raise MetricError(
-            f"{printable(file)} cannot be compared with: it has {statistics.mean.numel()} features of a picture, "
+            f"{printable(file)} cannot be compared with: it has {statistics.mean.numel()} features of a sample, "
             f"and extractor {extractor.facts.name} has {extractor.facts.dimensions}"
         )
     expected = {
         "extractor": extractor.facts.name,
         "version": str(extractor.facts.version),
         "weights": extractor.weights,
-        "shape": "x".join(map(str, shape)),
-    }
+        "shape": "x".join(map(str, generator.sample_shape)),
+    } | _kind_facts(generator)
     for name, value in expected.items():
         stated = str(statistics.facts.get(name, "not stated"))
         if stated != value:

@@ -29,7 +29,7 @@ def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> flo
     """Return the Fréchet distance between two sets of features, each treated as a Gaussian.
 
     |μ₁ − μ₂|² + Tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), in squared units of the features; 0 is best. The estimate is biased upwards,
-    more so for smaller sets: compare only figures computed from the same numbers of pictures.
+    more so for smaller sets: compare only figures computed from the same numbers of samples.
 
     Example:
         >>> from zoo_core.metrics import FeatureStatistics
@@ -81,7 +81,7 @@ def kernel_distance(
 ) -> KernelDistance:
     """Return the squared maximum mean discrepancy under k(x, y) = (x·y / D + 1)³, averaged over random subsets.
 
-    The estimate is unbiased: its mean does not depend on the number of pictures, and may be slightly negative.
+    The estimate is unbiased: its mean does not depend on the number of features, and may be slightly negative.
 
     Args:
         first, second: features (N, D) and (M, D).
@@ -99,7 +99,7 @@ def kernel_distance(
     """
     size = min(subset_size, len(first), len(second))
     if size < 2:
-        raise MetricError(f"kid needs at least two pictures of each kind, not {len(first)} and {len(second)}")
+        raise MetricError(f"kid needs at least two samples and two of the data, not {len(first)} and {len(second)}")
     random = np.random.default_rng(seed)
     values = np.empty(subsets)
     for index in range(subsets):
@@ -130,10 +130,10 @@ class ManifoldFigures(NamedTuple):
     """Precision, recall and coverage are between 0 and 1, density may be larger; higher is better.
 
     Attributes:
-        precision: share of samples in the ball of a real picture: fidelity.
-        recall: share of real pictures in the ball of a sample: variety.
-        density: mean number of balls of real pictures that a sample is in, divided by k: fidelity, robust to outliers.
-        coverage: share of real pictures with a sample in their ball: variety, robust to outliers.
+        precision: share of samples in the ball of one of the data: fidelity.
+        recall: share of the data in the ball of a sample: variety.
+        density: mean number of balls of the data that a sample is in, divided by k: fidelity, robust to outliers.
+        coverage: share of the data with a sample in their ball: variety, robust to outliers.
     """
 
     precision: float
@@ -158,7 +158,7 @@ def manifold_figures(real: Tensor, fake: Tensor, *, neighbours: int = NEIGHBOURS
     """
     if min(len(real), len(fake)) <= neighbours:
         raise MetricError(
-            f"prdc with k = {neighbours} needs more than {neighbours} pictures of each kind, "
+            f"prdc with k = {neighbours} needs more than {neighbours} of the data and of samples, "
             f"not {len(real)} and {len(fake)}"
         )
     real, fake = real.double(), fake.double()

@@ -16,22 +16,33 @@ from torch import Tensor
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError
 from zoo_core.interfaces import Generator
-from zoo_core.kinds.pictures import to_uint8
+from zoo_core.interfaces.names import canonical_name
+from zoo_core.interfaces.options import Choices, differences
+from zoo_core.kinds.by_name import kind_named
 from zoo_core.metrics.conditions import DEFAULTS, Binarization, Conditions
 from zoo_core.metrics.data_features import check_shared, data_statistics
-from zoo_core.metrics.extractors.opening import OpenExtractor, open_extractor
+from zoo_core.metrics.extractors.opening import OpenExtractor, default_extractor, open_extractor
 from zoo_core.metrics.figures import Figure
-from zoo_core.metrics.inputs import load_generator, open_data, picture_shape, require_pictures
+from zoo_core.metrics.inputs import load_generator, open_data, require_samples
+from zoo_core.metrics.presenting import check_values, sample_rate, samples_to_measure
 from zoo_core.metrics.reporting import MeasuringProgress, Tell, no_message, no_progress
 from zoo_core.metrics.statistics import FeatureStatistics, RunningStatistics
-from zoo_core.metrics.table import DEFAULT_METRICS, Counts, FeatureMetric, PictureMetric, find_metrics
+from zoo_core.metrics.table import (
+    AnyMetric,
+    Counts,
+    FeatureMetric,
+    LikelihoodMetric,
+    SampleMetric,
+    default_metrics,
+    find_metrics,
+)
 from zoo_core.runtime.devices import device_and_dtype
 from zoo_core.runtime.processes import Processes, join, sum_over_processes
 from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.sampling.batches import sample_batches
 from zoo_core.sampling.distributed import share_of_process
 
-_PICTURES = 500  # of the data that a PictureMetric takes at a time
+_ROWS = 500  # of the data that a LikelihoodMetric takes at a time
 
 
 @torch_defaults()
@@ -39,10 +50,10 @@ def evaluate(
     model: str | Path | Generator,
     data: str | Path | TrainingData | Tensor | np.ndarray | Iterable[Any],
     *,
-    metrics: Iterable[str] = DEFAULT_METRICS,
+    metrics: Iterable[str] | None = None,
     n: int = DEFAULTS.samples,
     seed: int = DEFAULTS.seed,
-    extractor: str = DEFAULTS.extractor,
+    extractor: str | None = DEFAULTS.extractor,
     extractor_weights: str | Path | None = None,
     split: str = DEFAULTS.split,
     batch_size: int | None = None,
@@ -50,6 +61,7 @@ def evaluate(
     repeats: int = DEFAULTS.repeats,
     importance_samples: int = DEFAULTS.importance_samples,
     binarization: Binarization | None = None,
+    options: Choices | None = None,
     save_statistics: str | Path | None = None,
     skip_damaged: bool = False,
     tell: Tell = no_message,
@@ -57,28 +69,31 @@ def evaluate(
 ) -> list[Figure]:
     """Measure a model on a data set.
 
-    fid, kid and prdc (precision, recall, density, coverage) compare features of n samples with those of the data, whose
-    pictures are decoded at the size of the model's samples, as for training. FID uses all pictures, KID and PRDC at
-    most 10,000 of each set. elbo and iwae bound −log p(x) of up to n pictures of the data, in nats. Memory does not
-    grow with n.
+    fid, kid and prdc (precision, recall, density, coverage) compare features of n samples with those of the data, which
+    is read as for training: pictures at the size of the model's samples. FID uses all of the data, KID and PRDC at most
+    10,000 of each set. elbo, iwae and nll measure −log p(x) of up to n samples of the data, in nats and in bits. ngrams
+    compares texts. Memory does not grow with n, but for the texts of ngrams.
 
     Under torchrun or `accelerate launch` the processes share the work, and all return the same figures.
 
     Args:
-        model: a name, a folder or a generator of pictures.
-        data: whatever `zoo train --data` takes, 8-bit pictures in memory as `Trainer.fit` takes them, or a file of
-            statistics.
-        metrics: names of metrics: fid, kid, prdc, elbo, iwae.
+        model: a name, a folder or a generator.
+        data: whatever `zoo train --data` takes, samples in memory as `Trainer.fit` takes them (pictures of 8 bits), or
+            a file of statistics.
+        metrics: names of metrics: fid, kid, prdc, elbo, iwae, nll, ngrams; by default fid, kid and prdc if an extractor
+            takes samples of this kind, else ngrams for texts, and nll for a model that states its likelihood.
         n: number of samples.
         seed: seed for the samples; draw r, from 0, uses seed + r.
-        extractor: name of the feature extractor.
+        extractor: name of the feature extractor; by default digits for pictures, spoken-digits for sounds, and for
+            another kind the only one that takes it.
         extractor_weights: weights file, for an extractor that does not bundle one.
         split: split of the data.
         batch_size: samples computed at a time; changes no sample.
         device: device for a model given by name or folder: auto, cpu, cuda, cuda:N or mps.
         repeats: number of draws; with two or more, figures carry their standard deviation between draws.
         importance_samples: k of iwae.
-        binarization: how pixels are made binary for elbo and iwae; by default what fits the model's likelihood.
+        binarization: how pixels are made binary for elbo, iwae and nll; by default what fits the model's likelihood.
+        options: choices for sampling, as for `Generator.sample`; figures name those that are not the model's own.
         save_statistics: where to write the statistics of the data, to share them.
         skip_damaged: leave out what cannot be decoded of the data.
         tell: called with lines about what is being done.
@@ -107,7 +122,7 @@ def evaluate(
          ('kid', 20, '100 subsets of 20 of 20, drawn by seed 0'),
          ('kid_deviation', 20, '100 subsets of 20 of 20, drawn by seed 0')]
     """
-    chosen = find_metrics(metrics)
+    chosen = find_metrics(metrics) if metrics is not None else None  # a wrong name is told before a model is loaded
     conditions = Conditions(
         samples=n,
         seed=seed,
@@ -119,11 +134,12 @@ def evaluate(
         binarization=binarization,
     )
     generator = load_generator(model, device)
+    conditions = msgspec.structs.replace(conditions, options=differences(generator.options, generator.choose(options)))
     source = open_data(data, generator, split, tell, skip_damaged=skip_damaged)
     return measure(
         generator,
         source,
-        chosen,
+        find_metrics(default_metrics(generator, extractor)) if chosen is None else chosen,
         conditions,
         batch_size=batch_size,
         save_statistics=save_statistics,
@@ -135,30 +151,49 @@ def evaluate(
 def measure(
     generator: Generator,
     source: TrainingData | Path,
-    metrics: Sequence[FeatureMetric | PictureMetric],
+    metrics: Sequence[AnyMetric],
     conditions: Conditions,
     *,
     batch_size: int | None = None,
     save_statistics: str | Path | None = None,
+    processes: Processes | None = None,
     tell: Tell = no_message,
     progress: MeasuringProgress = no_progress,
 ) -> list[Figure]:
-    """Measure a generator on what `open_data` returned; otherwise as `evaluate`."""
-    run = _Run(generator, conditions, batch_size, join("cpu"), progress)
+    """Measure a generator on what `open_data` returned; otherwise as `evaluate`.
+
+    Args:
+        processes: the processes that share the work; by default all that were launched together.
+    """
+    run = _Run(generator, conditions, batch_size, processes or join("cpu"), progress)
     of_features = [metric for metric in metrics if isinstance(metric, FeatureMetric)]
+    if isinstance(source, TrainingData):
+        check_values(generator, source)
     figures: list[Figure] = []
     if of_features:
-        picture_shape(generator)  # refuses samples of which the extractors know no features
-        device, _ = device_and_dtype(generator)
-        extractor = open_extractor(conditions.extractor, weights=conditions.extractor_weights, device=device)
+        extractor = _extractor(generator, conditions)
         reference = _reference(run, source, extractor, tell)
         if save_statistics is not None and run.processes.first:
             reference.save(save_statistics)
         figures += _feature_figures(run, extractor, reference, of_features)
     for metric in metrics:
-        if isinstance(metric, PictureMetric):
-            figures.append(_picture_figure(run, metric, require_pictures(source, metric.name)))
+        if isinstance(metric, LikelihoodMetric):
+            figures += _likelihood_figures(run, metric, require_samples(source, metric.name))
+        elif isinstance(metric, SampleMetric):
+            figures += _sample_figures(run, metric, require_samples(source, metric.name))
     return figures
+
+
+def _extractor(generator: Generator, conditions: Conditions) -> OpenExtractor:
+    """The extractor that is named, or that of the kind, on the device of the model."""
+    name = conditions.extractor or default_extractor(generator.kind)
+    if name is None:
+        raise MetricError(
+            f"no extractor takes samples of kind {generator.kind}, whose features could be compared; "
+            "a plugin may provide one, and the metrics nll and ngrams need none"
+        )
+    device, _ = device_and_dtype(generator)
+    return open_extractor(name, weights=conditions.extractor_weights, device=device)
 
 
 def compare(reference: FeatureStatistics, samples: FeatureStatistics, metrics: Iterable[str]) -> dict[str, float]:
@@ -166,11 +201,11 @@ def compare(reference: FeatureStatistics, samples: FeatureStatistics, metrics: I
 
     Args:
         reference: statistics of the data.
-        samples: statistics of the samples, or of other pictures.
+        samples: statistics of the samples.
         metrics: names of metrics of features: fid gives one figure, kid two, prdc four.
 
     Raises:
-        MetricError: for another metric, or too few pictures.
+        MetricError: for another metric, or too few samples.
 
     Example:
         >>> import torch
@@ -197,21 +232,35 @@ def sample_statistics(
     n: int,
     *,
     seed: int = 0,
+    options: Choices | None = None,
     batch_size: int | None = None,
     processes: Processes | None = None,
     progress: MeasuringProgress = no_progress,
 ) -> FeatureStatistics:
-    """Return statistics of n samples, as the 8-bit pictures that would be saved; every process must call this."""
+    """Return statistics of n samples, pictures as the 8-bit ones that would be saved; every process must call this."""
     processes = processes or Processes()
+    extractor.check(generator.kind, generator.sample_shape)
+    rate = sample_rate(generator)
     running = RunningStatistics(n, extractor.facts.dimensions)
     start, end = share_of_process(n, processes)
-    done = start
+    done, part = start, f"samples of seed {seed}"
+
+    def step_done(step: int, steps: int | None, samples: int) -> None:
+        progress(f"{part}, step {step}", done - start, end - start)
+
     if end > start:
-        for batch in sample_batches(generator, end - start, seed=seed, start=start, batch_size=batch_size):
-            pictures = torch.from_numpy(to_uint8(batch)).permute(0, 3, 1, 2)
-            running.add(done, extractor(pictures))
+        for batch in sample_batches(
+            generator,
+            end - start,
+            seed=seed,
+            start=start,
+            options=options,
+            batch_size=batch_size,
+            on_step=step_done,
+        ):
+            running.add(done, extractor(samples_to_measure(generator, batch), sample_rate=rate))
             done += len(batch)
-            progress(f"samples of seed {seed}", done - start, end - start)
+            progress(part, done - start, end - start)
     return running.finish({"seed": str(seed)}, processes)
 
 
@@ -235,11 +284,17 @@ class _Run:
 def _reference(run: _Run, source: TrainingData | Path, extractor: OpenExtractor, tell: Tell) -> FeatureStatistics:
     if isinstance(source, TrainingData):
         return data_statistics(
-            source, run.conditions.split, extractor, processes=run.processes, tell=tell, progress=run.progress
+            source,
+            run.conditions.split,
+            extractor,
+            generator=run.generator,
+            processes=run.processes,
+            tell=tell,
+            progress=run.progress,
         )
-    extractor.check(run.generator.sample_shape[0])
+    extractor.check(run.generator.kind, run.generator.sample_shape)
     reference = FeatureStatistics.load(source)
-    check_shared(reference, extractor, run.generator.sample_shape, source)
+    check_shared(reference, extractor, run.generator, source)
     return reference
 
 
@@ -253,6 +308,7 @@ def _feature_figures(
             extractor,
             conditions.samples,
             seed=conditions.seed,
+            options=conditions.options,
             batch_size=run.batch_size,
             processes=run.processes,
             progress=run.progress,
@@ -263,6 +319,7 @@ def _feature_figures(
         samples=run.conditions.samples,
         pairs=min(len(reference.kept), run.conditions.samples),
         dimensions=extractor.facts.dimensions,
+        noun=kind_named(run.generator.kind).noun[1],
     )
     return [
         Figure(
@@ -276,28 +333,72 @@ def _feature_figures(
             version=extractor.facts.version,
             weights=extractor.weights,
             resizing=extractor.facts.resizing,
-            detail=metric.detail(counts.pictures, counts.pairs),
+            detail=metric.detail(counts),
             warning=metric.warning(counts),
+            options=run.conditions.options,
         )
         for metric in metrics
         for name in metric.figures
     ]
 
 
-def _picture_figure(run: _Run, metric: PictureMetric, data: TrainingData) -> Figure:
+def _likelihood_figures(run: _Run, metric: LikelihoodMetric, data: TrainingData) -> list[Figure]:
     detail = metric.detail(run.generator, run.conditions)  # refuses a model without this metric, before any work
     count = min(run.conditions.samples, len(data))
-    draws = [_mean_over_pictures(run, metric, data, count, conditions) for conditions in run.draws]
-    return Figure(
-        **_measured(draws, run.conditions),
-        metric=metric.name,
-        dataset=data.name,
-        split=run.conditions.split,
-        fingerprint=data.fingerprint,
-        samples=count,
-        detail=detail,
-        warning=metric.warning(run.conditions),
-    )
+    draws = [_over_data(run, metric, data, count, conditions) for conditions in run.draws]
+    return [
+        Figure(
+            **_measured([draw[name] for draw in draws], run.conditions),
+            metric=name,
+            dataset=data.name,
+            split=run.conditions.split,
+            fingerprint=data.fingerprint,
+            samples=count,
+            detail=detail,
+            warning=metric.warning(run.conditions),
+        )
+        for name in draws[0]
+    ]
+
+
+def _sample_figures(run: _Run, metric: SampleMetric, data: TrainingData) -> list[Figure]:
+    if canonical_name(run.generator.kind) != metric.kind:
+        raise MetricError(
+            f"{metric.name} is of samples of kind {metric.kind}, and this model's are of kind {run.generator.kind}"
+        )
+    draws = [metric.compute(run.generator, _samples(run, conditions), data) for conditions in run.draws]
+    return [
+        Figure(
+            **_measured([draw[name] for draw in draws], run.conditions),
+            metric=name,
+            dataset=data.name,
+            split=run.conditions.split,
+            fingerprint=data.fingerprint,
+            samples=run.conditions.samples,
+            detail=metric.detail(len(data)),
+        )
+        for name in metric.figures
+    ]
+
+
+def _samples(run: _Run, conditions: Conditions) -> Tensor:
+    """All samples of a draw, (n, *sample_shape), of which each process makes its share."""
+    start, end = share_of_process(conditions.samples, run.processes)
+    batches: list[Tensor] = []
+    if end > start:
+        made = start
+        for batch in sample_batches(
+            run.generator, end - start, seed=conditions.seed, start=start, batch_size=run.batch_size
+        ):
+            batches.append(batch)
+            made += len(batch)
+            run.progress(f"samples of seed {conditions.seed}", made - start, end - start)
+    if run.processes.count == 1:
+        return torch.cat(batches)
+    shares = torch.zeros(conditions.samples, *run.generator.sample_shape, dtype=torch.int64)
+    if batches:
+        shares[start:end] = torch.cat(batches)
+    return sum_over_processes(shares)
 
 
 def _measured(draws: Sequence[float], conditions: Conditions) -> Mapping[str, Any]:
@@ -306,15 +407,21 @@ def _measured(draws: Sequence[float], conditions: Conditions) -> Mapping[str, An
     return {"value": draws[0], "error": error, "repeats": conditions.repeats, "seed": conditions.seed}
 
 
-def _mean_over_pictures(
-    run: _Run, metric: PictureMetric, data: TrainingData, count: int, conditions: Conditions
-) -> float:
-    """The mean over the first `count` pictures of the data, which the processes share."""
+def _over_data(
+    run: _Run, metric: LikelihoodMetric, data: TrainingData, count: int, conditions: Conditions
+) -> dict[str, float]:
+    """The figures over the first `count` samples of the data, which the processes share."""
     start, end = share_of_process(count, run.processes)
-    total = torch.zeros((), dtype=torch.float64)
-    for first in range(start, end, _PICTURES):
-        rows = range(first, min(first + _PICTURES, end))
+    units = metric.units(run.generator, conditions)
+    total = torch.zeros(1 + len(units), dtype=torch.float64)
+    step = min(_ROWS, run.batch_size or _ROWS)
+    for first in range(start, end, step):
+        rows = range(first, min(first + step, end))
+        some = data.take(rows)
         labels: Tensor | None = data.labels[rows.start : rows.stop] if data.labels is not None else None
-        total += metric.compute(run.generator, data.take(rows), labels, start=first, conditions=conditions).sum()
+        total[0] += metric.compute(run.generator, some, labels, start=first, conditions=conditions).sum()
+        for place, per in enumerate(units.values(), 1):
+            total[place] += per(some).sum()
         run.progress(metric.name, rows.stop - start, end - start)
-    return float(total if run.processes.count == 1 else sum_over_processes(total)) / count
+    nats, *shares = (total if run.processes.count == 1 else sum_over_processes(total)).tolist()
+    return {name: nats / share for name, share in zip(units, shares, strict=True)}

@@ -19,14 +19,15 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         error: standard deviation of the value between draws of samples; None for a single draw.
         repeats: number of draws; `value` is that of the first.
         dataset, split: what samples were compared with.
-        fingerprint: sha256 of its pictures and labels.
-        samples: number of samples, or for a likelihood of pictures of the data.
+        fingerprint: sha256 of its samples and labels.
+        samples: number of samples, or for a likelihood of samples of the data.
         seed: seed of the first draw.
         extractor, version, weights: the feature extractor, and the sha256 of its network's tensors; None for a metric
             that uses none.
-        resizing: how pictures are resized for the extractor.
+        resizing: how samples are resized for the extractor.
         detail: what else decides the value: the number of neighbours, subsets, importance samples, ….
         warning: what makes the value unreliable, such as too few samples; None for a sound one.
+        options: the options for sampling that differ from the model's own, by name.
 
     Example:
         >>> fid = Figure(metric="fid", value=7.25, error=0.5, repeats=3, dataset="mnist", split="train",
@@ -50,6 +51,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     resizing: str | None = None
     detail: str | None = None
     warning: str | None = None
+    options: dict[str, Any] = {}
 
     def difference(self, other: Figure) -> float:
         """Return this value minus the other. Raises MetricError if their conditions differ.
@@ -62,7 +64,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             >>> fid.difference(msgspec.structs.replace(fid, value=5.0, seed=1))
             2.0
         """
-        for field in ("metric", "extractor", "version", "weights", "resizing", "samples", "split", "detail"):
+        for field in ("metric", "extractor", "version", "weights", "resizing", "samples", "split", "detail", "options"):
             mine, theirs = getattr(self, field), getattr(other, field)
             if mine != theirs:
                 raise MetricError(
@@ -92,6 +94,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             resizing=self.resizing,
             detail=self.detail,
             warning=self.warning,
+            options=self.options,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def picture_shape(generator: Generator) -> tuple[int, int, int]:
     if shape is None:
         raise MetricError(
             f"{type(generator).__qualname__} makes samples of {tuple(generator.sample_shape)}, not pictures; "
-            "metrics of features are defined for pictures only"
+            "which is what its kind, image, stands for"
         )
     return shape
 
@@ -130,11 +130,11 @@ def _check_channels(name: str, of_data: int, of_model: int) -> None:
         )
 
 
-def require_pictures(source: TrainingData | Path, metric: str) -> TrainingData:
+def require_samples(source: TrainingData | Path, metric: str) -> TrainingData:
     """Return the data unless it is a file of statistics. Raises MetricError."""
     if isinstance(source, Path):
         raise MetricError(
-            f"{metric} needs the pictures of the data, and {printable(source)} is a file of statistics; "
+            f"{metric} needs the samples of the data, and {printable(source)} is a file of statistics; "
             "pass the data set itself"
         )
     return source

@@ -1,6 +1,6 @@
 """Statistics of a set of features: mean and covariance, computed as a stream, and a fixed number of the features.
 
-A million pictures need no more memory than ten thousand: the mean and the sum of squared deviations are updated batch
+A million samples need no more memory than ten thousand: the mean and the sum of squared deviations are updated batch
 by batch and merged without loss of precision (Chan, Golub & LeVeque, 1983), and only `KEPT` features are kept.
 """
 
@@ -32,10 +32,10 @@ FORMAT = "1"
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """The features of a set of pictures, summarised.
+    """The features of a set of samples, summarised.
 
     Attributes:
-        count: N, the number of pictures.
+        count: N, the number of samples.
         mean: (D,), float64.
         covariance: (D, D), float64, with N − 1 in the denominator.
         kept: (min(N, KEPT), D), float32: some of the features, in random order.
@@ -121,16 +121,16 @@ class FeatureStatistics:
 
 
 def kept_rows(count: int) -> np.ndarray:
-    """Return which of `count` pictures are kept, in the order in which they are kept; every call returns the same."""
+    """Return which of `count` samples are kept, in the order in which they are kept; every call returns the same."""
     return np.random.default_rng(0).permutation(count)[:KEPT]
 
 
 class RunningStatistics:
-    """Statistics of features that arrive in batches, for pictures 0 … count − 1, in one process or in several.
+    """Statistics of features that arrive in batches, for samples 0 … count − 1, in one process or in several.
 
     Args:
-        count: number of pictures that will be added, over all processes.
-        dimensions: D, the number of features of a picture.
+        count: number of samples that will be added, over all processes.
+        dimensions: D, the number of features of a sample.
 
     Example:
         >>> features = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
@@ -151,7 +151,7 @@ class RunningStatistics:
         self._kept = torch.zeros(len(rows), dimensions)
 
     def add(self, start: int, features: Tensor) -> None:
-        """Add the features (n, D) of pictures start … start + n − 1. Raises MetricError for NaN or infinite ones.
+        """Add the features (n, D) of samples start … start + n − 1. Raises MetricError for NaN or infinite ones.
 
         Example:
             >>> RunningStatistics(count=1, dimensions=1).add(0, torch.tensor([[float("nan")]]))
@@ -183,19 +183,19 @@ class RunningStatistics:
             processes: the processes that added features; by default this one alone.
 
         Raises:
-            MetricError: if fewer than two pictures were added, or not as many as were announced.
+            MetricError: if fewer than two samples were added, or not as many as were announced.
 
         Example:
             >>> RunningStatistics(count=5, dimensions=1).finish({})
             Traceback (most recent call last):
-            zoo_core.errors.MetricError: there are features of 0 pictures, not of 5
+            zoo_core.errors.MetricError: there are features of 0 samples, not of 5
         """
         if processes is not None and processes.count > 1:
             self._gather()
         if self._seen != self._total:
-            raise MetricError(f"there are features of {self._seen:,} pictures, not of {self._total:,}")
+            raise MetricError(f"there are features of {self._seen:,} samples, not of {self._total:,}")
         if self._seen < 2:
-            raise MetricError("statistics need at least two pictures")
+            raise MetricError("statistics need at least two samples")
         covariance = self._squares / (self._seen - 1)
         return FeatureStatistics(self._seen, self._mean, covariance, self._kept, dict(facts))
 

@@ -7,6 +7,7 @@ and a wrong name cost no time: the functions that compute import their module wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from zoo_core.metrics.conditions import Conditions
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zoo_core.data.training_data import TrainingData
     from zoo_core.interfaces import Generator
     from zoo_core.metrics.statistics import FeatureStatistics
 
@@ -28,16 +30,18 @@ class Counts:
     """How much there is to compare.
 
     Attributes:
-        pictures: of the data.
+        pictures: samples of the data.
         samples: of the model.
         pairs: features of each set that `paired` returns.
         dimensions: of a feature.
+        noun: what samples are called, in the plural.
     """
 
     pictures: int
     samples: int
     pairs: int
     dimensions: int
+    noun: str = "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,47 +52,74 @@ class FeatureMetric:
         name: as `zoo eval --metric` takes it.
         figures: the names of its figures, in the order in which they are reported.
         compute: from the statistics of the data and those of the samples, the value of each figure.
-        detail: from the number of pictures of the data, and the number of features of each set that `paired` returns,
-            what else decides the figures. Registries state this text: changing it makes `zoo verify --metrics` fail.
-        warning: what makes the figures unreliable for so many pictures, or None.
+        detail: from how much there is to compare, what else decides the figures. Registries state this text: changing
+            it makes `zoo verify --metrics` fail.
+        warning: what makes the figures unreliable for so many samples, or None.
+        higher_is_better: whether the figures of a better model are higher.
     """
 
     name: str
     figures: tuple[str, ...]
     compute: Callable[[FeatureStatistics, FeatureStatistics], Mapping[str, float]]
-    detail: Callable[[int, int], str]
+    detail: Callable[[Counts], str]
     warning: Callable[[Counts], str | None]
+    higher_is_better: bool = False
 
 
-class OfPictures(Protocol):
-    """Computes one value for each picture of the data, (N,) float64, whose mean over the data is the figure."""
+class OfData(Protocol):
+    """Computes one value for each sample of the data, (N,) float64."""
 
     def __call__(
-        self, generator: Generator, pictures: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions
+        self, generator: Generator, data: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions
     ) -> Tensor: ...
 
 
+# From some samples of the data, (N, *sample_shape), how many units of a figure each of them holds: (N,), float64.
+Units = Callable[["Tensor"], "Tensor"]
+
+
 @dataclass(frozen=True, kw_only=True)
-class PictureMetric:
-    """A metric that asks the model about each picture of the data, as its likelihood.
+class LikelihoodMetric:
+    """A metric that asks the model how likely each sample of the data is.
 
     Attributes:
-        name: as `zoo eval --metric` takes it, and of its only figure.
-        compute: the values of pictures start … start + N − 1, (N, *sample_shape) uint8.
-        detail: what else decides the figure. Registries state this text, as that of a FeatureMetric. Raises MetricError
-            for a model that cannot be measured under these conditions.
-        warning: what makes the figure say less than its name promises, or None.
+        name: as `zoo eval --metric` takes it.
+        figures: the names of all figures that it can give, in the order in which they are reported.
+        compute: the values in nats of samples start … start + N − 1, (N, *sample_shape): pictures uint8, samples of
+            another kind in the model's own range.
+        units: the figures that it gives of this model, and what each is divided by: the figure is the sum of the values
+            divided by the sum of the units.
+        detail: what else decides the figures. Registries state this text, as that of a FeatureMetric. Raises
+            MetricError for a model that cannot be measured under these conditions.
+        warning: what makes the figures say less than their names promise, or None.
     """
 
     name: str
-    compute: OfPictures
+    figures: tuple[str, ...]
+    compute: OfData
+    units: Callable[[Generator, Conditions], Mapping[str, Units]]
     detail: Callable[[Generator, Conditions], str]
     warning: Callable[[Conditions], str | None] = lambda conditions: None
 
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """The names of its figures."""
-        return (self.name,)
+
+@dataclass(frozen=True, kw_only=True)
+class SampleMetric:
+    """A metric that compares samples themselves with the data.
+
+    Attributes:
+        name: as `zoo eval --metric` takes it.
+        figures: the names of its figures, in the order in which they are reported.
+        kind: the kind of samples that it takes.
+        compute: from samples (n, *sample_shape), as `Generator.sample` returns them, and the data, the value of each
+            figure.
+        detail: from the number of samples of the data, what else decides the figures; as that of a FeatureMetric.
+    """
+
+    name: str
+    figures: tuple[str, ...]
+    kind: str
+    compute: Callable[[Generator, Tensor, TrainingData], Mapping[str, float]]
+    detail: Callable[[int], str]
 
 
 def paired(reference: FeatureStatistics, samples: FeatureStatistics) -> tuple[Tensor, Tensor]:
@@ -103,12 +134,12 @@ def _fid(reference: FeatureStatistics, samples: FeatureStatistics) -> dict[str, 
     return {"fid": frechet_distance(reference, samples)}
 
 
-def _fid_detail(pictures: int, pairs: int) -> str:
-    return f"against {pictures:,} pictures"
+def _fid_detail(counts: Counts) -> str:
+    return f"against {counts.pictures:,} {counts.noun}"
 
 
 def _fid_warning(counts: Counts) -> str | None:
-    few, what = min((counts.samples, "samples"), (counts.pictures, "pictures of the data"))
+    few, what = min((counts.samples, "samples"), (counts.pictures, f"{counts.noun} of the data"))
     if few > counts.dimensions:
         return None
     return (
@@ -124,10 +155,11 @@ def _kid(reference: FeatureStatistics, samples: FeatureStatistics) -> dict[str, 
     return {"kid": distance.mean, "kid_deviation": distance.deviation}
 
 
-def _kid_detail(pictures: int, pairs: int) -> str:
+def _kid_detail(counts: Counts) -> str:
     from zoo_core.metrics.distances import KID_SUBSET_SEED, KID_SUBSET_SIZE, KID_SUBSETS
 
-    return f"{KID_SUBSETS} subsets of {min(KID_SUBSET_SIZE, pairs):,} of {pairs:,}, drawn by seed {KID_SUBSET_SEED}"
+    size = min(KID_SUBSET_SIZE, counts.pairs)
+    return f"{KID_SUBSETS} subsets of {size:,} of {counts.pairs:,}, drawn by seed {KID_SUBSET_SEED}"
 
 
 def _kid_warning(counts: Counts) -> str | None:
@@ -147,10 +179,10 @@ def _prdc(reference: FeatureStatistics, samples: FeatureStatistics) -> dict[str,
     return manifold_figures(*paired(reference, samples))._asdict()
 
 
-def _prdc_detail(pictures: int, pairs: int) -> str:
+def _prdc_detail(counts: Counts) -> str:
     from zoo_core.metrics.distances import NEIGHBOURS
 
-    return f"k = {NEIGHBOURS}, {pairs:,} of each"
+    return f"k = {NEIGHBOURS}, {counts.pairs:,} of each"
 
 
 def _prdc_warning(counts: Counts) -> str | None:
@@ -164,23 +196,21 @@ def _prdc_warning(counts: Counts) -> str | None:
     )
 
 
-def _elbo(
-    generator: Generator, pictures: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions
-) -> Tensor:
-    return _bound(generator, pictures, labels, start, conditions, importance_samples=None)
+def _elbo(generator: Generator, data: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions) -> Tensor:
+    return _bound(generator, data, labels, start, conditions, importance_samples=None)
 
 
 def _elbo_detail(generator: Generator, conditions: Conditions) -> str:
-    from zoo_core.metrics.likelihood import choose_binarization, describe_pixels
+    from zoo_core.metrics.likelihood import choose_binarization, describe_values
 
-    binarization = choose_binarization(generator, conditions.binarization)
-    return f"bound on −log p(x) in nats, {describe_pixels(binarization, getattr(generator, 'binary', False))}"
+    return (
+        "bound on −log p(x) in nats, "
+        f"{describe_values(generator, choose_binarization(generator, conditions.binarization))}"
+    )
 
 
-def _iwae(
-    generator: Generator, pictures: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions
-) -> Tensor:
-    return _bound(generator, pictures, labels, start, conditions, importance_samples=conditions.importance_samples)
+def _iwae(generator: Generator, data: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions) -> Tensor:
+    return _bound(generator, data, labels, start, conditions, importance_samples=conditions.importance_samples)
 
 
 def _iwae_detail(generator: Generator, conditions: Conditions) -> str:
@@ -193,7 +223,7 @@ def _iwae_warning(conditions: Conditions) -> str | None:
 
 def _bound(
     generator: Generator,
-    pictures: Tensor,
+    data: Tensor,
     labels: Tensor | None,
     start: int,
     conditions: Conditions,
@@ -204,7 +234,7 @@ def _bound(
 
     return upper_bound(
         generator,
-        pictures,
+        data,
         labels,
         start=start,
         seed=conditions.seed,
@@ -213,7 +243,73 @@ def _bound(
     )
 
 
-METRICS: dict[str, FeatureMetric | PictureMetric] = {
+def _bound_units(name: str) -> Callable[[Generator, Conditions], Mapping[str, Units]]:
+    """Bits as well as nats where they say the same of every model: a density depends on the range that it is over.
+
+    Of pixels that are black or white, the literature states nats alone.
+    """
+
+    def units(generator: Generator, conditions: Conditions) -> dict[str, Units]:
+        from zoo_core.metrics.likelihood import is_discrete
+
+        in_bits = is_discrete(generator) and not getattr(generator, "binary", False)
+        return {name: _samples} | (_bits(generator, f"{name}_") if in_bits else {})
+
+    return units
+
+
+def _nll(generator: Generator, data: Tensor, labels: Tensor | None, *, start: int, conditions: Conditions) -> Tensor:
+    from zoo_core.metrics.likelihood import choose_binarization
+    from zoo_core.metrics.log_prob import negative_log_prob
+
+    binarization = choose_binarization(generator, conditions.binarization)
+    return negative_log_prob(generator, data, labels, start=start, seed=conditions.seed, binarization=binarization)
+
+
+def _nll_detail(generator: Generator, conditions: Conditions) -> str:
+    from zoo_core.metrics.likelihood import choose_binarization
+    from zoo_core.metrics.log_prob import describe
+
+    return f"−log p(x): {describe(generator, choose_binarization(generator, conditions.binarization))}"
+
+
+def _nll_units(generator: Generator, conditions: Conditions) -> dict[str, Units]:
+    return {"nll": _samples} | _bits(generator, "")
+
+
+def _samples(data: Tensor) -> Tensor:
+    import torch
+
+    return torch.ones(len(data), dtype=torch.float64)
+
+
+def _bits(generator: Generator, prefix: str) -> dict[str, Units]:
+    """The figure in bits of a kind of samples: for each character of a text, for each value of anything else."""
+    from zoo_core.metrics.log_prob import characters, dimensions
+
+    if generator.kind == "text":
+        return {f"{prefix}bits_per_character": lambda data: characters(data) * math.log(2)}
+    return {f"{prefix}bits_per_dim": lambda data: dimensions(data) * math.log(2)}
+
+
+def _in_bits(name: str, prefix: str) -> tuple[str, str, str]:
+    return name, f"{prefix}bits_per_dim", f"{prefix}bits_per_character"
+
+
+def _ngrams(generator: Generator, samples: Tensor, data: TrainingData) -> dict[str, float]:
+    from zoo_core.kinds.text import texts_of
+    from zoo_core.metrics.ngrams import ngram_figures
+
+    return ngram_figures(texts_of(samples, generator), texts_of(data.take(range(len(data))), generator))
+
+
+def _ngrams_detail(texts: int) -> str:
+    return f"against {texts:,} texts, with their beginnings and ends"
+
+
+AnyMetric = FeatureMetric | LikelihoodMetric | SampleMetric
+
+METRICS: dict[str, AnyMetric] = {
     metric.name: metric
     for metric in (
         FeatureMetric(name="fid", figures=("fid",), compute=_fid, detail=_fid_detail, warning=_fid_warning),
@@ -226,16 +322,67 @@ METRICS: dict[str, FeatureMetric | PictureMetric] = {
             compute=_prdc,
             detail=_prdc_detail,
             warning=_prdc_warning,
+            higher_is_better=True,
         ),
-        PictureMetric(name="elbo", compute=_elbo, detail=_elbo_detail),
-        PictureMetric(name="iwae", compute=_iwae, detail=_iwae_detail, warning=_iwae_warning),
+        LikelihoodMetric(
+            name="elbo",
+            figures=_in_bits("elbo", "elbo_"),
+            compute=_elbo,
+            units=_bound_units("elbo"),
+            detail=_elbo_detail,
+        ),
+        LikelihoodMetric(
+            name="iwae",
+            figures=_in_bits("iwae", "iwae_"),
+            compute=_iwae,
+            units=_bound_units("iwae"),
+            detail=_iwae_detail,
+            warning=_iwae_warning,
+        ),
+        LikelihoodMetric(name="nll", figures=_in_bits("nll", ""), compute=_nll, units=_nll_units, detail=_nll_detail),
+        SampleMetric(
+            name="ngrams",
+            figures=("ngram_1", "ngram_2", "ngram_3", "ngram_4", "distinct", "novel"),
+            kind="text",
+            compute=_ngrams,
+            detail=_ngrams_detail,
+        ),
     )
 }
-# Every model has these; the others need an encoder.
+# Every model has these whose kind has an extractor; the others need an encoder, a log_prob, or texts.
 DEFAULT_METRICS = tuple(name for name, metric in METRICS.items() if isinstance(metric, FeatureMetric))
 
 
-def find_metrics(names: Iterable[str]) -> list[FeatureMetric | PictureMetric]:
+def default_metrics(generator: Generator, extractor: str | None = None) -> tuple[str, ...]:
+    """Return the metrics of a model where none are named: those of features, if an extractor takes its samples.
+
+    Otherwise n-grams of texts, and the likelihood of a model that states it.
+
+    Args:
+        extractor: the one that is asked for; None for that of the kind.
+
+    Raises:
+        MetricError: if there is nothing to measure the model by.
+    """
+    from zoo_core.metrics.extractors.opening import default_extractor
+    from zoo_core.metrics.log_prob import states_log_prob
+
+    if extractor is not None or default_extractor(generator.kind) is not None:
+        return DEFAULT_METRICS
+    names = [
+        name for name, metric in METRICS.items() if isinstance(metric, SampleMetric) and metric.kind == generator.kind
+    ]
+    if states_log_prob(generator):
+        names.append("nll")
+    if not names:
+        raise MetricError(
+            f"there is nothing to measure this {type(generator).__qualname__} by: no extractor takes samples of kind "
+            f"{generator.kind}, and it has no log_prob; a plugin may provide an extractor"
+        )
+    return tuple(names)
+
+
+def find_metrics(names: Iterable[str]) -> list[AnyMetric]:
     """Return the metrics of these names, each once. Raises MetricError for an unknown name, or for none at all.
 
     Example:
@@ -259,3 +406,14 @@ def metric_of(figure: str) -> str | None:
         'prdc'
     """
     return next((metric.name for metric in METRICS.values() if figure in metric.figures), None)
+
+
+def higher_is_better(figure: str) -> bool:
+    """Return whether the figure of a better model is higher; for most, and for one that no metric gives, it is lower.
+
+    Example:
+        >>> higher_is_better("recall"), higher_is_better("fid"), higher_is_better("loss")
+        (True, False, False)
+    """
+    metric = METRICS.get(metric_of(figure) or "")
+    return isinstance(metric, FeatureMetric) and metric.higher_is_better

@@ -10,7 +10,8 @@ from zoo_core import models
 from zoo_core.errors import VerificationError, printable
 from zoo_core.hub.cards import figures_of
 from zoo_core.interfaces import Generator
-from zoo_core.metrics.conditions import DEFAULTS, Conditions
+from zoo_core.interfaces.options import recorded
+from zoo_core.metrics.conditions import Conditions
 from zoo_core.metrics.evaluation import measure
 from zoo_core.metrics.figures import Figure
 from zoo_core.metrics.golden import check_golden
@@ -65,7 +66,7 @@ def verify_model(
             f"{printable(name)} is a folder, and no registry states what it should be; use zoo verify NAME"
         )
     generator = models.load(name, device=device)
-    golden = check_golden(generator, folder) if generator.kind == "image" else 0
+    golden = check_golden(generator, folder)
     _check_card(entry, folder)
     measured = _measure_again(entry, generator, data, tell, progress) if data is not None else 0
     return Verified(len(entry.files), golden, len(entry.metrics), measured)
@@ -89,7 +90,7 @@ def _check_card(entry: ModelEntry, folder: Path) -> None:
 
 
 def _measure_again(entry: ModelEntry, generator: Generator, data: str, tell: Tell, progress: MeasuringProgress) -> int:
-    for conditions, stated in _by_conditions(entry).items():
+    for conditions, stated in _by_conditions(entry, generator):
         source = open_data(data, generator, conditions.split, tell)
         metrics = find_metrics(_metric_of(entry.name, name) for name in stated)
         figures = measure(generator, source, metrics, conditions, tell=tell, progress=progress)
@@ -97,9 +98,9 @@ def _measure_again(entry: ModelEntry, generator: Generator, data: str, tell: Tel
     return len(entry.metrics)
 
 
-def _by_conditions(entry: ModelEntry) -> dict[Conditions, dict[str, Metric]]:
+def _by_conditions(entry: ModelEntry, generator: Generator) -> list[tuple[Conditions, dict[str, Metric]]]:
     """The stated figures, grouped by what can be measured in one go."""
-    groups: dict[Conditions, dict[str, Metric]] = {}
+    groups: list[tuple[Conditions, dict[str, Metric]]] = []
     for name, metric in entry.metrics.items():
         if metric.split is None or metric.samples is None or metric.seed is None:
             raise VerificationError(
@@ -110,9 +111,15 @@ def _by_conditions(entry: ModelEntry) -> dict[Conditions, dict[str, Metric]]:
             samples=metric.samples,
             seed=metric.seed,
             split=metric.split,
-            extractor=metric.extractor or DEFAULTS.extractor,
+            extractor=metric.extractor,
+            options=recorded(generator.options, metric.options, f"{entry.name}: {printable(name, 80)}"),
         )
-        groups.setdefault(conditions, {})[name] = metric
+        for known, stated in groups:
+            if known == conditions:
+                stated[name] = metric
+                break
+        else:
+            groups.append((conditions, {name: metric}))
     return groups
 
 

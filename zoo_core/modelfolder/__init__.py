@@ -6,6 +6,7 @@ verifying       files against the sizes and digests in a registry
 building        a generator from a stated configuration
 loading         a generator from a folder that is checked before a weight is read
 weight_loading  stored weights, put into a module on the meta device
+weight_transfer stored weights, put into a network that is about to be trained
 saving          a folder, complete or not at all
 replacing       several files of a folder together, also after a kill
 describing      what a folder says about itself, model or run

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zoo_core.errors import ModelFolderError, ZooError, printable, unseen
+from zoo_core.kinds.by_name import check_kind
 from zoo_core.modelfolder.layout import CONFIG
 
 if TYPE_CHECKING:
-    from zoo_core.interfaces import Architecture, Generator, ModelConfig
+    from zoo_core.interfaces import Architecture, Generator, ModelConfig, SamplingOptions
 
 
 def check_class_names(folder: Path, names: tuple[str, ...], num_classes: int | None) -> None:
@@ -36,6 +37,22 @@ def model_config(folder: Path, architecture: Architecture, values: dict[str, Any
         raise ModelFolderError(folder / CONFIG, problem) from error
 
 
+def model_options(folder: Path, architecture: Architecture, values: dict[str, Any]) -> SamplingOptions | None:
+    """Return the options in config.json as those of the architecture's generator; None where it states none.
+
+    Raises:
+        ModelFolderError: for an unknown option, or one out of its bounds.
+    """
+    if not values:
+        return None
+    options_class = architecture.generator_class().Options
+    try:
+        return msgspec.convert(values, options_class)
+    except Exception as error:  # a plugin's __post_init__ can fail in any way on values that it did not foresee
+        problem = f"the options do not fit the architecture {architecture.name}: {printable(error, 200)}"
+        raise ModelFolderError(folder / CONFIG, problem) from error
+
+
 def build(
     folder: Path, architecture: Architecture, config: ModelConfig, sample_shape: tuple[int, ...], device: str
 ) -> Generator:
@@ -47,6 +64,7 @@ def build(
 
     Raises:
         ModelFolderError: where the constructor fails or the shape is not the stated one.
+        InterfaceError: where its samples are of another kind than the architecture states, or of one that there is not.
     """
     import torch
 
@@ -64,6 +82,7 @@ def build(
             f"the architecture {architecture.name} cannot be built from this configuration: {printable(error, 200)}"
         )
         raise ModelFolderError(folder / CONFIG, problem) from error
+    check_kind(architecture, generator)
     if shape != sample_shape:
         stated = printable(sample_shape, 80)
         raise ModelFolderError(folder / CONFIG, f"states samples of {stated}, but the model makes {shape}")

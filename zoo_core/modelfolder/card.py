@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from zoo_core.interfaces.option_facts import described, in_words
+from zoo_core.kinds.by_name import kind_named
+from zoo_core.kinds.output import default_output
 from zoo_core.sampling.classes import numbered
 
 if TYPE_CHECKING:
-    from zoo_core.interfaces import Architecture, Generator, Settings
+    from zoo_core.interfaces import Architecture, Generator, Kind, Settings
     from zoo_core.registries import Metric
 
 _MARKER = "<!-- zoo-core: generated from here"  # what every version's first comment begins with
 BEGIN = f"{_MARKER}; zoo push replaces it, so write above this line or below the last one -->"
 END = "<!-- zoo-core: generated to here -->"
 LIBRARY = "zoo-core"  # by which the Hub lists models of this zoo
-TASK = "unconditional-image-generation"
 
 # Keys of the metadata that other modules read or merge.
 LICENSE = "license"
@@ -31,6 +33,7 @@ DATASETS = "datasets"
 TAGS = "tags"
 REQUIREMENTS = "zoo"  # the architecture, and the plugin that provides it
 MODEL_INDEX = "model-index"
+BASE_MODEL = "base_model"
 
 
 def generated_parts(text: str) -> Iterator[tuple[int, int]]:
@@ -66,6 +69,7 @@ def model_card(
     model_index: Sequence[Mapping[str, Any]] | None = None,
     plugin: str | None = None,
     preview: bool = True,
+    parent: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a model card: Markdown with YAML metadata, the same bytes for the same facts.
 
@@ -82,15 +86,20 @@ def model_card(
         model_index: the same figures in the Hub's form, for the metadata.
         plugin: the distribution that provides the architecture.
         preview: whether the folder has a samples.png to show.
+        parent: the model that its training started from, as run.json states it.
     """
+    kind = kind_named(generator.kind)
     metadata: dict[str, Any] = {"library_name": LIBRARY}
-    if generator.kind == "image":
-        metadata["pipeline_tag"] = TASK
+    if kind.pipeline_tag is not None:
+        metadata["pipeline_tag"] = kind.pipeline_tag
     if license:
         metadata[LICENSE] = license
     if dataset:
         metadata[DATASETS] = [dataset]
-    metadata[TAGS] = list(dict.fromkeys([LIBRARY, architecture.name, *tags]))
+    if parent and parent.get("repository"):
+        metadata |= {BASE_MODEL: parent["repository"], f"{BASE_MODEL}_relation": "finetune"}
+    of_kind = [] if kind.pipeline_tag is not None else [kind.name]  # what no task of the Hub says
+    metadata[TAGS] = list(dict.fromkeys([LIBRARY, architecture.name, *of_kind, *tags]))
     metadata[REQUIREMENTS] = {"architecture": architecture.name} | ({"plugin": plugin} if plugin else {})
     if metrics:
         metadata["metrics"] = list(metrics)
@@ -100,13 +109,14 @@ def model_card(
     title = name.rpartition("/")[2].partition("@")[0] if name.startswith("hf://") else name
     about = (summary or architecture.summary).rstrip(".")
     parts = [f"# {title}\n\n{about}."]
-    if generator.kind == "image" and preview:
+    if preview:
         parts.append("![Samples](samples.png)")
     parts += [
         _facts(generator, architecture, plugin),
-        _how_to_sample(name, generator),
+        _how_to_sample(name, generator, kind),
         _table("Configuration", msgspec.to_builtins(generator.config)),
-        _training(settings, dataset),
+        _options(generator),
+        _training(settings, dataset, parent),
         _figures(metrics or {}),
         _limits(generator, dataset),
         f"## Licence\n\n{f'The weights are under `{license}`.' if license else 'The licence is not stated.'}",
@@ -124,21 +134,45 @@ def _facts(generator: Generator, architecture: Architecture, plugin: str | None)
     return f"Samples are {shape}; {parameters:,} parameters; architecture `{architecture.name}`.{needs}{paper}"
 
 
-def _how_to_sample(name: str, generator: Generator) -> str:
-    suffix = "png" if generator.kind == "image" else "npz"
+def _how_to_sample(name: str, generator: Generator, kind: Kind) -> str:
     names = generator.class_names
     classes = f"\n\nClasses, by number or name, for `--label` and `labels=`: {_cell(numbered(names))}." if names else ""
     return (
-        f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o samples.{suffix}\n```\n\n"
+        f"## Sample\n\n```sh\nzoo sample {name} -n 64 -o {default_output(kind, 'samples')}\n```\n\n"
         f'```python\nimport zoo_core as zoo\n\nsamples = zoo.load("{name}").sample(64, seed=0)\n```{classes}'
     )
 
 
-def _training(settings: Settings | Mapping[str, Any] | None, dataset: str | None) -> str:
-    if settings is None:
+def _options(generator: Generator) -> str:
+    if not generator.has_options():
+        return ""
+    rows = "\n".join(
+        f"| {option.name} | {_cell(in_words({option.name: option.value}).partition(' ')[2])} | "
+        f"{_cell(option.bounds) or '-'} | {_cell(option.about) or '-'} |"
+        for option in described(type(generator.options), msgspec.to_builtins(generator.options))
+    )
+    return (
+        "## Options\n\nChoices for sampling, for `--set NAME=VALUE` and `options={…}`.\n\n"
+        f"| option | by default | choose | |\n|---|---|---|---|\n{rows}"
+    )
+
+
+def _training(
+    settings: Settings | Mapping[str, Any] | None, dataset: str | None, parent: Mapping[str, Any] | None
+) -> str:
+    if settings is None and parent is None:
         return f"## Training\n\nTrained on `{dataset}`." if dataset else ""
-    on = f" on `{dataset}`" if dataset else ""
+    on = (f" from {_parent(parent)}" if parent else "") + (f" on `{dataset}`" if dataset else "")
+    if settings is None:
+        return f"## Training\n\nTrained{on}."
     return _table("Training", msgspec.to_builtins(settings), f"Trained{on} by `zoo train` with:")
+
+
+def _parent(parent: Mapping[str, Any]) -> str:
+    """The model that training started from, so that it can be told from another of its name."""
+    commit = f"commit {parent['revision']}, " if parent.get("revision") else ""
+    parts = " where they fit" if parent.get("matching") else ""
+    return f"the weights of `{_cell(parent['name'])}` ({commit}sha256 {parent['sha256']}){parts}"
 
 
 def _figures(metrics: Mapping[str, Metric]) -> str:
@@ -153,6 +187,7 @@ def _figures(metrics: Mapping[str, Metric]) -> str:
 
 
 def _figure(name: str, metric: Metric) -> str:
+    options = f"options {in_words(metric.options)}" if metric.options else ""
     cells = (
         name,
         f"{metric.value:g}" + (f" ± {metric.error:.2g}" if metric.error is not None else ""),
@@ -160,7 +195,9 @@ def _figure(name: str, metric: Metric) -> str:
         f"{metric.samples:,}" if metric.samples is not None else "",
         "" if metric.seed is None else metric.seed,
         named_extractor(metric),
-        "; ".join(filter(None, (metric.resizing, metric.detail, metric.warning and f"warning: {metric.warning}"))),
+        "; ".join(
+            filter(None, (metric.resizing, metric.detail, options, metric.warning and f"warning: {metric.warning}"))
+        ),
     )
     return f"| {' | '.join(_cell(cell) or '-' for cell in cells)} |"
 

@@ -31,6 +31,7 @@ class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         sample_shape: the shape of one sample, without the batch.
         plugin, plugin_version: the distribution that saved the model.
         class_names: the names of a conditional model's classes, in the order of their labels; may be left out.
+        options: the model's own options for sampling, not validated yet; left out for a class without options.
     """
 
     format: Literal[1]
@@ -40,6 +41,7 @@ class FolderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     plugin: str
     plugin_version: str
     class_names: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
 
 
 def read_config(folder: Path) -> FolderConfig:

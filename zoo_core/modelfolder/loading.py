@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.errors import DeviceError, ModelFolderError, UnknownArchitectureError, printable
 from zoo_core.files.paths import user_path
-from zoo_core.modelfolder.building import build, check_class_names, model_config
+from zoo_core.modelfolder.building import build, check_class_names, model_config, model_options
 from zoo_core.modelfolder.layout import CONFIG, WEIGHTS, inspect
 from zoo_core.modelfolder.verifying import verify_files
 
@@ -61,6 +61,7 @@ def load(
         message = f"{printable(folder / CONFIG)}: {error} (the folder names the plugin {printable(stated.plugin, 80)})"
         raise UnknownArchitectureError(error.name, message, error.plugin) from error
     config = model_config(folder, architecture, stated.config)
+    options = model_options(folder, architecture, stated.options)
 
     from zoo_core.modelfolder import weight_loading
     from zoo_core.runtime.devices import resolve_device
@@ -85,4 +86,6 @@ def load(
         )
         if stated.class_names:
             generator.class_names = stated.class_names
+        if options is not None:
+            generator.options = options
         return generator.eval().requires_grad_(False)

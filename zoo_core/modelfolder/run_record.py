@@ -14,8 +14,10 @@ from msgspec import Meta
 
 from zoo_core.errors import ModelFolderError, printable
 from zoo_core.files import strict_json
+from zoo_core.registries.entries import Commit, Digest, Repository
 
 RUN = "run.json"
+PARENT = "parent"  # where the record names the model that the run started from
 MAX_RUN_BYTES = 4 * 2**20
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -51,17 +53,31 @@ class _Change(msgspec.Struct):
     settings: dict[str, _Values]
 
 
+class _Parent(msgspec.Struct):
+    """The model that the run started from."""
+
+    name: str
+    sha256: Digest
+    discriminator_sha256: Digest | None = None
+    class_names: tuple[str, ...] = ()
+    repository: Repository | None = None
+    revision: Commit | None = None
+    matching: bool = False
+
+
 class _RunRecord(msgspec.Struct):
     """The form of run.json. Fields that a newer version adds are kept, not refused."""
 
     settings: _Settings
     architecture: str = ""
     model: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     processes: _Length = 1
     data: _Data = msgspec.field(default_factory=_Data)
     finished: bool = False
     model_step: _Length | None = None
     changes: list[_Change] = []
+    parent: _Parent | None = None
 
 
 def read_run_record(folder: Path) -> dict[str, Any] | None:
@@ -69,8 +85,9 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
 
     Returns:
         A dictionary with at least "settings", a dictionary with the integers "steps", "seed" and "batch_size".
-        "architecture" (text), "model" (a dictionary), "processes" (an integer), "data" (a dictionary), "finished"
-        (a boolean), "model_step" (an integer) and "changes" (a list) have these types where they are present.
+        "architecture" (text), "model" and "options" (dictionaries), "processes" (an integer), "data" (a dictionary),
+        "finished" (a boolean), "model_step" (an integer), "changes" (a list) and "parent" (a dictionary) have these
+        types where they are present.
 
     Raises:
         ModelFolderError: where run.json is not a regular file, cannot be read, or is not the record of a run.

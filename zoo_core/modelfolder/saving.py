@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,7 @@ from zoo_core.errors import InterfaceError, OutputError, printable
 from zoo_core.files import strict_json
 from zoo_core.files.atomic import atomic_folder
 from zoo_core.files.paths import user_path
-from zoo_core.modelfolder.building import build, check_class_names, model_config
+from zoo_core.modelfolder.building import build, check_class_names, model_config, model_options
 from zoo_core.modelfolder.layout import CONFIG, DISCRIMINATOR, WEIGHTS, FolderConfig
 from zoo_core.modelfolder.replacing import replace_files
 
@@ -47,10 +47,12 @@ def save(generator: Generator, folder: str | Path) -> Path:
         plugin=plugin.distribution,
         plugin_version=plugin.version,
         class_names=tuple(generator.class_names),
+        options=_options_of(generator),
     )
     check_class_names(folder, stated.class_names, generator.num_classes)
     # What is saved must load again: a folder that does not would lose hours of training.
     config = model_config(folder, architecture, stated.config)
+    model_options(folder, architecture, stated.options)
     with torch_defaults():
         built = build(folder, architecture, config, stated.sample_shape, "meta")
     weights = weight_loading.facts_of(weight_loading.stored_tensors(generator))
@@ -64,6 +66,18 @@ def save(generator: Generator, folder: str | Path) -> Path:
     _refuse_other_models(folder)
     text = msgspec.json.format(msgspec.json.encode(stated), indent=2) + b"\n"
     return _write(folder, {WEIGHTS: _safetensors(generator), CONFIG: text})
+
+
+def _options_of(generator: Generator) -> dict[str, Any]:
+    """The values of the model's own options by name; none for a class without options."""
+    if not generator.has_options():
+        return {}
+    options, name = generator.options, type(generator).__qualname__
+    if not isinstance(options, generator.Options):  # a class may have an attribute of its own in this place
+        kind, wanted = type(options).__qualname__, generator.Options.__qualname__
+        raise InterfaceError(f"{name}.options is a {kind}, not the {wanted} that {name}.Options names")
+    values: dict[str, Any] = msgspec.to_builtins(options)
+    return values
 
 
 def _refuse_other_models(folder: Path) -> None:

@@ -63,11 +63,15 @@ def facts_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorFacts]:
 
 def differences(module: nn.Module, header: Mapping[str, TensorFacts]) -> str | None:
     """Return which tensors of a file differ from the module's (missing, unexpected, misshapen) by name, or None."""
-    expected = facts_of(stored_tensors(module))
+    return differences_from(facts_of(stored_tensors(module)), header)
+
+
+def differences_from(expected: Mapping[str, TensorFacts], header: Mapping[str, TensorFacts]) -> str | None:
+    """Return which tensors of a file differ from the expected ones, as `differences` does."""
     misshapen = [
         f"{printable(name, 160)} ({_form(header[name])}, not {_form(expected[name])})"
         for name in expected.keys() & header.keys()
-        if not _fits(header[name], expected[name])
+        if not fits(header[name], expected[name])
     ]
     groups = (
         ("missing", [printable(name, 160) for name in expected.keys() - header.keys()]),
@@ -77,7 +81,8 @@ def differences(module: nn.Module, header: Mapping[str, TensorFacts]) -> str | N
     return "; ".join(f"{group} {_some(names)}" for group, names in groups if names) or None
 
 
-def _fits(stored: TensorFacts, wanted: TensorFacts) -> bool:
+def fits(stored: TensorFacts, wanted: TensorFacts) -> bool:
+    """Return whether a stored tensor can be the wanted one: of its shape, and of its dtype or a narrower one."""
     same_type = stored.dtype == wanted.dtype or stored.dtype in _NARROWER.get(wanted.dtype, ())
     return same_type and stored.shape == wanted.shape
 
@@ -122,7 +127,7 @@ def fill(
         # What the file has goes back to the meta device, so that its memory is free before the file is read.
         _replace(rebuilt, stored_tensors(module))
         module = rebuilt
-    _replace(module, _read(path, header, stored_tensors(module), device, dtype))
+    _replace(module, read_weights(path, header, stored_tensors(module), device, dtype))
     module.to(device=device, dtype=dtype)
     _change_plain_tensors(module, lambda tensor: tensor.detach().to(device, _wanted(tensor, dtype)))
     left = [name for name, tensor in _all_tensors(module) if tensor.is_meta]
@@ -135,13 +140,18 @@ def _wanted(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
     return dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
 
 
-def _read(
+def read_weights(
     path: Path,
     header: Mapping[str, TensorFacts],
     stored: Mapping[str, Tensor],
     device: torch.device,
     dtype: torch.dtype | None,
 ) -> dict[str, Tensor]:
+    """Return the values in a file, on `device`, of tensors that fit it, by their names there.
+
+    Raises:
+        ModelFolderError: where the file cannot be read.
+    """
     weights: dict[str, Tensor] = {}
     try:
         with utf8_name(path) as readable, safe_open(readable, framework="pt") as mapped, path.open("rb") as file:

@@ -19,7 +19,7 @@ import pluggy
 
 from zoo_core.errors import PluginError, printable
 from zoo_core.interfaces import Architecture, FeatureExtractor, Kind
-from zoo_core.interfaces.names import ARCHITECTURE_NAME, canonical_name
+from zoo_core.interfaces.names import ARCHITECTURE_NAME, SUFFIX, canonical_name
 from zoo_core.interfaces.plugin_output import plugin_output_on_stderr
 from zoo_core.plugins import hookspecs
 
@@ -132,6 +132,8 @@ def load_plugin(
             architectures = _results_of(hooks.hook.zoo_architectures, Architecture)
             extractors = _results_of(hooks.hook.zoo_metrics, FeatureExtractor)
             kinds = _results_of(hooks.hook.zoo_kinds, Kind)  # type: ignore[type-abstract]
+            for kind in kinds:
+                _check_attributes(kind)
             registry_file = _registry_of(hooks)
     except (Exception, SystemExit) as error:  # a stranger's module may raise anything, and call sys.exit at import
         return LoadedPlugin(_failed(info, error))
@@ -238,6 +240,27 @@ def _results_of(hook: pluggy.HookCaller, kind: type[_Result]) -> tuple[_Result, 
             raise PluginError(f"it registers the {_WORDS[kind]} {item.name!r} twice")
         names.add(canonical_name(item.name))
     return tuple(items)
+
+
+def _check_attributes(kind: Kind) -> None:
+    """Raise PluginError for a kind whose attributes cannot be used, which would show only when samples are written."""
+    suffixes, noun = getattr(kind, "suffixes", None), kind.noun
+    if not (isinstance(suffixes, Mapping) and suffixes):
+        raise PluginError(
+            f"the kind {kind.name!r} has no suffixes: they are a mapping such as {{'.mid': 'one a sample'}}"
+        )
+    for suffix, words in suffixes.items():
+        if not (isinstance(suffix, str) and SUFFIX.fullmatch(suffix) and isinstance(words, str)):
+            raise PluginError(
+                f"the kind {kind.name!r} has the suffix {printable(repr(suffix), 80)}: "
+                "a suffix is '.' and lower-case letters, or '/', with a few words"
+            )
+    if not (isinstance(noun, tuple) and len(noun) == 2 and all(isinstance(word, str) for word in noun)):
+        raise PluginError(
+            f"the kind {kind.name!r} has the noun {printable(repr(noun), 80)}, not a singular and a plural"
+        )
+    if kind.pipeline_tag is not None and not isinstance(kind.pipeline_tag, str):
+        raise PluginError(f"the kind {kind.name!r} has the pipeline_tag {printable(repr(kind.pipeline_tag), 80)}")
 
 
 def _registry_of(hooks: pluggy.PluginManager) -> Path | None:

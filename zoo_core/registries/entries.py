@@ -62,9 +62,10 @@ class Metric(_Facts, frozen=True, kw_only=True):
         repeats: number of draws.
         extractor: name of the feature extractor.
         version: version of the feature extractor.
-        resizing: how pictures were brought to the extractor's size.
+        resizing: how samples were brought to the extractor's size.
         detail: anything else that determines the value.
         warning: what makes the value unreliable, such as too few samples.
+        options: the options for sampling that differ from the model's own, by name.
     """
 
     value: Finite
@@ -80,6 +81,7 @@ class Metric(_Facts, frozen=True, kw_only=True):
     resizing: str | None = None
     detail: str | None = None
     warning: str | None = None
+    options: dict[str, Any] = {}
 
 
 class TrainingFacts(_Facts, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from zoo_core.interfaces import ModelConfig, Settings
+from zoo_core.interfaces import Config, ModelConfig, SamplingOptions, Settings
 from zoo_core.registries.entries import FIELDS, MODEL_NAME, ModelEntry
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -57,13 +57,18 @@ def registry_schema() -> dict[str, Any]:
     }
 
 
-def training_schema(settings: type[Settings] = Settings, model: type[ModelConfig] | None = None) -> dict[str, Any]:
+def training_schema(
+    settings: type[Settings] = Settings,
+    model: type[ModelConfig] | None = None,
+    options: type[SamplingOptions] | None = None,
+) -> dict[str, Any]:
     """Return the schema of a training file, which `zoo train --config` reads.
 
     Args:
         settings: the settings of an architecture's trainer. By default those that all trainers have; others are
             allowed then.
         model: the configuration of the architecture; by default, anything may stand under `model`.
+        options: the options of its generator; by default, or if it has none, nothing is said about `options`.
 
     Example:
         >>> training_schema()["properties"]["steps"]["minimum"]
@@ -75,12 +80,20 @@ def training_schema(settings: type[Settings] = Settings, model: type[ModelConfig
         root["properties"]["model"] = {"type": ["object", "null"]} | described
         root["additionalProperties"] = True
     else:
-        definitions["model"], more = _schema_of(model)
-        definitions |= more
-        definitions["model"] |= {"type": ["object", "null"], "required": []}  # a size comes from the data
-        root["properties"]["model"] = {"$ref": _DEFINITIONS.format(name="model")}
+        _add_part(root, definitions, "model", model)
+        definitions["model"] |= {"required": []}  # a size comes from the data
+    if options is not None and options is not SamplingOptions:
+        _add_part(root, definitions, "options", options)
     named = "a training file of zoo-core" if model is None else f"a training file for {model.__name__}"
     return {"$schema": _DRAFT, **root, "title": named, "type": ["object", "null"], "required": [], "$defs": definitions}
+
+
+def _add_part(root: dict[str, Any], definitions: dict[str, Any], name: str, owner: type[Config]) -> None:
+    """Describe a part of a training file that has fields of its own."""
+    definitions[name], more = _schema_of(owner)
+    definitions |= more
+    definitions[name] |= {"type": ["object", "null"]}
+    root["properties"][name] = {"$ref": _DEFINITIONS.format(name=name)}
 
 
 def ecmascript(pattern: str) -> str | None:

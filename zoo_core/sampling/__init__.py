@@ -1,6 +1,8 @@
 """Sampling: from a seed to samples, the same for every batch size, number of threads and number of processes.
 
 batches       samples of a seed or of given latents, one batch at a time
+forward       the forward pass for batches of any size, with options and noise, whole or step by step
+states        some of the states through which samples come to be
 whole_blocks  matrix products in sizes that treat all samples alike
 eval_mode     eval mode while samples are drawn, for many threads at once
 inference     a faster equivalent of the network, with merged and packed layers

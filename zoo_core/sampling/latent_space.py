@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo_core.errors import SamplingError
 from zoo_core.interfaces import Encoder, Generator
+from zoo_core.interfaces.options import Choices
 from zoo_core.sampling.batches import default_batch_size, render
 from zoo_core.sampling.eval_mode import in_eval_mode
+from zoo_core.sampling.forward import OnStep, no_steps
 from zoo_core.sampling.labels import Labels, check_labels
 from zoo_core.streams import draw_labels, latents
 
@@ -56,11 +59,14 @@ def interpolate(
     seed: int = 0,
     label: Labels | None = None,
     truncation: float | None = None,
+    options: Choices | None = None,
+    on_step: OnStep = no_steps,
 ) -> Iterator[Tensor]:
     """Walk through the latent space in closed loops, frame by frame.
 
     Walk i passes through samples i, i + walks, i + 2 · walks, … of the seed, and back to the first. With a conditional
-    model, the class stays the same during a walk.
+    model, the class stays the same during a walk; with a stochastic one, so does the noise, which is that of sample i.
+    Such a walk therefore passes through the latents of the other samples, and not quite through these samples.
 
     Args:
         walks: number of walks, side by side in every frame.
@@ -69,12 +75,14 @@ def interpolate(
         label: class of all walks, or several that take turns, as for `Generator.sample`; by default, each walk has the
             class of its first sample.
         truncation: as for `Generator.sample`.
+        options: as for `Generator.sample`.
+        on_step: called after each step of a frame, if the model makes its samples in steps.
 
     Yields:
         through · frames tensors (walks, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
-        SamplingError: if a number is out of range.
+        SamplingError: if a number is out of range, or for options that the model has not.
 
     Example:
         >>> import zoo_core as zoo
@@ -85,6 +93,7 @@ def interpolate(
     """
     if walks < 1 or through < 2 or frames < 1:
         raise SamplingError("walks and frames must be at least 1, and through at least 2")
+    chosen = generator.choose(options)
     if truncation is None:
         z = generator.latents(seed, 0, walks * through)
     else:
@@ -96,11 +105,20 @@ def interpolate(
     for leg in range(through):
         begin, end = stops[leg], stops[(leg + 1) % through]
         for frame in range(frames):
-            yield torch.cat(list(render(generator, spherical_interpolation(begin, end, frame / frames), labels)))
+            between = spherical_interpolation(begin, end, frame / frames)
+            yield torch.cat(list(render(generator, between, labels, options=chosen, seed=seed, on_step=on_step)))
 
 
 def traverse(
-    generator: Generator, z: Tensor, *, steps: int = 9, span: float = 3.0, label: int | str | None = None
+    generator: Generator,
+    z: Tensor,
+    *,
+    steps: int = 9,
+    span: float = 3.0,
+    label: int | str | None = None,
+    options: Choices | None = None,
+    seed: int = 0,
+    on_step: OnStep = no_steps,
 ) -> tuple[Tensor, list[int]]:
     """Vary one latent dimension at a time from −span to span, and keep the others (β-VAE, Higgins et al., 2017).
 
@@ -109,6 +127,9 @@ def traverse(
         steps: number of values of each dimension.
         span: range of each dimension, in standard deviations.
         label: class, for a conditional model.
+        options: as for `Generator.sample`.
+        seed: seed of the noise of a stochastic model; every sample gets that of sample 0.
+        on_step: called after each step of a batch, if the model makes its samples in steps.
 
     Returns:
         Samples (latent_size, steps, *sample_shape), and the dimension of each row; the rows that change most come
@@ -138,27 +159,34 @@ def traverse(
     values = torch.linspace(-span, span, steps, dtype=torch.float32, device="cpu")
     moved = z.expand(size, steps, size).clone()
     moved.diagonal(dim1=0, dim2=2).copy_(values[:, None].expand(steps, size))
-    samples = torch.cat(
-        list(render(generator, moved.flatten(0, 1), labels.expand(size * steps) if labels is not None else None))
+    of_all = labels.expand(size * steps) if labels is not None else None
+    batches = render(
+        generator, moved.flatten(0, 1), of_all, options=options, seed=seed, same_noise=True, on_step=on_step
     )
+    samples = torch.cat(list(batches))
     samples = samples.reshape(size, steps, *generator.sample_shape)
-    order = samples.var(1).flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
+    values = samples if samples.is_floating_point() else samples.double()
+    order = values.var(1).flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
     return samples[order], order
 
 
 @torch.no_grad()
-def reconstruct(generator: Generator, samples: Tensor, label: Labels | None = None) -> Tensor:
+def reconstruct(
+    generator: Generator, samples: Tensor, label: Labels | None = None, *, options: Choices | None = None
+) -> Tensor:
     """Encode samples, and decode the mean of q(z|x), in batches and in eval mode.
 
     Args:
         samples: (N, *sample_shape), N at least 1; images in [0, 1].
         label: class of the samples, or several, as for `Generator.sample`; for a conditional model.
+        options: as for `Generator.sample`. A stochastic model gets for sample i the noise of index i of seed 0.
 
     Returns:
         (N, *sample_shape), float32 on the CPU; images in [0, 1].
 
     Raises:
-        SamplingError: for a model that does not encode, a missing label, or a label for an unconditional model.
+        SamplingError: for a model that does not encode, a missing label, a label for an unconditional model, or options
+            that the model has not.
 
     Example:
         >>> import zoo_core as zoo
@@ -168,10 +196,16 @@ def reconstruct(generator: Generator, samples: Tensor, label: Labels | None = No
     if not isinstance(generator, Encoder):
         raise SamplingError(f"{type(generator).__qualname__} does not encode, so it cannot reconstruct; a VAE can")
     labels = check_labels(generator, label, len(samples), required=True)
+    chosen = generator.choose(options)
     parts = []
     with in_eval_mode(generator):
         for start in range(0, len(samples), batch := default_batch_size(generator)):
             part = slice(start, start + batch)
-            again = generator.reconstruct(samples[part], labels[part] if labels is not None else None)
+            of_part = labels[part] if labels is not None else None
+            # A class may override `reconstruct`, and then takes no more than it needs.
+            how: dict[str, Any] = {"options": chosen} if generator.has_options() else {}
+            if type(generator).stochastic:
+                how["start"] = start
+            again = generator.reconstruct(samples[part], of_part, **how)
             parts.append(again.float().cpu())
     return torch.cat(parts)

@@ -1,7 +1,9 @@
 """Training: the loop around a plugin's training step, and everything that a run leaves behind.
 
 setup                from what a user writes to a trainer and its data
+parents              the model that a run starts from: found, compared, and its weights taken over
 loop                 the steps of a run
+evaluation           metrics of the model while it is trained
 stop_signals         Ctrl-C, SIGTERM and SIGHUP: the step in progress ends first
 finiteness           losses and weights that became NaN or infinite, found before a checkpoint is written
 grids                sample grids during the run
@@ -31,6 +33,7 @@ __all__ = [
     "checkpoints",
     "compilation",
     "ema",
+    "evaluation",
     "figures",
     "finishing",
     "finiteness",
@@ -38,6 +41,7 @@ __all__ = [
     "grids",
     "log",
     "loop",
+    "parents",
     "remedies",
     "run_data",
     "run_folder",

@@ -30,6 +30,7 @@ from zoo_core.errors import TrainingError, printable
 from zoo_core.files.atomic import atomic_folder
 from zoo_core.files.utf8_names import utf8_name
 from zoo_core.interfaces import Settings, Trainer
+from zoo_core.metrics.table import higher_is_better
 from zoo_core.modelfolder.run_record import checked_record
 from zoo_core.runtime.devices import random_state, set_random_state
 from zoo_core.training.ema import ExponentialMovingAverage
@@ -60,7 +61,7 @@ def save_checkpoint(
 ) -> Path:
     """Write the complete state of the trainer to a new folder in `folder`; it appears complete or not at all.
 
-    Older checkpoints are then removed, except for the newest `keep_checkpoints` and the one with the lowest figure.
+    Older checkpoints are then removed, except for the newest `keep_checkpoints` and the one with the best figure.
 
     Args:
         figure: latest mean of the figure that `best_figure` names, or None if there is no such figure.
@@ -122,11 +123,26 @@ def _rotate(folder: Path, settings: Settings) -> None:
     checkpoints = _checkpoints(folder)
     old = checkpoints[: -settings.keep_checkpoints]
     if old:
-        figures = {path: value for path in checkpoints if (value := _figure(path, settings.best_figure)) is not None}
-        best = min(figures, key=figures.__getitem__, default=None)
+        figures = _figures(checkpoints, settings.best_figure)
+        choose = max if higher_is_better(settings.best_figure) else min
+        best = choose(figures, key=figures.__getitem__, default=None)
         for path in old:
             if path != best:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def is_improvement(folder: Path, settings: Settings, figure: float | None) -> bool:
+    """Return whether a value of the figure that `best_figure` names is better than that of every checkpoint."""
+    if figure is None:
+        return False
+    earlier = _figures(_checkpoints(folder), settings.best_figure).values()
+    sign = -1 if higher_is_better(settings.best_figure) else 1
+    return all(sign * figure < sign * value for value in earlier)
+
+
+def _figures(checkpoints: Collection[Path], name: str) -> dict[Path, float]:
+    """Return the figure of that name of each checkpoint that was saved with one."""
+    return {path: value for path in checkpoints if (value := _figure(path, name)) is not None}
 
 
 def _figure(checkpoint: Path, name: str) -> float | None:

@@ -6,11 +6,11 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from zoo_core import modelfolder
 from zoo_core.interfaces import Discriminator, Generator, Trainer
-from zoo_core.kinds.gif import evenly, is_readable, write_film
+from zoo_core.kinds.films import evenly, is_readable, write_film
 from zoo_core.modelfolder.card import model_card
-from zoo_core.modelfolder.run_record import stated_settings
+from zoo_core.modelfolder.run_record import PARENT, stated_settings
 from zoo_core.plugins import manager
-from zoo_core.training.grids import grid_samples, save_grid
+from zoo_core.training.grids import save_grid
 from zoo_core.training.run_folder import RunFolder
 
 FILM_FRAMES = 100  # maximum number of frames in training.gif
@@ -29,15 +29,23 @@ def write_finished_model(trainer: Trainer, averaged: Generator, run: RunFolder) 
     if isinstance(discriminator, Discriminator):
         _remove_parametrizations(discriminator)
         modelfolder.save_discriminator(discriminator, run.root)
-    if averaged.kind == "image":
-        save_grid(grid_samples(averaged, trainer.settings.seed), averaged, run.root / "samples.png")
+    preview = save_grid(averaged, trainer.settings.seed, run.root / modelfolder.PREVIEW)
+    if preview:
         grids = [path for path in run.sample_grids(trainer.step) if is_readable(path)]
         if len(grids) > 1:
             frames = evenly(grids, FILM_FRAMES)
             write_film(frames, run.root / "training.gif", milliseconds=100, last=2000)
     architecture, _ = manager().architecture_of(type(averaged))
     dataset, settings = record["data"]["name"], stated_settings(record)
-    card = model_card(averaged, architecture, name=run.root.name, settings=settings, dataset=dataset)
+    card = model_card(
+        averaged,
+        architecture,
+        name=run.root.name,
+        settings=settings,
+        dataset=dataset,
+        preview=preview,
+        parent=record.get(PARENT),
+    )
     run.write_text("README.md", card)
     averaged.save(run.root)
     run.write_record(record)

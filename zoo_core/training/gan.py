@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from zoo_core.errors import SettingsError
-from zoo_core.interfaces import Batch, Discriminator, Generator, Settings, Trainer
+from zoo_core.interfaces import Batch, Discriminator, Generator, Parent, Settings, Trainer
 from zoo_core.interfaces.settings import Fraction
 from zoo_core.losses import ADVERSARIAL_LOSSES, AdversarialLoss, AdversarialLossName, gradient_penalty, r1_penalty
 from zoo_core.runtime.precision import autocast
@@ -144,6 +145,16 @@ class GANTrainer(Trainer):
             "generator": self.adam(generator),
             "discriminator": self.adam(discriminator, pace=laziness),
         }
+
+    def started_from(self, parent: Parent) -> None:
+        """Let spectral normalisation find the largest singular values of the weights that D has taken.
+
+        Example:
+            >>> from zoo_core import Parent
+            >>> trainer.started_from(Parent(name="mine", sha256="ab" * 32))
+        """
+        if self.settings.spectral_norm:
+            _settle_spectral_norm(self.modules["discriminator"])
 
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         *early, last = batch.split(self.settings.discriminator_steps)
@@ -341,6 +352,15 @@ def _add_spectral_norm(module: nn.Module) -> None:
     ]
     for layer in layers:
         spectral_norm(layer)
+
+
+@torch.no_grad()
+def _settle_spectral_norm(module: nn.Module) -> None:
+    """Repeat the power iteration as often as torch does for a new layer; in training mode each look takes a step."""
+    for layer in module.modules():
+        if is_parametrized(layer, "weight"):
+            for _ in range(15):
+                _ = layer.weight
 
 
 @contextmanager

@@ -20,8 +20,11 @@ from torch import Tensor
 from zoo_core.errors import OutputError, SettingsError, did_you_mean, printable
 from zoo_core.files import strict_json
 from zoo_core.files.atomic import write_bytes
-from zoo_core.interfaces import Trainer
+from zoo_core.interfaces import Generator, Settings, Trainer
+from zoo_core.kinds.by_name import kind_named
+from zoo_core.metrics.table import metric_of
 from zoo_core.training.checkpoints import newest_checkpoint
+from zoo_core.training.evaluation import Evaluation, figures_measured
 from zoo_core.training.figures import RATE, STEP
 from zoo_core.training.finiteness import refuse_broken_figures
 from zoo_core.training.run_folder import RunFolder
@@ -36,6 +39,7 @@ class RunLog:
 
     Attributes:
         latest: the figures of the last line.
+        measured: the figures of the latest measurement, with its step.
 
     Raises:
         OutputError: the log cannot be read or written.
@@ -49,10 +53,13 @@ class RunLog:
         # With their steps, because a lazy penalty is not computed at every one.
         self._values: dict[str, list[tuple[int, Tensor | float]]] = {}
         self._count = 0
-        self._since = time.perf_counter()
+        self._begin = self._since = time.perf_counter()
         self._file: BinaryIO | None = None
         self._reported: set[str] = set()
+        kind = kind_named(trainer.modules["generator"].kind)  # type: ignore[arg-type]
+        self._noun = "images" if kind.name == "image" else printable(kind.noun[1], 20)
         self.latest: dict[str, float] = {}
+        self.measured: tuple[int, dict[str, float]] = (0, {})
         self._trackers = Trackers(run.root, trainer) if trainer.settings.trackers and trainer.processes.first else None
         self._console = Console(stderr=True)
         self._progress = Progress(
@@ -113,6 +120,35 @@ class RunLog:
         self._count += 1
         self._progress.update(self._task, completed=step)
 
+    def measure(self, step: int, evaluation: Evaluation, generator: Generator) -> None:
+        """Measure the generator, for the next line. Every process must call it.
+
+        The speed of the run leaves out the time that this takes. The first time, a line for the user says how long.
+        """
+        begin = time.perf_counter()
+        self.measured = (step, evaluation.measure(generator))
+        best = self._trainer.settings.best_figure
+        if (
+            self._trainer.processes.first
+            and best in figures_measured(self._trainer.settings)
+            and best not in self.measured[1]
+        ):
+            raise SettingsError(
+                f"best_figure: {best} is not measured of this model; {did_you_mean(best, self.measured[1])}"
+            )
+        self.report("measuring", evaluation.cost(begin - self._begin))
+        for name, warning in evaluation.warnings.items():
+            self.report(warning, f"{name} is {warning}")
+        self._since += time.perf_counter() - begin
+
+    def best_figure(self, step: int) -> float | None:
+        """Return the value at a step of the figure that `best_figure` names, or None if it has none there."""
+        best = self._trainer.settings.best_figure
+        if best in figures_measured(self._trainer.settings):
+            at, figures = self.measured
+            return figures.get(best) if at == step else None
+        return self.latest.get(best)
+
     def check(self) -> dict[str, float]:
         """Return the means since the last line. Every process must call it, because it averages over all of them.
 
@@ -130,19 +166,16 @@ class RunLog:
 
         Raises:
             TrainingError: a figure is NaN or infinite.
-            SettingsError: `best_figure` names a figure that there is not.
+            SettingsError: `best_figure` names a figure that there is not, or one is both logged and measured.
             OutputError: the line cannot be written.
         """
         figures = self.check()
         now = time.perf_counter()
         rate = self._count * self._samples_a_step / (now - self._since)
         self._values, self._count, self._since = {}, 0, now
-        self.latest = figures | {RATE: rate}
-        best = self._trainer.settings.best_figure
-        if best and best not in self.latest:
-            raise SettingsError(
-                f"best_figure: no figure {printable(best, 80)!r} is logged; {did_you_mean(best, self.latest)}"
-            )
+        at, measured = self.measured
+        self.latest = figures | {RATE: rate} | (measured if at == step else {})
+        _check_names(self._trainer.settings, figures)
         if self._file is not None:
             try:
                 self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
@@ -152,8 +185,9 @@ class RunLog:
         if self._trackers is not None:
             self._trackers.log(self.latest, step)
         losses = [(name, mean) for name, mean in figures.items() if name.startswith("loss")]
-        shown = "  ".join(f"{name} {mean:.3f}" for name, mean in losses)  # all figures would not fit into 80 columns
-        self._progress.update(self._task, figures=f"{rate:,.0f} images/s  {shown}")
+        # All figures would not fit into 80 columns.
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in [*losses, *measured.items()])
+        self._progress.update(self._task, figures=f"{rate:,.0f} {self._noun}/s  {shown}")
         advice = self._trainer.advice(figures)
         if advice is not None:
             self.report("advice", f"step {step}: {advice}")
@@ -185,6 +219,22 @@ class RunLog:
         self._trainer.processes.average([values])
         parts = torch.split(values.cpu(), [len(of_figure) for of_figure in self._values.values()])
         return dict(zip(self._values, parts, strict=True))
+
+
+def _check_names(settings: Settings, logged: Mapping[str, float]) -> None:
+    """Raise SettingsError if `best_figure` names no figure of the run, or a figure is both logged and measured."""
+    measured, best = figures_measured(settings), settings.best_figure
+    for name in logged.keys() & measured:
+        raise SettingsError(
+            f"eval_metrics: the trainer logs a figure {printable(name, 80)!r} of its own; leave out {metric_of(name)}"
+        )
+    known = [*logged, RATE, *measured]
+    if best and best not in known:
+        metric = metric_of(best)
+        hint = f"; {best} is measured with eval_every and eval_metrics={metric}" if metric is not None else ""
+        raise SettingsError(
+            f"best_figure: no figure {printable(best, 80)!r} is logged; {did_you_mean(best, known)}{hint}"
+        )
 
 
 def _lines_up_to(path: Path, step: int) -> tuple[list[bytes], dict[int, tuple[bytes, str]]]:

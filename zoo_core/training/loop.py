@@ -25,21 +25,32 @@ from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, ProcessError, TrainingError, printable
-from zoo_core.interfaces import Batch, Generator, Settings, Trainer
+from zoo_core.interfaces import Batch, Generator, Parent, Settings, Trainer
+from zoo_core.kinds.by_name import check_kind
+from zoo_core.modelfolder.run_record import PARENT
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import allow_tf32, begin_compiled_step, resolve_device, select_for_process, tf32_restored
 from zoo_core.runtime.precision import autocast, resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.runtime.torch_defaults import torch_defaults
 from zoo_core.training.batches import BatchStream, check_mirroring
-from zoo_core.training.checkpoints import changed_settings, restore_newest, save_checkpoint, set_aside
+from zoo_core.training.checkpoints import (
+    changed_settings,
+    is_improvement,
+    newest_checkpoint,
+    restore_newest,
+    save_checkpoint,
+    set_aside,
+)
 from zoo_core.training.compilation import compiled_in, resolve_compile
 from zoo_core.training.ema import ExponentialMovingAverage
+from zoo_core.training.evaluation import Evaluation
 from zoo_core.training.figures import checked_figures
 from zoo_core.training.finishing import write_finished_model
 from zoo_core.training.grids import write_sample_grid
 from zoo_core.training.log import RunLog
-from zoo_core.training.run_data import check_kind, data_of_run
+from zoo_core.training.parents import as_record, parent_of_run, start, with_classes_of
+from zoo_core.training.run_data import check_read_as, data_of_run
 from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
 from zoo_core.training.sample_range import check_samples
 from zoo_core.training.stop_signals import stop_signals
@@ -48,30 +59,54 @@ from zoo_core.training.synchronised_layers import synchronise_layers
 LOG_EVERY = 50
 
 
-def fit(trainer: Trainer, data: object, *, out: Path, resume: bool = False, change: Collection[str] = ()) -> Path:
+def fit(
+    trainer: Trainer,
+    data: object,
+    *,
+    out: Path,
+    resume: bool = False,
+    change: Collection[str] = (),
+    start_from: str | Path | Parent | None = None,
+    matching: bool = False,
+) -> Path:
     """Run the training; see `Trainer.fit`, the public entry point."""
     with tf32_restored(), torch_defaults(), torch.enable_grad():
-        return _fit(trainer, data, out, resume, change)
+        run = RunFolder(out)
+        parent = parent_of_run(out, run.recorded() if resume else None, start_from, matching=matching)
+        return _fit(trainer, data, run, resume, change, parent)
 
 
-def _fit(trainer: Trainer, data: object, out: Path, resume: bool, change: Collection[str]) -> Path:
-    run = RunFolder(out)
+def _fit(
+    trainer: Trainer, data: object, run: RunFolder, resume: bool, change: Collection[str], parent: Parent | None
+) -> Path:
+    out = run.root
     _join(trainer)
-    training_data = trainer.prepare_data(data_of_run(data, trainer, run))
+    given_data = data_of_run(data, trainer, run)
+    training_data = trainer.prepare_data(given_data)
     _resolve(trainer, run, training_data)
     prepare(trainer)
     generator = _generator(trainer)
     if isinstance(data, (str, Path)):
-        check_kind(trainer, generator, data)
+        check_read_as(trainer, generator, data)
     check_mirroring(generator.kind, trainer.settings)
+    if parent is not None:
+        training_data, line = with_classes_of(parent, training_data, generator.num_classes)
+        given_data, _ = with_classes_of(parent, given_data, generator.num_classes)
+        run.notes += [line] if line else []
     _check_labels(generator, training_data)
     remark = check_samples(generator, training_data, trainer.device)
+    evaluation = Evaluation.of(trainer, generator, given_data)
     architecture, _ = manager().architecture_of(type(generator))
+    check_kind(architecture, generator)
     processes = trainer.processes
     description = describe_run(trainer, architecture.name, training_data)
+    if parent is not None:
+        description[PARENT] = as_record(parent)
     may_change = {"change": change, "changeable": trainer.settings.changeable}
     if run.check(description, resume=resume, **may_change):
         return out
+    if parent is not None and newest_checkpoint(run.checkpoints) is None:
+        run.notes += start(trainer, parent, architecture)
     processes.wait()  # every process has checked the folder before the first one writes to it
     with run.held() if processes.first else contextlib.nullcontext():
         if processes.first:  # once more: another run may have begun here since
@@ -82,7 +117,9 @@ def _fit(trainer: Trainer, data: object, out: Path, resume: bool, change: Collec
         if trainer.settings.compile == "on":
             trainer.compile()
         try:
-            _train(trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark)
+            _train(
+                trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark, evaluation
+            )
         except ProcessError as error:
             raise TrainingError(
                 f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
@@ -179,7 +216,7 @@ def _recorded_settings(run: RunFolder, settings: Settings) -> dict[str, Any]:
 def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None:
     """Run a throwaway trainer of the same class for a few steps, to time them without changing the real one."""
     other = type(trainer)(trainer.config, trainer.settings, trainer.sample_shape)
-    other.device = trainer.device
+    other.device, other.options = trainer.device, trainer.options
     prepare(other)
     stream = batch_stream(other, data)
     for _ in range(steps):
@@ -217,6 +254,8 @@ def prepare(trainer: Trainer) -> None:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.train()
         synchronise_layers(module, trainer.processes)
+    if trainer.options is not None:
+        _generator(trainer).options = trainer.options
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | float]:
@@ -252,12 +291,14 @@ def _train(
     run: RunFolder,
     description: dict[str, Any],
     remark: str | None,
+    evaluation: Evaluation | None,
 ) -> None:
     """Train for the remaining steps; write the log, sample grids and checkpoints on the way.
 
     Args:
         description: of the run, which learns what the first step has compiled.
         remark: about the samples, for the user.
+        evaluation: the metrics to measure on the way.
     """
     settings, processes = trainer.settings, trainer.processes
     with RunLog(run, trainer) as log, stop_signals() as stop:
@@ -276,18 +317,22 @@ def _train(
                 average.update(trainer.modules["generator"], trainer.step)
             done = trainer.step
             log.add(done, figures)
-            if done % LOG_EVERY == 0 or done == settings.steps:
+            measuring = evaluation is not None and evaluation.due(done)
+            if evaluation is not None and measuring:
+                log.measure(done, evaluation, averaged)
+            if done % LOG_EVERY == 0 or done == settings.steps or measuring:
                 log.write(done)
-            if settings.sample_every and done % settings.sample_every == 0 and averaged.kind == "image":
-                write_sample_grid(averaged, settings, run.sample_grid(done), log, processes)
+            if settings.sample_every and done % settings.sample_every == 0:
+                write_sample_grid(averaged, settings, run, done, log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
-            due = periodic or done == settings.steps or stopped
+            measured_best = log.measured[1].get(settings.best_figure)
+            better = measuring and processes.any(is_improvement(run.checkpoints, settings, measured_best))
+            due = periodic or done == settings.steps or stopped or better
             if due:
                 log.check()  # what is kept is finite
             if due and processes.first:
-                figure = log.latest.get(settings.best_figure)
-                save_checkpoint(run.checkpoints, trainer, average, figure, run.description)
+                save_checkpoint(run.checkpoints, trainer, average, log.best_figure(done), run.description)
             if stopped and done < settings.steps:
                 raise TrainingError(
                     f"stopped at step {done} of {settings.steps}; use --resume to continue from there, "

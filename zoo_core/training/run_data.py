@@ -39,7 +39,7 @@ def data_of_run(data: object, trainer: Trainer, run: RunFolder) -> TrainingData:
     return data
 
 
-def check_kind(trainer: Trainer, generator: Generator, source: str | Path) -> None:
+def check_read_as(trainer: Trainer, generator: Generator, source: str | Path) -> None:
     """Raise DataError if a path was read as data of another kind than the model turned out to make."""
     read_as = _kind_of(trainer)
     if canonical_name(generator.kind) != canonical_name(read_as.name):

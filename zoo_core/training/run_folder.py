@@ -24,12 +24,24 @@ _log = logging.getLogger("zoo_core")
 
 # Settings that may change when a run is resumed: its length, its device, and what it writes.
 FREE_ON_RESUME = frozenset(
-    {"steps", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers", "device"}
+    {
+        "steps",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "best_figure",
+        "sample_every",
+        "eval_every",
+        "eval_metrics",
+        "eval_samples",
+        "eval_extractor",
+        "trackers",
+        "device",
+    }
 )
 # Names of what the first step called in compiled form, once it is known; empty if that was nothing.
 COMPILED = "compiled"
 
-DESCRIPTION = ("architecture", "model", "settings", "processes", "data")  # what `describe_run` returns
+DESCRIPTION = ("architecture", "model", "options", "settings", "processes", "data")  # what `describe_run` returns
 
 
 def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
@@ -37,6 +49,7 @@ def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dic
     return {
         "architecture": architecture,
         "model": msgspec.to_builtins(trainer.config),
+        **({"options": msgspec.to_builtins(trainer.options)} if trainer.options is not None else {}),
         "settings": msgspec.to_builtins(trainer.settings),
         "processes": trainer.processes.count,
         "data": {
@@ -124,7 +137,7 @@ class RunFolder:
         recorded = self.recorded()
         if recorded is None:
             return False
-        _refuse_differences(self.root, recorded, description, set(changeable).intersection(change), changeable)
+        _refuse_differences(self.root, recorded, description, said=change, changeable=changeable)
         return bool(recorded.get("finished")) and description["settings"]["steps"] == recorded["settings"]["steps"]
 
     def begin(self, description: dict[str, Any], changes: Sequence[dict[str, Any]] | None = None) -> None:
@@ -241,12 +254,25 @@ def _make_folder(folder: Path) -> None:
 
 
 def _refuse_differences(
-    root: Path, recorded: dict[str, Any], description: dict[str, Any], change: Collection[str], if_said: Collection[str]
+    root: Path,
+    recorded: dict[str, Any],
+    description: dict[str, Any],
+    *,
+    said: Collection[str],
+    changeable: Collection[str],
 ) -> None:
-    """Raise a TrainingError that lists every value that differs from the recorded description."""
-    free_if_said = {f"settings.{name}" for name in if_said}
+    """Raise a TrainingError that lists every value that differs from the recorded description.
+
+    Args:
+        said: names of what the user says is to differ, as `--set` takes them.
+        changeable: names of the settings of which the user may say so.
+    """
     old, new = _flatten(_comparable(recorded)), _flatten(_comparable(json.loads(json.dumps(description))))
-    free = {f"settings.{name}" for name in FREE_ON_RESUME.union(change)}
+    # No weight depends on the options: any of them may change, if the user says so.
+    free_if_said = {f"settings.{name}" for name in changeable} | {name for name in old | new if _is_option(name)}
+    free = {f"settings.{name}" for name in FREE_ON_RESUME.union(set(changeable).intersection(said))} | {
+        name for name in said if _is_option(name)
+    }
     if recorded["settings"].get("schedule", "constant") != "constant":
         free.discard("settings.steps")  # the learning rate at every step depends on the number of steps
     changed = [name for name in sorted(old.keys() | new.keys()) if name not in free and old.get(name) != new.get(name)]
@@ -254,6 +280,10 @@ def _refuse_differences(
         listed = "; ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in changed)
         hint = "; to change it from here on, say so with --set" if free_if_said.issuperset(changed) else ""
         raise TrainingError(f"{printable(root)} cannot be resumed with other settings: {listed}{hint}")
+
+
+def _is_option(name: str) -> bool:
+    return name.startswith("options.")
 
 
 def _comparable(description: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import msgspec
 from zoo_core.data.decoding import picture_shape
 from zoo_core.data.source import DataSource, ReadSource
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import RegistryError, SettingsError, TrainingError, did_you_mean, printable
-from zoo_core.files.strict_yaml import Document, read_yaml
-from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Settings, Trainer
-from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, choices, following, in_words
+from zoo_core.errors import SettingsError, TrainingError, printable
+from zoo_core.files.strict_yaml import read_yaml
+from zoo_core.interfaces import Architecture, Config, Generator, ModelConfig, Parent, SamplingOptions, Settings, Trainer
+from zoo_core.interfaces.assignments import assign, bounds_of, completed, converted, place_of, split
+from zoo_core.interfaces.config_values import PICTURE_CHANNELS, accepted_sizes, following, in_words
 from zoo_core.kinds.reading import decode_source, kind_of, open_source, read_by_trainer
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device
@@ -22,8 +23,11 @@ from zoo_core.runtime.meta_device import on_meta
 from zoo_core.runtime.precision import resolve_precision
 from zoo_core.runtime.processes import join
 from zoo_core.training.batches import check_mirroring
+from zoo_core.training.evaluation import check_names
+from zoo_core.training.parents import inherited_config, refuse_other_classes
 
 MODEL = "model"  # the part of a configuration file that describes the model
+OPTIONS = "options"  # the part that has the model's own choices at sampling time
 _Config = TypeVar("_Config", bound=Config)
 
 
@@ -36,12 +40,13 @@ def prepare_training(
     column: str | None = None,
     label_column: str | None = None,
     skip_damaged: bool = False,
+    parent: Parent | None = None,
     tell: Callable[[str], object] = lambda line: None,
 ) -> tuple[Trainer, TrainingData]:
     """Return a trainer for an architecture, and the decoded data to train it on.
 
-    Values are taken, from lowest to highest priority, from the defaults, the data, `config_file` and `assignments`
-    (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
+    Values are taken, from lowest to highest priority, from the defaults, the data, the configuration of `parent`,
+    `config_file` and `assignments` (`steps=2000`, `model.width=32`), where a later assignment overrides an earlier one.
 
     The trainer's own `read_data` reads the data, else the kind of samples that the architecture makes.
 
@@ -49,6 +54,7 @@ def prepare_training(
         column: the column of a table that holds the samples.
         label_column: the column of a table that holds the classes.
         skip_damaged: leave out what cannot be decoded.
+        parent: the model whose weights the run starts from.
         tell: receives the messages for the user: what was found in the data, the memory or disk space that it will
             need, before any is used, and what was changed in it, after decoding.
 
@@ -60,15 +66,22 @@ def prepare_training(
     if trainer_class is None:
         raise TrainingError(f"{architecture.name} cannot be trained: its plugin has no trainer for it")
     config_class, settings_class = architecture.config_class(), trainer_class.Settings
-    settings_values, given = _read_config(config_file, settings_class, config_class)
+    options_class = architecture.generator_class().Options
+    settings_values, given, chosen = _read_config(config_file, settings_class, config_class, options_class)
     for assignment in assignments:
-        key, value = _split(assignment)
-        if key.startswith(f"{MODEL}."):
-            name = key.removeprefix(f"{MODEL}.")
-            given[name] = _parse(config_class, name, value, key)
+        key, value = split(assignment)
+        part, _, name = key.partition(".")
+        if part == MODEL and name:
+            assign(config_class, given, name, value, key=key)
+        elif part == OPTIONS and name:
+            _check_has_options(architecture, options_class)
+            assign(options_class, chosen, name, value, key=key)
         else:
-            settings_values[key] = _parse(settings_class, key, value, key)
-    settings = _make(settings_class, settings_values)
+            assign(settings_class, settings_values, key, value)
+    given = completed(config_class, given)
+    settings = _make(settings_class, completed(settings_class, settings_values))
+    options = _make(options_class, completed(options_class, chosen, options_class()), OPTIONS) if chosen else None
+    check_names(settings)
 
     device = resolve_device(settings.device)
     # Report an unsupported precision now, because reading the data can take long.
@@ -76,20 +89,21 @@ def prepare_training(
 
     kind = kind_of(architecture)
     check_mirroring(kind.name, settings)
-    read = read_by_trainer(trainer_class, data, config_class, given)
+    stated = inherited_config(parent, architecture, given) | given  # before what follows from the data
+    read = read_by_trainer(trainer_class, data, config_class, stated)
     source = (
         ReadSource(read)
         if read is not None
-        else open_source(kind, data, values=given, column=column, label_column=label_column, skip_damaged=skip_damaged)
+        else open_source(kind, data, values=stated, column=column, label_column=label_column, skip_damaged=skip_damaged)
     )
     _tell_all(tell, source.notes)
     shape = source.shape_for(config_class.__struct_fields__)
-    stated = _stated_by(source, config_class, given)
-    values = trainer_class.config_for(config_class, stated | given, shape, source.num_classes)
-    config, generator = _model(architecture, values, given, source.name)
+    implied = _implied_by(source, config_class, stated)
+    values = trainer_class.config_for(config_class, implied | stated, shape, source.num_classes)
+    config, generator = _model(architecture, values, stated, source.name)
     if read is None and kind.name == "image":
         _check_picture_shape(generator)
-        _tell_all(tell, _what_differs(architecture.name, config, given, shape))
+        _tell_all(tell, _what_differs(architecture.name, config, given, shape, parent))
     sample_shape = tuple(generator.sample_shape)
     if (problem := kind.problem_with(sample_shape)) is not None:
         raise TrainingError(f"{type(generator).__qualname__} makes samples of {sample_shape}, but {problem}")
@@ -97,16 +111,27 @@ def prepare_training(
         tell(plan)
     training_data = decode_source(kind, source, sample_shape, join(device.type))
     _tell_all(tell, training_data.notes)
-    return trainer_class(config, settings, sample_shape), training_data
+    refuse_other_classes(parent, config, given, training_data)
+    return _with_options(trainer_class(config, settings, sample_shape), options), training_data
 
 
-def _stated_by(source: DataSource, config_class: type[ModelConfig], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what the data states for fields of the configuration that the user left open."""
-    stated: dict[str, Any] = {}
+def _implied_by(source: DataSource, config_class: type[ModelConfig], stated: dict[str, Any]) -> dict[str, Any]:
+    """Return what the data states for fields of the configuration that neither the user nor a parent set."""
+    implied: dict[str, Any] = {}
     for field, value in source.values.items():
-        if value is not None and field in config_class.__struct_fields__ and field not in given:
-            stated[field] = following(config_class, stated | given, field, value)
-    return stated
+        if value is not None and field in config_class.__struct_fields__ and field not in stated:
+            implied[field] = following(config_class, implied | stated, field, value)
+    return implied
+
+
+def _with_options(trainer: Trainer, options: SamplingOptions | None) -> Trainer:
+    trainer.options = options
+    return trainer
+
+
+def _check_has_options(architecture: Architecture, options_class: type[SamplingOptions]) -> None:
+    if options_class is SamplingOptions:
+        raise SettingsError(f"{OPTIONS}: {architecture.name} has no options for sampling to set")
 
 
 def _model(
@@ -150,7 +175,9 @@ def _check_picture_shape(generator: Generator) -> None:
     )
 
 
-def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...]) -> Iterator[str]:
+def _what_differs(
+    name: str, config: ModelConfig, given: dict[str, Any], shape: tuple[int, ...], parent: Parent | None
+) -> Iterator[str]:
     """Yield a line for the size and the channels, if they had to differ from those of the data and nobody set them."""
     channels, height, width = shape
     kept = getattr(config, "channels", channels)
@@ -160,82 +187,47 @@ def _what_differs(name: str, config: ModelConfig, given: dict[str, Any], shape: 
         high, wide = getattr(config, sides[0], height), getattr(config, sides[1], width)
         if (high, wide) != (height, width):
             change, which = ("enlarged", "next") if high >= height and wide >= width else ("reduced", "largest")
-            yield f"pictures of {width} x {height} are {change} to {wide} x {high}, the {which} size of {name}"
+            of = f"the {which} size of {name}" if parent is None else f"the size of {parent.name}"
+            yield f"pictures of {width} x {height} are {change} to {wide} x {high}, {of}"
     if "channels" not in given and kept != channels:
         kinds = {1: "grey", 3: "in colour"}
-        yield f"the pictures are {kinds[channels]}, and {name} makes only pictures that are {kinds.get(kept, kept)}"
+        maker = name if parent is None else parent.name
+        yield f"the pictures are {kinds[channels]}, and {maker} makes only pictures that are {kinds.get(kept, kept)}"
 
 
 def _read_config(
-    file: Path | None, settings_class: type[Settings], config_class: type[ModelConfig]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings and the model values of a configuration file, converted to the types of their fields."""
+    file: Path | None,
+    settings_class: type[Settings],
+    config_class: type[ModelConfig],
+    options_class: type[SamplingOptions],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the settings, the model's values and its options of a configuration file, in the types of their fields."""
     if file is None:
-        return {}, {}
+        return {}, {}, {}
     document = read_yaml(file)
     if document.content is None:  # an empty file, or one with only comments
-        return {}, {}
+        return {}, {}, {}
     if not isinstance(document.content, dict):
         raise document.error("a training configuration is a mapping of settings, with the model's under `model`")
-    model = document.content.get(MODEL) or {}
-    if not isinstance(model, dict):
-        raise document.error("must be a mapping of the model's fields", (MODEL,))
-    settings = [key for key in document.content if key != MODEL]
+    parts = {part: document.content.get(part) or {} for part in (MODEL, OPTIONS)}
+    for part, values in parts.items():
+        if not isinstance(values, dict):
+            raise document.error("must be a mapping of the model's fields", (part,))
+    settings = [key for key in document.content if key not in parts]
     return (
-        {key: _from_document(document, settings_class, (key,)) for key in settings},
-        {key: _from_document(document, config_class, (MODEL, key)) for key in model},
+        {key: converted(document, settings_class, (key,)) for key in settings},
+        {key: converted(document, config_class, (MODEL, key)) for key in parts[MODEL]},
+        {key: converted(document, options_class, (OPTIONS, key)) for key in parts[OPTIONS]},
     )
 
 
-def _from_document(document: Document, owner: type[Config], keys: tuple[str, ...]) -> Any:
-    fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
-    if keys[-1] not in fields:
-        raise document.error(_unknown(keys[-1], fields), keys)
-    try:
-        return document.convert(fields[keys[-1]], keys)
-    except RegistryError as error:
-        choose = choices(fields[keys[-1]])
-        if not choose:
-            raise
-        problem = f"{error.problem}; choose {choose}"
-        raise RegistryError(problem, file=error.file, line=error.line, field=error.field) from error
-
-
-def _split(assignment: str) -> tuple[str, str]:
-    key, equals, value = assignment.partition("=")
-    if not equals or not key:
-        raise SettingsError(f"--set {printable(assignment, 80)}: write key=value")
-    return key.strip(), value.strip()
-
-
-def _parse(owner: type[Config], name: str, value: str, key: str) -> Any:
-    """Convert a value from the command line to the type of its field; list items are separated by commas."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(owner)}
-    if name not in fields:
-        raise SettingsError(f"{printable(key, 80)}: {_unknown(name, fields)}")
-    try:
-        try:
-            return msgspec.convert(value, fields[name], strict=False)
-        except msgspec.ValidationError as error:
-            if "Expected `array`" not in str(error):
-                raise
-        items = [item.strip() for item in value.strip("[]()").split(",")]
-        return msgspec.convert(items, fields[name], strict=False)
-    except msgspec.ValidationError as error:
-        choose = choices(fields[name])
-        raise SettingsError(f"{key}: {printable(error, 200)}{f'; choose {choose}' if choose else ''}") from error
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"there is no such field; {did_you_mean(name, known)}"
-
-
-def _make(owner: type[_Config], values: dict[str, Any]) -> _Config:
+def _make(owner: type[_Config], values: dict[str, Any], part: str = "") -> _Config:
     try:
         return msgspec.convert(values, owner)
     except ValueError as error:  # includes msgspec.ValidationError
-        problem, field = _place(error)
-        raise SettingsError(f"{field}: {problem}" if field else problem) from error
+        problem, field = place_of(error)
+        place = ".".join(filter(None, (part, field)))
+        raise SettingsError(f"{place}: {problem}" if place else problem) from error
 
 
 def _make_config(
@@ -245,23 +237,12 @@ def _make_config(
     try:
         return msgspec.convert(values, config_class)
     except ValueError as error:  # includes msgspec.ValidationError
-        problem, field = _place(error)
+        problem, field = place_of(error)
         sizes = in_words(accepted_sizes(config_class, values)) if "size" in values else ""
         field = field or ("size" if sizes else "")
-        choose = sizes if field == "size" else _choices(config_class, field)
+        choose = sizes if field == "size" else bounds_of(config_class, field)
         parts = [problem, f"choose {choose}" if choose else ""]
         if field in values and field not in given:
             parts = [f"{printable(values[field], 40)}, as in the data {printable(data, 80)}, is not possible", *parts]
         reasons = "; ".join(filter(None, parts))
         raise SettingsError(f"{MODEL}.{field}: {reasons}" if field else reasons) from error
-
-
-def _place(error: ValueError) -> tuple[str, str]:
-    """Return what is wrong, and the field that it is wrong with; an empty name for a condition between fields."""
-    problem, _, path = str(error).partition(" - at `$.")
-    return printable(problem, 200), path.rstrip("`")
-
-
-def _choices(owner: type[Config], name: str) -> str:
-    types = {field.name: field.type for field in msgspec.structs.fields(owner)}
-    return choices(types[name]) if name in types else ""

@@ -11,6 +11,7 @@ from zoo_core.errors import TrainingError, printable
 from zoo_core.files.paths import user_path
 from zoo_core.interfaces import Trainer
 from zoo_core.interfaces.names import canonical_name
+from zoo_core.modelfolder.run_record import PARENT
 from zoo_core.plugins import manager
 from zoo_core.runtime.devices import resolve_device, tf32_restored
 from zoo_core.runtime.meta_device import on_meta
@@ -55,7 +56,9 @@ def finish_stopped_run(architecture_name: str, out: str | Path, *, device: str =
             )
         run.warn_of_damage(restored.damaged.values())
         of_checkpoint = restored.record or record
-        run.begin({key: record[key] for key in DESCRIPTION if key in record}, of_checkpoint.get("changes", []))
+        run.begin(
+            {key: record[key] for key in (*DESCRIPTION, PARENT) if key in record}, of_checkpoint.get("changes", [])
+        )
         write_finished_model(trainer, averaged_generator(trainer, average), run)
     return run.root
 
@@ -72,8 +75,12 @@ def _trainer(architecture_name: str, record: dict[str, Any], run: RunFolder) -> 
     try:
         config = msgspec.convert(record.get("model"), architecture.config_class())
         settings = msgspec.convert(record["settings"], trainer_class.Settings)
+        stated = record.get("options")
+        options = msgspec.convert(stated, architecture.generator_class().Options) if stated is not None else None
     except msgspec.ValidationError as error:
         raise TrainingError(f"{printable(run.record)}: {printable(error, 200)}") from error
     with on_meta():
         shape = architecture.generator_class()(config).sample_shape
-    return trainer_class(config, msgspec.structs.replace(settings, compile="off"), shape)
+    trainer = trainer_class(config, msgspec.structs.replace(settings, compile="off"), shape)
+    trainer.options = options
+    return trainer

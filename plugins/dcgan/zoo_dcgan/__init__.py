@@ -19,6 +19,7 @@ def zoo_architectures() -> Iterable[Architecture]:
             discriminator="zoo_dcgan.model:DCGANDiscriminator",
             trainer="zoo_dcgan.trainer:DCGANTrainer",
             paper="https://arxiv.org/abs/1511.06434",
+            kind="image",
         ),
         Architecture(
             name="cnn-gan",
@@ -27,6 +28,7 @@ def zoo_architectures() -> Iterable[Architecture]:
             generator="zoo_dcgan.cnn_gan:CNNGANGenerator",
             discriminator="zoo_dcgan.cnn_gan:CNNGANDiscriminator",
             trainer="zoo_dcgan.trainer:CNNGANTrainer",
+            kind="image",
         ),
     ]
 

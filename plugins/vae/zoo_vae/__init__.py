@@ -18,6 +18,7 @@ def zoo_architectures() -> Iterable[Architecture]:
             generator="zoo_vae.model:VAE",
             trainer="zoo_vae.trainer:VAETrainer",
             paper="https://arxiv.org/abs/1312.6114",
+            kind="image",
         )
     ]
 

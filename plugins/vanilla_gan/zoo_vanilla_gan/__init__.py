@@ -19,6 +19,7 @@ def zoo_architectures() -> Iterable[Architecture]:
             discriminator="zoo_vanilla_gan.model:VanillaGANDiscriminator",
             trainer="zoo_vanilla_gan.trainer:VanillaGANTrainer",
             paper="https://arxiv.org/abs/1406.2661",
+            kind="image",
         )
     ]
 

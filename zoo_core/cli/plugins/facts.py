@@ -31,6 +31,7 @@ def _facts_of(info: PluginInfo, commands: PluginCommands) -> dict[str, Any]:
         "problems": [*filter(None, [info.problem]), *commands.problems_of(info)],
         "architectures": [architecture.name for architecture in info.architectures],
         "extractors": [extractor.name for extractor in info.extractors],
+        "kinds": [kind.name for kind in info.kinds],
         "commands": sorted(commands.by_plugin.get(info.key, ())),
         "models": _models_of(info),
         "registry": str(info.registry_file) if info.registry_file else None,
@@ -54,6 +55,8 @@ def _models_of(info: PluginInfo) -> list[str]:
 def summary_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What a plugin provides, a line for each kind."""
     rows = [
-        (kind, ", ".join(facts[kind])) for kind in ("architectures", "extractors", "commands", "models") if facts[kind]
+        (kind, ", ".join(facts[kind]))
+        for kind in ("architectures", "extractors", "kinds", "commands", "models")
+        if facts[kind]
     ]
     return rows + [("problem", problem) for problem in facts["problems"]]

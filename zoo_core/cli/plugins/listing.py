@@ -28,9 +28,9 @@ def command(verbose: bool, as_json: bool) -> None:
         return
     rows = []
     for one in facts:
-        commands = f"; commands {', '.join(one['commands'])}" if one["commands"] else ""
+        more = "".join(f"; {what} {', '.join(one[what])}" for what in ("kinds", "commands") if one[what])
         remark = (
-            ", ".join(one["architectures"] + one["extractors"]) + commands
+            ", ".join(one["architectures"] + one["extractors"]) + more
             if one["status"] == "ok"
             else one["problem"] or ""
         )

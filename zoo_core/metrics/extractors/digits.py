@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_core.errors import MetricError, printable
-from zoo_core.files.utf8_names import utf8_name
+from zoo_core.metrics.extractors.bundled import load_bundled
 
 SIZE = 28  # pixels; pictures of other sizes are resized
 DIMENSIONS = 64
@@ -53,13 +50,4 @@ class DigitNetwork(nn.Module):
 
 def load(weights: Path | None = None) -> DigitNetwork:
     """Return the bundled network, or one from a file of the same tensors, in eval mode. Raises MetricError."""
-    file = weights or WEIGHTS
-    network = DigitNetwork()
-    try:
-        with utf8_name(file) as name:
-            network.load_state_dict(load_file(name))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise MetricError(
-            f"{printable(file)} does not hold the weights of digits: {printable(error, 200)}; reinstall zoo-core"
-        ) from error
-    return network.eval().requires_grad_(False)
+    return load_bundled(DigitNetwork(), weights or WEIGHTS, "digits")
