@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import ModelConfig as ModelConfig
     from zoo_core.interfaces import SamplingOptions as SamplingOptions
     from zoo_core.interfaces import Settings as Settings
+    from zoo_core.interfaces import Stage as Stage
     from zoo_core.interfaces import Trainer as Trainer
     from zoo_core.metrics.evaluation import evaluate as evaluate
     from zoo_core.models import load as load
@@ -67,6 +68,7 @@ _HOMES = {
     "RegistryError": "zoo_core.errors",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
+    "Stage": "zoo_core.interfaces.stage",
     "Trainer": "zoo_core.interfaces.trainer",
     "TrainingData": "zoo_core.data.training_data",
     "UnknownModelError": "zoo_core.errors",

@@ -3,6 +3,7 @@
 config          Config, validated however it is made, and ModelConfig, the hyperparameters of one model
 config_values   which values a configuration accepts, and which of them suits the data
 settings        Settings of a training run
+stage           Stage, a part of a run with steps, settings and trained networks of its own
 schedules       learning-rate schedules by name
 architecture    Architecture: the classes of a kind of model by import string, resolved at first use
 generator       Generator, and Encoder for models that also encode
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.kind import Kind as Kind
     from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
     from zoo_core.interfaces.settings import Settings as Settings
+    from zoo_core.interfaces.stage import Stage as Stage
     from zoo_core.interfaces.trainer import Batch as Batch
     from zoo_core.interfaces.trainer import Trainer as Trainer
 
@@ -49,6 +51,7 @@ _HOMES = {
     "ModelConfig": "zoo_core.interfaces.config",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
+    "Stage": "zoo_core.interfaces.stage",
     "Trainer": "zoo_core.interfaces.trainer",
 }
 

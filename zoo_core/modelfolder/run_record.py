@@ -62,6 +62,7 @@ class _RunRecord(msgspec.Struct):
     finished: bool = False
     model_step: _Length | None = None
     changes: list[_Change] = []
+    stages: dict[str, dict[str, Any]] = {}
 
 
 def read_run_record(folder: Path) -> dict[str, Any] | None:
@@ -70,7 +71,8 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
     Returns:
         A dictionary with at least "settings", a dictionary with the integers "steps", "seed" and "batch_size".
         "architecture" (text), "model" (a dictionary), "processes" (an integer), "data" (a dictionary), "finished"
-        (a boolean), "model_step" (an integer) and "changes" (a list) have these types where they are present.
+        (a boolean), "model_step" (an integer), "changes" (a list) and "stages" (a dictionary of dictionaries) have
+        these types where they are present.
 
     Raises:
         ModelFolderError: where run.json is not a regular file, cannot be read, or is not the record of a run.
@@ -142,6 +144,9 @@ def stated_settings(record: dict[str, Any]) -> dict[str, Any]:
     stated |= {name: f"{_as_text(stated.get(name))} ({'; '.join(texts)})" for name, texts in earlier.items()}
     if (step := record.get("model_step")) is not None:
         stated["steps"] = f"{step} (of {stated['steps']} planned)"
+    for name, stage in record.get("stages", {}).items():
+        own = {key: value for key, value in stage.items() if key not in ("begin", "data")}
+        stated[f"stage {name}"] = "; ".join(f"{key} {_as_text(value)}" for key, value in own.items())
     return stated
 
 

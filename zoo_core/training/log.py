@@ -22,7 +22,7 @@ from zoo_core.files import strict_json
 from zoo_core.files.atomic import write_bytes
 from zoo_core.interfaces import Trainer
 from zoo_core.training.checkpoints import newest_checkpoint
-from zoo_core.training.figures import RATE, STEP
+from zoo_core.training.figures import RATE, STAGE, STEP
 from zoo_core.training.finiteness import refuse_broken_figures
 from zoo_core.training.run_folder import RunFolder
 from zoo_core.training.trackers import Trackers
@@ -45,18 +45,18 @@ class RunLog:
 
     def __init__(self, run: RunFolder, trainer: Trainer) -> None:
         self._run, self._path, self._trainer = run, run.log, trainer
-        self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
         # With their steps, because a lazy penalty is not computed at every one.
         self._values: dict[str, list[tuple[int, Tensor | float]]] = {}
         self._count = 0
         self._since = time.perf_counter()
         self._file: BinaryIO | None = None
         self._reported: set[str] = set()
+        self._known: set[str] = set()  # names of the figures that the run has logged
         self.latest: dict[str, float] = {}
         self._trackers = Trackers(run.root, trainer) if trainer.settings.trackers and trainer.processes.first else None
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("step"),
+            TextColumn("{task.fields[stage]}step"),
             MofNCompleteColumn(),
             BarColumn(bar_width=12),
             TimeRemainingColumn(),
@@ -64,7 +64,9 @@ class RunLog:
             console=self._console,
             disable=not (sys.stderr.isatty() and trainer.processes.first),
         )
-        self._task = self._progress.add_task("", total=trainer.settings.steps, completed=trainer.step, figures="")
+        self._task = self._progress.add_task(
+            "", total=trainer.settings.steps, completed=trainer.step, figures="", stage=""
+        )
 
     def __enter__(self) -> Self:
         if self._trainer.processes.first:
@@ -87,6 +89,7 @@ class RunLog:
             more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
             self.report("log", f"{self._path}: {listed}{more}; moved to {aside.name}, and the run goes on")
         write_bytes(self._path, b"".join(line + b"\n" for line in sound))
+        self._known.update(*map(strict_json.decode, sound))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -111,7 +114,8 @@ class RunLog:
                 copy = value + 0  # the next step of a compiled network writes into the same memory
                 self._values.setdefault(name, []).append((step, copy))
         self._count += 1
-        self._progress.update(self._task, completed=step)
+        stage = f"{self._trainer.stage} " if self._trainer.stage else ""
+        self._progress.update(self._task, completed=step, stage=stage)
 
     def check(self) -> dict[str, float]:
         """Return the means since the last line. Every process must call it, because it averages over all of them.
@@ -125,8 +129,12 @@ class RunLog:
         refuse_broken_figures(figures, steps, self._trainer, go_on=go_on)
         return {name: float(values.mean()) for name, values in figures.items()}
 
-    def write(self, step: int) -> None:
+    def write(self, step: int, *, more_stages: bool = False) -> None:
         """Write the means since the last line. Every process must call it, because it averages over all of them.
+
+        Args:
+            step: the number of the last step.
+            more_stages: whether later stages of the run may log other figures.
 
         Raises:
             TrainingError: a figure is NaN or infinite.
@@ -135,17 +143,20 @@ class RunLog:
         """
         figures = self.check()
         now = time.perf_counter()
-        rate = self._count * self._samples_a_step / (now - self._since)
+        samples_a_step = self._trainer.stage_settings.batch_size * self._trainer.batches_per_step
+        rate = self._count * samples_a_step / (now - self._since)
         self._values, self._count, self._since = {}, 0, now
         self.latest = figures | {RATE: rate}
         best = self._trainer.settings.best_figure
-        if best and best not in self.latest:
+        self._known.update(self.latest)
+        if best and best not in self._known and not more_stages:
             raise SettingsError(
                 f"best_figure: no figure {printable(best, 80)!r} is logged; {did_you_mean(best, self.latest)}"
             )
         if self._file is not None:
             try:
-                self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
+                stage = {STAGE: self._trainer.stage} if self._trainer.stage else {}
+                self._file.write(json.dumps({STEP: step, **stage, **self.latest}).encode() + b"\n")
                 self._file.flush()
             except OSError as error:
                 raise OutputError.unwritable(self._path, error) from error
