@@ -117,6 +117,12 @@ class RunLog:
         stage = f"{self._trainer.stage} " if self._trainer.stage else ""
         self._progress.update(self._task, completed=step, stage=stage)
 
+    def begin_stage(self, line: str | None) -> None:
+        """Forget the figures of the stage before, and write the line that announces the new one, if there is one."""
+        self.latest = {}
+        if line is not None:
+            self.report(line, line)
+
     def check(self) -> dict[str, float]:
         """Return the means since the last line. Every process must call it, because it averages over all of them.
 

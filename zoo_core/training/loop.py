@@ -67,6 +67,7 @@ def _fit(trainer: Trainer, data: object, out: Path, resume: bool, change: Collec
     if isinstance(data, (str, Path)) and generator.kind != "image":
         raise DataError(f"{data} is read as pictures, but {type(generator).__qualname__} makes none; pass a tensor")
     _check_labels(generator, training_data)
+    stages.check_batches(training_data)
     remark = check_samples(generator, training_data, trainer.device)
     architecture, _ = manager().architecture_of(type(generator))
     processes = trainer.processes
@@ -288,8 +289,8 @@ def _train(
             if stages.at_end:
                 stages.proceed(average)
                 stream, first = _stream_of_stage(trainer, data, run, description, stages), True
-            if first and (line := stages.announcement()):
-                log.report(line, line)
+            if first:
+                log.begin_stage(stages.announcement())
             if settings.compile == "on" and first:
                 figures = _train_first_compiled_step(trainer, stream, run, description, log, stages)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from torch import nn
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import InterfaceError, did_you_mean, printable
 from zoo_core.interfaces import Stage, Trainer
+from zoo_core.sampling.eval_mode import in_eval_mode
+from zoo_core.training.batches import check_batch_size
 from zoo_core.training.ema import ExponentialMovingAverage
 
 _ODD = 0xD1B54A32D192ED03  # spreads seeds of stages over all 64-bit numbers
@@ -159,6 +161,12 @@ class Stages:
         """Return what run.json says of the stages, by name."""
         return {planned.name: planned.description() for planned in self.planned}
 
+    def check_batches(self, data: TrainingData) -> None:
+        """Raise DataError now if a later stage could not take its batches from data of as many samples."""
+        for planned in self.planned:
+            batch_size = planned.stage.batch_size or self._trainer.settings.batch_size
+            check_batch_size(data, batch_size, self._trainer.processes.count)
+
     def go_to(self, step: int) -> None:
         """Begin the stages up to that of a step, of which a checkpoint is to be restored."""
         wanted = max((number for number, planned in enumerate(self.planned) if planned.begin < step), default=0)
@@ -179,15 +187,12 @@ class Stages:
         trainer = self._trainer
         if trainer.step >= trainer.settings.steps or type(trainer).prepare_stage_data is Trainer.prepare_stage_data:
             return data
-        training = [module for owner in trainer.modules.values() for module in owner.modules() if module.training]
-        for owner in trainer.modules.values():
-            owner.eval()
-        try:
-            with torch.no_grad(), _random_numbers_of_its_own(trainer):
-                prepared: object = trainer.prepare_stage_data(data)
-        finally:
-            for module in training:
-                module.training = True
+        with ExitStack() as stack:
+            for module in trainer.modules.values():
+                stack.enter_context(in_eval_mode(module))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(_random_numbers_of_its_own(trainer))
+            prepared: object = trainer.prepare_stage_data(data)
         if not isinstance(prepared, TrainingData):
             raise InterfaceError(
                 f"{type(trainer).__qualname__}.prepare_stage_data returned {printable(repr(prepared), 80)}; it must "

@@ -54,9 +54,10 @@ def finish_stopped_run(architecture_name: str, out: str | Path, *, device: str =
                 f"{printable(run.root)} has no checkpoint to make a model of; --resume goes on until the first"
             )
         if missing := stages.not_begun():
+            begin = stages.planned[-1].begin
             raise TrainingError(
-                f"{printable(run.root)} is at step {trainer.step}, before the first of {' and '.join(missing)}: its model "
-                f"is not trained yet; --resume goes on, and --finish makes one from step {stages.planned[-1].begin + 1} on"
+                f"{printable(run.root)} is at step {trainer.step}, before the first of {' and '.join(missing)}, and "
+                f"its model is not trained yet; --resume goes on, and --finish makes a model from step {begin + 1} on"
             )
         run.warn_of_damage(restored.damaged.values())
         of_checkpoint = restored.record or record
