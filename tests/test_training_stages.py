@@ -1,17 +1,24 @@
 """Runs in several stages: a small VQ-VAE, then an autoregressive prior on its codes."""
 
 import json
+import os
 import shutil
+import signal
+import time
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import zoo_core as zoo
+from tests import forkserver
 from tests.conftest import made_once
+from tests.forkserver import torchrun
 from zoo_core import Stage, TrainingData
 from zoo_core.errors import DataError, InterfaceError, SettingsError, TrainingError
 from zoo_core.plugins import manager
+from zoo_core.training.loop import prepare
 from zoo_core.training.stopped_runs import finish_stopped_run
 
 PLUGIN = """
@@ -44,18 +51,19 @@ MODEL = """
         def __init__(self, width):
             super().__init__()
             self.register_buffer("words", torch.randn(WORDS, width) * 0.1)
-            self.register_buffer("count", torch.ones(WORDS))
-            self.register_buffer("total", self.words.clone())
+            self.register_buffer("share", torch.full((WORDS,), 1 / WORDS))
+            self.register_buffer("total", self.words / WORDS)
 
         def forward(self, x):
-            codes = torch.cdist(x, self.words).argmin(-1)
-            if self.training:
-                with torch.no_grad():
-                    chosen = F.one_hot(codes, WORDS).to(x.dtype).flatten(0, 1)
-                    self.count.lerp_(chosen.sum(0), 0.1)
-                    self.total.lerp_(chosen.T @ x.flatten(0, 1), 0.1)
-                    self.words.copy_(self.total / self.count.clamp(min=1e-3)[:, None])
-            return codes
+            return torch.cdist(x, self.words).argmin(-1)
+
+        def learn(self, x, codes, average):
+            chosen = F.one_hot(codes, WORDS).to(x.dtype).flatten(0, 1)
+            share, total = chosen.mean(0), chosen.T @ x.flatten(0, 1) / len(chosen)
+            average([share, total])  # over the processes
+            self.share.lerp_(share, 0.1)
+            self.total.lerp_(total, 0.1)
+            self.words.copy_(self.total / self.share.clamp(min=1e-5)[:, None])
 
     class VQ(Generator):
         # z (N, 16) in place of 16 uniform numbers: each chooses a code by the prior's distribution function.
@@ -136,7 +144,9 @@ TRAINER = """
                 self.update("prior", loss)
                 return {"loss_prior": loss.detach()}
             features = vq.features(batch.samples)
-            words = vq.codebook.words[vq.codebook(features)]
+            codes = vq.codebook(features)
+            words = vq.codebook.words[codes]
+            vq.codebook.learn(features.detach(), codes, self.processes.average)
             noise = self.draw(torch.randn, len(batch), 1, 8, 8)
             made = vq.decode(features + (words - features).detach())
             loss = F.mse_loss(made, batch.samples + 0.01 * noise) + 0.25 * F.mse_loss(features, words)
@@ -254,6 +264,44 @@ def test_what_a_stage_does_not_train_stays_as_it_was_averaged_at_the_end_of_its_
     assert all(torch.equal(seam[name], end[name]) for name in moments)
 
 
+def test_a_stage_trains_what_it_names_and_the_rest_is_frozen_in_eval_mode(tinyvq):
+    trainer = tinyvq([Stage("codebook", 6, trains="encoder"), Stage("prior", 3, trains=("generator.prior", "head.bias")),
+                      Stage("all")])  # fmt: skip
+    stages = prepare(trainer)
+    vq = trainer.modules["generator"]
+    vq.decoder[0].bias.grad = torch.ones(8)
+    seen = []
+    for step in (6, 9, 12):
+        trained = {name for name, parameter in vq.named_parameters() if parameter.requires_grad}
+        modes = {name for name, module in vq.named_children() if module.training}
+        seen.append((trainer.stage, trainer.stage_begin, {name.partition(".")[0] for name in trained}, modes))
+        trainer.step = step
+        stages.proceed(None)
+    everything = {"encoder", "decoder", "prior", "head"}
+    assert seen == [
+        ("codebook", 0, {"encoder"}, {"encoder"}),
+        ("prior", 6, {"prior", "head"}, {"prior"}),
+        ("all", 9, everything, everything | {"codebook"}),
+    ]
+    assert vq.decoder[0].bias.grad is None
+
+
+def test_a_parameter_that_build_has_frozen_stays_so_in_every_stage(tinyvq):
+    trainer = tinyvq([Stage("codebook", 6, trains="encoder"), Stage("all")])
+    build = trainer.build
+
+    def frozen():
+        build()
+        trainer.modules["generator"].head.requires_grad_(False)
+
+    trainer.build = frozen
+    stages = prepare(trainer)
+    trainer.step = 6
+    stages.proceed(None)
+    names = {name for name, parameter in trainer.modules["generator"].named_parameters() if not parameter.requires_grad}
+    assert names == {"head.weight", "head.bias"}
+
+
 def test_the_schedule_of_a_stage_runs_over_its_own_steps(tinyvq, tmp_path):
     rates = []
     stages = [
@@ -330,6 +378,7 @@ def test_other_stages_are_refused_on_resume_with_the_difference(stages, differen
         tinyvq(stages).fit(pictures(), out=out, resume=True)
 
 
+@pytest.mark.slow
 def test_the_last_stage_may_become_longer_and_its_rate_another_while_nothing_else_changes(tinyvq, straight, tmp_path):
     longer = tinyvq(steps=15).fit(pictures(), out=stopped_at(straight, 8, tmp_path / "a" / "run"), resume=True)
     whole = tinyvq(steps=15).fit(pictures(), out=tmp_path / "b" / "run")
@@ -342,7 +391,7 @@ def test_data_that_depends_on_what_the_stage_trains_is_noticed_on_resume(tinyvq,
 
         def prepare_stage_data(data):
             vq = trainer.modules["generator"]
-            shift = (vq.head.bias * 1000).long().sum()  # the head is what this stage trains
+            shift = (vq.head.weight.flatten()[:16] * 1000).long()  # the head is what this stage trains
             return trainer.map_samples(data, lambda x: (vq.codes(x) + shift) % 8) if trainer.stage == "prior" else data
 
         type(trainer).prepare_stage_data = lambda self, data: prepare_stage_data(data)
@@ -354,6 +403,7 @@ def test_data_that_depends_on_what_the_stage_trains_is_noticed_on_resume(tinyvq,
     assert "the data of the stage prior is not what it was when the stage began" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_data_of_a_stage_is_not_mirrored_unless_it_is_pictures(tinyvq, tmp_path):
     trainer, mirrored = tinyvq(horizontal_flip=True, steps=8), {}
     step = trainer.training_step
@@ -417,6 +467,7 @@ def test_best_figure_belongs_to_the_stages_that_log_it(tinyvq, tmp_path):
         tinyvq(best_figure="loss_x").fit(pictures(), out=tmp_path / "never")
 
 
+@pytest.mark.slow
 def test_optimizers_that_begin_stage_makes_are_resumed(tinyvq, tmp_path):
     def trainer():
         made = tinyvq()
@@ -432,3 +483,62 @@ def test_optimizers_that_begin_stage_makes_are_resumed(tinyvq, tmp_path):
     for step in (6, 7):
         out = trainer().fit(pictures(), out=stopped_at(whole, step, tmp_path / str(step) / "run"), resume=True)
         assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+# Trains by itself, or as one of several processes.
+SCRIPT = f"""
+import json, sys
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+from pathlib import Path
+import torch
+from tests.test_training_stages import pictures
+from zoo_core.plugins import manager
+torch.set_num_threads(1)
+found = manager().architecture("tinyvq")
+kind = found.trainer_class()
+trainer = kind(found.config_class()(), kind.Settings(**json.loads(sys.argv[2])), (1, 8, 8))
+trainer.fit(pictures(), out=Path(sys.argv[1]), resume=True)
+"""
+
+
+def newest(folder):
+    return max((int(path.name[5:]) for path in (folder / "checkpoints").glob("step-*")), default=0)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_in_each_stage_leaves_a_run_that_ends_as_one_that_was_not(tinyvq, site, tmp_path):
+    settings = {"steps": 60, "codebook_steps": 30, "sample_every": 0, "checkpoint_every": 1, "batch_size": 16}
+    words = ["-c", SCRIPT, str(tmp_path / "killed" / "run"), json.dumps(settings | {"device": "cpu"})]
+    for step in (8, 29, 40):
+        with (
+            Path(os.devnull).open("r+b") as nothing,
+            forkserver.Process(words, [nothing] * 3, env=site.environment()) as process,
+        ):
+            while newest(tmp_path / "killed" / "run") < step:
+                time.sleep(0.001)
+            process.kill()
+            assert process.wait(60) == -signal.SIGKILL
+    assert 40 <= newest(tmp_path / "killed" / "run") < 60
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the children had: another number of threads may round otherwise
+    try:
+        own = settings | {"learning_rate": 2e-4, "ema_decay": 0.999, "keep_checkpoints": 2}
+        killed = tinyvq(**own).fit(pictures(), out=tmp_path / "killed" / "run", resume=True)
+        straight = tinyvq(**own | {"checkpoint_every": 0}).fit(pictures(), out=tmp_path / "straight" / "run")
+    finally:
+        torch.set_num_threads(threads)
+    assert (killed / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
+    assert [line["step"] for line in lines(killed)] == [30, 50, 60]
+
+
+@pytest.mark.slow
+def test_two_processes_train_in_stages_as_one_does(tinyvq, site, tmp_path):
+    settings = {"steps": 12, "batch_size": 16, "sample_every": 0, "ema_decay": 0.9, "learning_rate": 3e-3}
+    (tmp_path / "script.py").write_text(SCRIPT)
+    arguments = (tmp_path / "two", json.dumps(settings | {"device": "cpu"}))
+    done = torchrun("script.py", *arguments, cwd=tmp_path, PYTHONPATH=site.environment()["PYTHONPATH"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    one = tinyvq(**settings).fit(pictures(), out=tmp_path / "one")
+    for alone, shared in zip(lines(one), lines(tmp_path / "two"), strict=True):
+        for name in alone.keys() - {"images_per_second"}:
+            assert alone[name] == (pytest.approx(shared[name], rel=1e-2) if name.startswith("loss") else shared[name])
