@@ -296,7 +296,7 @@ class Trainer(ABC):
         Every stage is begun, in order, also in a resumed run. Modules are made in `build`.
 
         Example:
-            >>> class WithAnOptimizerEach(InTwoStages):
+            >>> class WithAnOptimizerEach(Shrinking):
             ...     def begin_stage(self, stage):
             ...         self.optimizers = {stage.name: self.adam(self.modules["generator"])}
         """
@@ -316,7 +316,7 @@ class Trainer(ABC):
             that of the run's.
 
         Example:
-            >>> class OnItsOutput(InTwoStages):
+            >>> class OnItsOutput(Shrinking):
             ...     def prepare_stage_data(self, data):
             ...         return self.map_samples(data, self.modules["generator"]) if self.stage == "bias" else data
         """
