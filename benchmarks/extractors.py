@@ -138,7 +138,7 @@ def rows(pictures: Pictures, extractor: OpenExtractor, model: zoo.Generator | No
 
     def row(title: str, samples: FeatureStatistics) -> tuple[str, list[str]]:
         found = compare(reference, samples, ["fid", "kid", "prdc"])
-        return title, [f"{found[name]:.3f}" for name in COLUMNS]
+        return title, [f"{round(found[name], 3) + 0:.3f}" for name in COLUMNS]  # never -0.000
 
     chosen = dict(pictures.chosen())
     used, places = torch.cat(list(chosen.values())).unique(return_inverse=True)
