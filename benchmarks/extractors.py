@@ -125,7 +125,6 @@ class Pictures:
         samples = self.others[: self.count].float() / 255
         for title, damage in DAMAGE.items() if samples.shape[1] == 1 else (DAMAGE | COLOUR_DAMAGE).items():
             yield title, (damage(samples).clamp(0, 1) * 255).round().to(torch.uint8)
-        yield "copies of the data, shifted", shifted(self.data.float()).to(torch.uint8)
 
 
 def rows(pictures: Pictures, extractor: OpenExtractor, model: zoo.Generator | None) -> Iterator[tuple[str, list[str]]]:
