@@ -132,23 +132,30 @@ def _rotate(folder: Path, settings: Settings) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def is_improvement(folder: Path, settings: Settings, figure: float | None) -> bool:
-    """Return whether a value of the figure that `best_figure` names is better than that of every checkpoint."""
+def is_improvement(folder: Path, settings: Settings, figure: float | None, stage: str) -> bool:
+    """Return whether a value of the figure that `best_figure` names is better than that of every checkpoint.
+
+    Args:
+        stage: the name of the stage that the value is of, with whose checkpoints alone it is compared; empty without.
+    """
     if figure is None:
         return False
-    earlier = _figures(_checkpoints(folder), settings.best_figure).values()
+    earlier = _figures(_checkpoints(folder), settings.best_figure, [stage or None]).values()
     sign = -1 if higher_is_better(settings.best_figure) else 1
     return all(sign * figure < sign * value for value in earlier)
 
 
-def _figures(checkpoints: Collection[Path], name: str) -> dict[Path, float]:
+def _figures(checkpoints: Collection[Path], name: str, stages: Collection[Any] = ()) -> dict[Path, float]:
     """Return the figure of that name of each checkpoint that was saved with one.
 
-    Those of one stage are not compared with those of another: the latest stage that has the figure counts.
+    Those of one stage are not compared with those of another.
+
+    Args:
+        stages: the stage that counts; by default the latest that has the figure.
     """
     found = {path: figure for path in checkpoints if (figure := _figure(path, name)) is not None}
-    latest = next((stage for stage, _ in reversed(found.values())), None)
-    return {path: value for path, (stage, value) in found.items() if stage == latest}
+    counted = stages or [next((stage for stage, _ in reversed(found.values())), None)]
+    return {path: value for path, (stage, value) in found.items() if stage in counted}
 
 
 def _figure(checkpoint: Path, name: str) -> tuple[Any, float] | None:

@@ -349,7 +349,9 @@ def _train(
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
             measured_best = log.measured[1].get(settings.best_figure)
-            better = measuring and processes.any(is_improvement(run.checkpoints, settings, measured_best))
+            better = measuring and processes.any(
+                is_improvement(run.checkpoints, settings, measured_best, trainer.stage)
+            )
             due = periodic or ends or stopped or better
             if due:
                 log.check()  # what is kept is finite
