@@ -23,7 +23,18 @@ from zoo_core.streams import IndexedNoise
 
 
 class Noise(Protocol):
-    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`."""
+    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`.
+
+    Example:
+        >>> class Walk(Generator):
+        ...     kind, stochastic = "tensor", True
+        ...     latent_shape = sample_shape = (2,)
+        ...
+        ...     def forward(self, z, labels=None, *, noise: Noise):
+        ...         return z + noise(0, (2,)) + noise(1, (2,))
+        >>> torch.equal(Walk().sample(8)[5:], Walk().sample(3, start=5))
+        True
+    """
 
     def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
         """Return (N, *shape), standard normal, on the device and in the dtype of the latents.
