@@ -26,14 +26,13 @@ class Noise(Protocol):
     """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`.
 
     Example:
-        >>> class Blurred(Generator):
+        >>> class Walk(Generator):
         ...     kind, stochastic = "tensor", True
         ...     latent_shape = sample_shape = (2,)
         ...
-        ...     def forward(self, z, labels=None, *, noise):
-        ...         return z + 0.1 * noise(0, self.sample_shape)
-        >>> blurred = Blurred()
-        >>> torch.equal(blurred.sample(5, seed=1)[4:], blurred.sample(1, seed=1, start=4))
+        ...     def forward(self, z, labels=None, *, noise: Noise):
+        ...         return z + noise(0, (2,)) + noise(1, (2,))
+        >>> torch.equal(Walk().sample(8)[5:], Walk().sample(3, start=5))
         True
     """
 
