@@ -15,7 +15,7 @@ def zoo_architectures() -> Iterable[Architecture]:
     return [
         Architecture(
             name="audio-gan",
-            summary="GAN of raw sound with a learnt filter bank (after WaveGAN, Donahue et al., 2018)",
+            summary="GAN of short sounds by their spectrograms (after SpecGAN, Donahue et al., 2018)",
             kind="audio",
             config="zoo_audio_gan.model:AudioGANConfig",
             generator="zoo_audio_gan.model:AudioGANGenerator",

@@ -1,8 +1,7 @@
-"""A GAN of raw sound, after WaveGAN (Donahue et al., 2018, arXiv 1802.04208).
+"""A GAN of short sounds by their spectrograms, after SpecGAN (Donahue et al., 2018, arXiv 1802.04208).
 
-WaveGAN convolves at the rate of the samples. Here both networks work on frames, 16 samples apart, which a filter bank of
-overlapping filters turns into sound and back: a learnt counterpart of the short-time Fourier transform, and several times
-cheaper.
+The generator makes the magnitudes of a spectrum as if they were a picture, and finds phases that go with them. The
+discriminator looks at the spectrogram of the sound that results, so that what phases cannot express is punished too.
 """
 
 from __future__ import annotations
@@ -13,10 +12,17 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
-from zoo_core import Discriminator, Generator, ModelConfig
+from zoo_core import Discriminator, Generator, ModelConfig, SamplingOptions
 
-FILTER, HOP = 64, 16  # samples: the length of a filter, and the distance of two frames
-SCALES = (6, 4, 3, 2, 2)  # channels after each doubling of the frames, in multiples of the width
+from zoo_audio_gan.spectrum import BINS, HOP, Spectrum
+
+PATCH = 4  # the networks work on squares of 4 x 4 values of the spectrogram
+DOUBLINGS = 3  # from the first feature map of the generator to the patches
+FIRST_BINS = BINS // PATCH >> DOUBLINGS
+SHORTEST = HOP * PATCH << DOUBLINGS  # samples: one column of the first feature map
+MEAN, SPREAD = -2.5, 2.5  # of log magnitudes, roughly
+LOUDEST = 5.5  # log magnitude beyond which a sound would be clipped
+TRAINING_ITERATIONS = 4  # for phases while training, where time counts
 SLOPE = 0.2
 
 
@@ -24,7 +30,7 @@ class AudioGANConfig(ModelConfig, frozen=True):
     """Configuration of a GAN of short sounds. `zoo train` takes all but the sizes of the networks from the data.
 
     Args:
-        length: samples in a sound, a multiple of 512.
+        length: samples in a sound, a multiple of 4096.
         sample_rate: samples per second, in Hz.
         channels: 1 for mono, 2 for stereo.
         num_classes: number of labels; 0 for an unconditional model.
@@ -32,23 +38,29 @@ class AudioGANConfig(ModelConfig, frozen=True):
         width: channels of the networks are multiples of it.
     """
 
-    length: Annotated[int, Meta(ge=512, le=262144, multiple_of=512)] = 8192
+    length: Annotated[int, Meta(ge=SHORTEST, le=262144, multiple_of=SHORTEST)] = 8192
     sample_rate: Annotated[int, Meta(ge=1000, le=192000)] = 16000
     channels: Literal[1, 2] = 1
     num_classes: Annotated[int, Meta(ge=0, le=10000)] = 0
     latent_size: Annotated[int, Meta(ge=1, le=4096)] = 64
     width: Annotated[int, Meta(ge=1, le=1024)] = 16
 
-    @property
-    def first_frames(self) -> int:
-        """Frames where the generator begins and the discriminator ends."""
-        return self.length // HOP >> len(SCALES)
+
+class AudioGANOptions(SamplingOptions, frozen=True):
+    """Choices when sounds are drawn.
+
+    Args:
+        iterations: steps of the algorithm that finds the phases: more give clearer sounds.
+    """
+
+    iterations: Annotated[int, Meta(ge=0, le=1000)] = 32
 
 
 class AudioGANGenerator(Generator):
     """Maps z (N, latent_size) and labels (N,) to sounds (N, channels, length) in [-1, 1]."""
 
     kind = "audio"
+    Options = AudioGANOptions
     config: AudioGANConfig
 
     def __init__(self, config: AudioGANConfig) -> None:
@@ -61,18 +73,27 @@ class AudioGANGenerator(Generator):
         if self.num_classes:
             self.embed = nn.Embedding(self.num_classes, config.latent_size)
             inputs += config.latent_size
-        self.first = nn.Linear(inputs, 8 * width * config.first_frames)
-        steps = zip((8, *SCALES), SCALES, strict=False)
-        self.blocks = nn.ModuleList(UpBlock(before * width, after * width) for before, after in steps)
-        self.filters = nn.ConvTranspose1d(SCALES[-1] * width, config.channels, FILTER, HOP, (FILTER - HOP) // 2)
+        self.first = nn.Linear(inputs, 8 * width * FIRST_BINS * (config.length // SHORTEST))
+        self.blocks = nn.Sequential(
+            UpBlock(8 * width, 8 * width), UpBlock(8 * width, 4 * width), UpBlock(4 * width, 2 * width)
+        )
+        self.last = nn.Conv2d(2 * width, config.channels * PATCH**2, 5, padding=2)
+        # Which frequencies are loud on average, and how loud silence is, need not be learnt from z.
+        self.average = nn.Parameter(torch.full((config.channels, BINS, 1), -3.5))
+        self.spectrum = Spectrum(config.length)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None, *, options: AudioGANOptions) -> Tensor:
+        iterations = TRAINING_ITERATIONS if self.training else options.iterations
+        x: Tensor = self.spectrum.sounds(self.log_magnitudes(z, labels), iterations)
+        return x.clamp(-1, 1).to(z.dtype)
+
+    def log_magnitudes(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the log magnitudes (N, channels, BINS, T) of the sounds of latents z."""
         if self.num_classes:
             z = torch.cat([z, self.embed(labels)], 1)
-        frames = self.first(z).unflatten(1, (-1, self.config.first_frames))
-        for block in self.blocks:
-            frames = block(frames)
-        return torch.tanh(self.filters(F.leaky_relu(frames, SLOPE)))
+        features = self.first(z).unflatten(1, (-1, FIRST_BINS, self.config.length // SHORTEST))
+        patches = self.last(F.leaky_relu(self.blocks(features), SLOPE))
+        return (F.pixel_shuffle(patches, PATCH) * SPREAD + self.average).clamp(max=LOUDEST)
 
 
 class AudioGANDiscriminator(Discriminator):
@@ -81,21 +102,22 @@ class AudioGANDiscriminator(Discriminator):
     def __init__(self, config: AudioGANConfig) -> None:
         super().__init__(config)
         self.num_classes = config.num_classes or None
-        scales, width = (4, 4, 4, 6, 8, 8), config.width
-        self.filters = nn.Conv1d(config.channels, scales[0] * width, FILTER, HOP, (FILTER - HOP) // 2)
-        steps = zip(scales, scales[1:], strict=False)
-        self.blocks = nn.ModuleList(DownBlock(before * width, after * width) for before, after in steps)
-        features = scales[-1] * width * config.first_frames
+        width = config.width
+        self.spectrum = Spectrum(config.length)
+        self.first = nn.Conv2d(config.channels * PATCH**2, 2 * width, 5, padding=2)
+        self.blocks = nn.Sequential(
+            DownBlock(2 * width, 4 * width), DownBlock(4 * width, 8 * width), DownBlock(8 * width, 8 * width)
+        )
+        features = 8 * width * FIRST_BINS * (config.length // SHORTEST)
         self.last = nn.Linear(features, 1)
         if self.num_classes:
             self.embed = nn.Embedding(self.num_classes, config.latent_size)
             self.project = nn.Linear(features, config.latent_size, bias=False)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        frames = self.filters(x)
-        for block in self.blocks:
-            frames = block(frames)
-        features = F.leaky_relu(frames, SLOPE).flatten(1)
+        spectrogram = (self.spectrum.log_magnitudes(x) - MEAN) / SPREAD
+        features = self.blocks(self.first(F.pixel_unshuffle(spectrogram, PATCH)))
+        features = F.leaky_relu(features, SLOPE).flatten(1)
         logits: Tensor = self.last(features).squeeze(1)
         if self.num_classes:
             projected = self.project(features)
@@ -104,36 +126,26 @@ class AudioGANDiscriminator(Discriminator):
 
 
 class UpBlock(nn.Module):
-    """Doubles the frames: (N, before, T) to (N, after, 2T)."""
+    """Doubles a feature map: (N, before, H, W) to (N, after, 2H, 2W)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(before, after, 7, padding=3)
-        self.residuals = nn.Sequential(Residual(after, 1), Residual(after, 3))
+        self.convolution = nn.Conv2d(before, after, 3, padding=1)
+        self.residual = nn.Conv2d(after, after, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        doubled = F.interpolate(F.leaky_relu(x, SLOPE), scale_factor=2)
-        return self.residuals(self.convolution(doubled))
+        x = self.convolution(F.interpolate(F.leaky_relu(x, SLOPE), scale_factor=2))
+        return x + 0.5 * self.residual(F.leaky_relu(x, SLOPE))
 
 
 class DownBlock(nn.Module):
-    """Halves the frames: (N, before, T) to (N, after, T / 2)."""
+    """Halves a feature map: (N, before, H, W) to (N, after, H / 2, W / 2)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(before, after, 7, stride=2, padding=3)
-        self.residual = Residual(after, 1)
+        self.convolution = nn.Conv2d(before, after, 4, stride=2, padding=1)
+        self.residual = nn.Conv2d(after, after, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.residual(self.convolution(F.leaky_relu(x, SLOPE)))
-
-
-class Residual(nn.Module):
-    """Adds a dilated convolution to frames (N, channels, T)."""
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv1d(channels, channels, 5, padding=2 * dilation, dilation=dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + 0.5 * self.convolution(F.leaky_relu(x, SLOPE))
+        x = self.convolution(F.leaky_relu(x, SLOPE))
+        return x + 0.5 * self.residual(F.leaky_relu(x, SLOPE))

@@ -20,14 +20,14 @@ class AudioGANSettings(GANSettings, frozen=True):
     Args:
         batch_size: sounds per step.
         betas: decay rates of Adam; without momentum, as the R1 penalty steadies the game.
-        r1_gamma: weight of the R1 penalty.
+        r1_gamma: γ of the R1 penalty; small, because the logarithm of a spectrum is steep where a sound is silent.
         r1_every: steps between two penalties.
     """
 
-    batch_size: Annotated[int, Meta(ge=1)] = 32
+    batch_size: Annotated[int, Meta(ge=1)] = 16
     betas: tuple[Annotated[float, Meta(ge=0, lt=1)], Annotated[float, Meta(ge=0, lt=1)]] = (0.0, 0.99)
-    r1_gamma: Annotated[float, Meta(ge=0)] = 1.0
-    r1_every: Annotated[int, Meta(ge=1)] = 8
+    r1_gamma: Annotated[float, Meta(ge=0)] = 0.002
+    r1_every: Annotated[int, Meta(ge=1)] = 16
 
 
 class AudioGANTrainer(GANTrainer):
