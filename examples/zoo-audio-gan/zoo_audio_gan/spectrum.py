@@ -18,6 +18,8 @@ class Spectrum(nn.Module):
         length: samples in a sound.
     """
 
+    window: Tensor
+
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
@@ -58,11 +60,11 @@ class Spectrum(nn.Module):
         return torch.polar(torch.ones_like(magnitudes), turns * (2 * torch.pi))
 
     def _transform(self, x: Tensor) -> Tensor:
-        spectrum = torch.stft(x.float().flatten(0, 1), WINDOW, HOP, window=self.window.float(), return_complex=True)
-        return spectrum.unflatten(0, x.shape[:2])
+        flat = x.float().flatten(0, 1)
+        spectrum = torch.stft(flat, WINDOW, HOP, window=self.window.float(), return_complex=True)
+        return spectrum.reshape(*x.shape[:2], *spectrum.shape[1:])
 
     def _inverse(self, spectrum: Tensor) -> Tensor:
         flat = spectrum.flatten(0, 1)
-        return torch.istft(flat, WINDOW, HOP, window=self.window.float(), length=self.length).unflatten(
-            0, spectrum.shape[:2]
-        )
+        x = torch.istft(flat, WINDOW, HOP, window=self.window.float(), length=self.length)
+        return x.reshape(*spectrum.shape[:2], self.length)
