@@ -51,4 +51,4 @@ class CharRNNTrainer(Trainer):
         used = counted(x)
         loss = (nats * used).sum() / used.sum()
         self.update("generator", loss)
-        return {"bits_per_character": loss.detach() / math.log(2)}
+        return {"loss": loss.detach() / math.log(2)}
