@@ -12,6 +12,7 @@ not imported here, since the core does not depend on it.
 contract                 ArchitectureContract, the tests
 static                   checks that compute nothing, on the meta device
 probes                   running, training and corrupting networks
+option_probes            other values of sampling options, and which of them a model reads
 expectation              the form of every failure: expected, why, what came instead, how to fix it
 architecture_under_test  an architecture with one configuration, and its networks and data
 installed                results of the static checks on installed plugins
