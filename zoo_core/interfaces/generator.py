@@ -23,7 +23,19 @@ from zoo_core.streams import IndexedNoise
 
 
 class Noise(Protocol):
-    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`."""
+    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`.
+
+    Example:
+        >>> class Blurred(Generator):
+        ...     kind, stochastic = "tensor", True
+        ...     latent_shape = sample_shape = (2,)
+        ...
+        ...     def forward(self, z, labels=None, *, noise):
+        ...         return z + 0.1 * noise(0, self.sample_shape)
+        >>> blurred = Blurred()
+        >>> torch.equal(blurred.sample(5, seed=1)[4:], blurred.sample(1, seed=1, start=4))
+        True
+    """
 
     def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
         """Return (N, *shape), standard normal, on the device and in the dtype of the latents.
@@ -399,7 +411,8 @@ def last_of(
     """Return what a generator's `states` yields last, and call `seen` with each. Raises InterfaceError for none.
 
     Example:
-        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), ring)
+        >>> import zoo_core as zoo
+        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), zoo.load("vanilla-gan-mnist"))
         tensor([1.])
     """
     last = None
