@@ -150,12 +150,13 @@ def example_samples(generator: Generator, count: int) -> Tensor:
     if generator.kind == "audio":
         time = torch.arange(shape[-1]) * (2 * torch.pi / shape[-1])
         pitch = torch.tensor([2.0, 5.0]).repeat(count)[:count, None]
-        phase = torch.rand(count, 1, generator=random) * (2 * torch.pi)
+        phase = 0.5 * torch.rand(count, 1, generator=random)
         return (0.5 * torch.sin(pitch * time + phase))[:, None].repeat(1, shape[0], 1)
-    low, high = _codes(generator)
-    if low is not None:
-        samples = torch.full((count, *shape), low)
-        samples[::2, ..., ::2] = samples[1::2, ..., 1::2] = high
+    codes = _codes(generator)
+    if codes is not None:
+        samples = torch.full((count, *shape), codes[0])
+        samples[::2, ..., ::2] = codes[1]
+        samples[1::2, ..., 1::2] = codes[1]
         return samples
     return 1 + 0.5 * torch.randn(count, *shape, generator=random)
 
@@ -177,14 +178,14 @@ def alphabet_of(generator: Generator) -> str | None:
     return alphabet if isinstance(alphabet, str) and not hasattr(generator, "decode") else None
 
 
-def _codes(generator: Generator) -> tuple[int, int] | tuple[None, None]:
+def _codes(generator: Generator) -> tuple[int, int] | None:
     """Two codes of what the generator makes, different if possible; None for one that makes no whole numbers."""
     alphabet = alphabet_of(generator) if generator.kind == "text" else None
     if alphabet:
         return 1, min(2, len(alphabet))
     made = output_of(generator, generator.latents(0, 0, COUNT), labels_for(generator, COUNT))
     if made.is_floating_point() or made.is_complex():
-        return None, None
+        return None
     return int(made.min()), int(made.max())
 
 

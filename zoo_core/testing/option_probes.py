@@ -79,7 +79,7 @@ def watched(options: SamplingOptions) -> tuple[SamplingOptions, set[str]]:
             read.add(name)
         return object.__getattribute__(self, name)
 
-    of_class = type(options)
+    of_class: Any = type(options)
     watching = type(of_class)(
         of_class.__name__, (of_class,), {"__getattribute__": note, "__module__": of_class.__module__}, frozen=True
     )

@@ -381,6 +381,8 @@ def expect_posterior(generator: Generator, encoded: object) -> None:
 
 def devices(tested: ArchitectureUnderTest) -> None:
     """Check that every network computes on the meta device, which refuses tensors made on another device."""
+    import torch
+
     from zoo_core.interfaces import Encoder
     from zoo_core.metrics.log_prob import states_log_prob
 
@@ -395,7 +397,8 @@ def devices(tested: ArchitectureUnderTest) -> None:
         computed[f"{type(generator).__qualname__}.encode"] = lambda: encode(generator, x, labels)
     if states_log_prob(generator):
         given = () if labels is None else (labels,)
-        computed[f"{type(generator).__qualname__}.log_prob"] = lambda: generator.log_prob(x, *given)
+        data = x.to(torch.int64) if generator.kind == "text" else x
+        computed[f"{type(generator).__qualname__}.log_prob"] = lambda: generator.log_prob(data, *given)
     for what, compute in computed.items():
         expect_any_device(what, compute)
 
