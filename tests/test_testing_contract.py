@@ -565,7 +565,7 @@ MUTANTS = {
     "option_that_cannot_be_chosen": Mutant(
         "test_the_options_reach_the_samples",
         "with the option steps = 1 are finite",
-        {STEP: STEP.replace("/ options.steps", "/ (x.new_tensor(options.steps) - 1)")},
+        {YIELD: f"{YIELD} / (x.new_tensor(options.steps) > 1)"},
         DIFFUSION,
     ),
     "option_that_changes_itself": Mutant(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
-from zoo_core.errors import ContractError, InterfaceError, ModelFolderError, ZooError, printable
+from zoo_core.errors import ContractError, InterfaceError, ModelFolderError, SamplingError, ZooError, printable
 from zoo_core.interfaces import Batch, Discriminator, Encoder, Generator, SamplingOptions, Trainer
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.kinds.output import default_output, write_samples
@@ -279,7 +279,10 @@ class ArchitectureContract:
         )
         _applies(torch.equal(z, latents(generator)), "the latents are others every time")
         options = other_options(generator)
-        sampled = generator.sample(9, seed=5, options=options)
+        try:
+            sampled = generator.sample(9, seed=5, options=options)
+        except SamplingError as error:
+            raise SkipTest(f"fix this first: {error}") from error
         for size in (1, 7):
             again = generator.sample(9, seed=5, options=options, batch_size=size)
             expect(alike(sampled, again), expected, reason, fix, f"others for batches of {size}")
@@ -298,7 +301,7 @@ class ArchitectureContract:
         first = forward(generator, options=watching)
         for name, options in others(generator):
             watching, read = watched(options)
-            x = self._sampled_with(generator, name, watching)
+            x = self._sampled_with(generator, f"{name} = {getattr(options, name)!r}", watching)
             used |= read | ({name} if not torch.equal(x, first) else set())
         idle = [name for name in names if name not in used and name not in self.unused_options]
         expect(
@@ -513,6 +516,7 @@ class ArchitectureContract:
         folder = generator.save(tmp_path / "model")
         torch.manual_seed(1)  # so that random numbers drawn in the constructor are others when it is built again
         loaded = load(folder)
+        loaded.options = generator.options  # of which another test sees what is saved
         expected = f"{_name(generator)} makes the same samples after it was saved and loaded"
         reason = "the folder holds parameters and persistent buffers only"
         fix = "register whatever samples depend on as one of these"
@@ -751,9 +755,8 @@ class ArchitectureContract:
         count = max(batch_size(generator), least) * trainer.batches_per_step
         return Batch(self.samples(generator, count), labels_for(generator, count))
 
-    def _sampled_with(self, generator: Generator, name: str, options: SamplingOptions) -> Tensor:
-        """Samples with other options. Raises ContractError unless they are sound."""
-        chosen = f"{name} = {getattr(options, name)!r}"
+    def _sampled_with(self, generator: Generator, chosen: str, options: SamplingOptions) -> Tensor:
+        """Samples with other options. Raises ContractError, which says what was chosen, unless they are sound."""
         try:
             x = forward(generator, options=options)
         except Exception as error:  # whatever a plugin raises

@@ -38,7 +38,8 @@ def distinct(generator: Generator, x: Tensor) -> Tensor:
     """
     alphabet = alphabet_of(generator) if generator.kind == "text" else None
     if not alphabet:
-        return torch.unique(x, dim=0)
+        of_data: Tensor = torch.unique(x, dim=0)
+        return of_data
     texts = torch.zeros(min(len(alphabet), _MOST_CHARACTERS) + 1, *generator.sample_shape, dtype=torch.int64)
     texts[:, 0] = torch.arange(len(texts))
     return texts
