@@ -11,16 +11,21 @@ import torch
 from click.testing import CliRunner
 from msgspec import Meta
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests import diffusion
 from tests.diffusion.model import DiffusionConfig, DiffusionGenerator, DiffusionOptions, NetConfig
 from tests.forkserver import torchrun
 from zoo_core import Encoder, Generator, ModelConfig, SamplingOptions
 from zoo_core.cli import main
-from zoo_core.errors import InterfaceError, SamplingError, SettingsError, VerificationError
+from zoo_core.cli.messages import figure_line
+from zoo_core.errors import InterfaceError, MetricError, SamplingError, SettingsError, VerificationError
 from zoo_core.interfaces.assignments import assign, completed
 from zoo_core.interfaces.option_facts import described
 from zoo_core.interfaces.options import recorded
+from zoo_core.metrics.figures import Figure
+from zoo_core.metrics.golden import check_golden, write_golden
 from zoo_core.sampling.batches import render, sample_batches
 from zoo_core.sampling.forward import Forward
 from zoo_core.sampling.latent_space import interpolate, reconstruct, traverse
@@ -315,6 +320,27 @@ def test_recorded_options_are_read_back_from_text():
     for values in ({"stepz": 1}, {"steps": 0}):
         with pytest.raises(VerificationError, match=r"^fid: "):
             recorded(DiffusionOptions(), values, "fid")
+
+
+def test_golden_samples_and_figures_name_the_options_that_are_not_the_models_own(tmp_path):
+    generator = model()
+    file = write_golden(generator, tmp_path, options={"steps": 2, "guidance": 1.0})
+    assert check_golden(generator, tmp_path) == 16
+    with safe_open(file, "pt") as golden:
+        assert golden.metadata() == {"options": '{"steps": 2}'}
+        samples = golden.get_tensor("samples")
+    save_file({"samples": samples}, file, {"options": '{"steps": 3}'})
+    with pytest.raises(VerificationError, match="could not be reproduced"):
+        check_golden(generator, tmp_path)
+    write_golden(generator, tmp_path)
+    with safe_open(file, "pt") as golden:
+        assert golden.metadata() is None
+
+    facts = {"error": None, "repeats": 1, "dataset": "mnist", "split": "train", "fingerprint": "a" * 64}
+    figure = Figure(metric="fid", value=7.0, samples=10, seed=0, options={"steps": 2}, **facts)
+    assert figure_line(figure.to_metric()) == "7 (mnist train, 10 samples, seed 0, options steps 2)"
+    with pytest.raises(MetricError, match="options is"):
+        figure.difference(msgspec.structs.replace(figure, options={}))
 
 
 @pytest.mark.plugins("zoo-vanilla-gan")

@@ -348,10 +348,8 @@ def _train(
                 write_sample_grid(averaged, settings, run, done, log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
-            measured_best = log.measured[1].get(settings.best_figure)
-            better = measuring and processes.any(
-                is_improvement(run.checkpoints, settings, measured_best, trainer.stage)
-            )
+            best = log.measured[1].get(settings.best_figure)
+            better = measuring and processes.any(is_improvement(run.checkpoints, settings, best, trainer.stage))
             due = periodic or ends or stopped or better
             if due:
                 log.check()  # what is kept is finite

@@ -20,6 +20,7 @@ from torch import nn
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import InterfaceError, did_you_mean, printable
 from zoo_core.interfaces import Stage, Trainer
+from zoo_core.runtime.random_states import random_states_kept
 from zoo_core.sampling.eval_mode import in_eval_mode
 from zoo_core.training.batches import check_batch_size
 from zoo_core.training.ema import ExponentialMovingAverage
@@ -277,14 +278,9 @@ def _parameters(part: nn.Module | nn.Parameter) -> Iterator[nn.Parameter]:
 @contextmanager
 def _random_numbers_of_its_own(trainer: Trainer) -> Iterator[None]:
     """Let the block draw random numbers that depend on the seed and the stage alone, and those after it go on."""
-    device, seed = trainer.device, stage_seed(trainer)
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    seed = stage_seed(trainer)
+    with random_states_kept(trainer.device):
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+        yield
