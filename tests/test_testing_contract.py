@@ -570,7 +570,7 @@ MUTANTS = {
     ),
     "option_that_changes_itself": Mutant(
         "test_the_options_are_saved_with_the_model",
-        "Options(steps=5, churn=0.5) became Options(steps=6, churn=0.5)",
+        "Options(steps=4, churn=0.5) became Options(steps=5, churn=0.5)",
         {
             "= 0.5\n": "= 0.5\n\n        def __post_init__(self):\n            msgspec.structs.force_setattr(self, 'steps', self.steps + 1)\n"
         },
