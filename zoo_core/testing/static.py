@@ -398,7 +398,13 @@ def devices(tested: ArchitectureUnderTest) -> None:
     if states_log_prob(generator):
         given = () if labels is None else (labels,)
         data = x.to(torch.int64) if generator.kind == "text" else x
-        computed[f"{type(generator).__qualname__}.log_prob"] = lambda: generator.log_prob(data, *given)
+
+        def log_prob() -> Tensor:
+            with torch.no_grad():
+                return generator.log_prob(data, *given)
+
+        if not reads_values(log_prob):  # as torch.distributions does, to check its arguments
+            computed[f"{type(generator).__qualname__}.log_prob"] = log_prob
     for what, compute in computed.items():
         expect_any_device(what, compute)
 
@@ -418,6 +424,17 @@ def expect_any_device(what: str, compute: Callable[[], Any]) -> Any:
     elsewhere = {str(tensor.device) for tensor in tensors if isinstance(tensor, torch.Tensor) and not tensor.is_meta}
     expect(not elsewhere, expected, reason, fix, f"a result on {', '.join(elsewhere)}")
     return result
+
+
+def reads_values(compute: Callable[[], object]) -> bool:
+    """Return whether something fails on the meta device because it reads the value of a tensor, as `item` does."""
+    try:
+        compute()
+    except RuntimeError as error:
+        return "item() cannot be called on meta" in str(error)
+    except Exception:  # whatever else fails is not about reading
+        return False
+    return False
 
 
 def _on_meta(tested: ArchitectureUnderTest) -> tuple[Generator, Discriminator | None]:
