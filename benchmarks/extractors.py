@@ -61,15 +61,12 @@ def shifted(x: Tensor) -> Tensor:
 
 
 DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
     "blur of 0.7 pixels": lambda x: blurred(x, 0.7),
     "blur of 1.5 pixels": lambda x: blurred(x, 1.5),
     "blur of 3 pixels": lambda x: blurred(x, 3),
     "noise of 0.05": lambda x: noisy(x, 0.05),
     "noise of 0.15": lambda x: noisy(x, 0.15),
-    "noise of 0.3": lambda x: noisy(x, 0.3),
     "2 x 2 squares shuffled": lambda x: shuffled(x, 2),
-    "4 x 4 squares shuffled": lambda x: shuffled(x, 4),
     "each picture the mean of two": lambda x: (x + x.roll(1, 0)) / 2,
     "5 % of the pictures, 20 times, shifted": lambda x: shifted(x[: len(x) // 20].repeat(20, 1, 1, 1)),
 }
@@ -77,10 +74,11 @@ COLOUR_DAMAGE: dict[str, Callable[[Tensor], Tensor]] = {
     "20 % less blue": lambda x: x * torch.tensor([1, 1, 0.8])[:, None, None],
     "red and blue exchanged": lambda x: x.flip(1),
 }
-# Which of undamaged pictures with these labels are the samples: losses of variety.
-CHOICE: dict[str, Callable[[Tensor], Tensor]] = {
-    "half of the pictures, twice": lambda labels: torch.arange(len(labels) // 2).repeat(2),
-    "5 % of the pictures, 20 times": lambda labels: torch.arange(len(labels) // 20).repeat(20),
+# Losses of variety: which of `count` undamaged pictures are the samples, and which classes are left.
+REPETITION: dict[str, Callable[[int], Tensor]] = {
+    "none": lambda count: torch.arange(count),
+    "half of the pictures, twice": lambda count: torch.arange(count // 2).repeat(2),
+    "5 % of the pictures, 20 times": lambda count: torch.arange(count // 20).repeat(20),
 }
 CLASSES: dict[str, Callable[[Tensor], Tensor]] = {
     "the largest class missing": lambda labels: labels != labels.bincount().argmax(),
@@ -90,7 +88,12 @@ CLASSES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def features(extractor: OpenExtractor, pictures: Tensor) -> FeatureStatistics:
     """Statistics of pictures (N, C, H, W), uint8."""
-    return statistics(torch.cat([extractor(part) for part in pictures.split(BATCH)]))
+    return statistics(computed(extractor, pictures))
+
+
+def computed(extractor: OpenExtractor, pictures: Tensor) -> Tensor:
+    """Features (N, D) of pictures (N, C, H, W), uint8."""
+    return torch.cat([extractor(part) for part in pictures.split(BATCH)])
 
 
 def statistics(features: Tensor) -> FeatureStatistics:
@@ -106,23 +109,22 @@ class Pictures:
     def __init__(self, source: TrainingData, count: int) -> None:
         order = torch.randperm(len(source.samples), generator=torch.Generator().manual_seed(0))
         self.count = min(count, len(order) // 2)
-        self.data, others = order[: self.count], order[self.count : 4 * self.count]
-        self.data, self.others = source.samples[self.data], source.samples[others]
+        others = order[self.count : 4 * self.count]  # enough to choose as many from without some classes
+        self.data, self.others = source.samples[order[: self.count]], source.samples[others]
         self.labels = None if source.labels is None else source.labels[others]
+
+    def chosen(self) -> Iterator[tuple[str, Tensor]]:
+        """Each loss of variety, and which of the others are left."""
+        for title, choose in REPETITION.items():
+            yield title, choose(self.count)
+        for title, keep in CLASSES.items() if self.labels is not None else ():
+            yield title, keep(self.labels).nonzero().flatten()[: self.count]
 
     def damaged(self) -> Iterator[tuple[str, Tensor]]:
         """Each damage, and as many pictures with it."""
         samples = self.others[: self.count].float() / 255
         for title, damage in DAMAGE.items() if samples.shape[1] == 1 else (DAMAGE | COLOUR_DAMAGE).items():
             yield title, (damage(samples).clamp(0, 1) * 255).round().to(torch.uint8)
-        yield "copies of the data, shifted", shifted(self.data.float()).to(torch.uint8)
-
-    def chosen(self) -> Iterator[tuple[str, Tensor]]:
-        """Each loss of variety, and which of the others are left."""
-        for title, choose in CHOICE.items():
-            yield title, choose(torch.arange(self.count))
-        for title, keep in CLASSES.items() if self.labels is not None else ():
-            yield title, keep(self.labels).nonzero().flatten()[: self.count]
 
 
 def rows(pictures: Pictures, extractor: OpenExtractor, model: zoo.Generator | None) -> Iterator[tuple[str, list[str]]]:
@@ -135,13 +137,15 @@ def rows(pictures: Pictures, extractor: OpenExtractor, model: zoo.Generator | No
 
     def row(title: str, samples: FeatureStatistics) -> tuple[str, list[str]]:
         found = compare(reference, samples, ["fid", "kid", "prdc"])
-        return title, [f"{found[name]:.3f}" for name in COLUMNS]
+        return title, [f"{round(found[name], 3) + 0:.3f}" for name in COLUMNS]  # never -0.000
 
+    chosen = dict(pictures.chosen())
+    used, places = torch.cat(list(chosen.values())).unique(return_inverse=True)
+    undamaged = computed(extractor, pictures.others[used])
+    for title, picked in zip(chosen, places.split([len(some) for some in chosen.values()]), strict=True):
+        yield row(title, statistics(undamaged[picked]))
     for title, damaged in pictures.damaged():
         yield row(title, features(extractor, damaged))
-    undamaged = torch.cat([extractor(part) for part in pictures.others.split(BATCH)])
-    for title, chosen in pictures.chosen():
-        yield row(title, statistics(undamaged[chosen]))
     if model is not None:
         drawn = (model.sample(pictures.count) * 255).round().to(torch.uint8)
         yield row("samples of the model", features(extractor, drawn))
@@ -159,7 +163,7 @@ def main() -> None:
     channels = max(min(extractors, key=lambda extractor: max(extractor.facts.channels)).facts.channels)
     pictures = Pictures(open_images(options.data).decode((channels, options.size, options.size)), options.pictures)
     model = zoo.load(options.model, device="cpu") if options.model else None
-    titles = [f"{extractor.facts.name}: {name}" for extractor in extractors for name in COLUMNS]
+    titles = [title for extractor in extractors for title in (f"`{extractor.facts.name}`: {COLUMNS[0]}", *COLUMNS[1:])]
     print("| damage | " + " | ".join(titles) + " |\n" + "|---" * (1 + len(titles)) + "|")
     for side_by_side in zip(*(rows(pictures, extractor, model) for extractor in extractors), strict=True):
         cells = [cell for _, figures in side_by_side for cell in figures]

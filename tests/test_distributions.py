@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import zoo_core
+from zoo_core.cli.doctor import EXTRAS
 from zoo_core.scaffold import Scaffold
 
 ROOT = Path(__file__).parent.parent
@@ -181,6 +182,10 @@ def test_requirements_lowest_is_the_lowest_that_the_projects_allow():
         for requirement in metadata["dependencies"]:
             name, floor = requirement.split(">=")
             assert name == "zoo-core" or floors[name] == floor, (metadata["name"], requirement)
+
+
+def test_the_doctor_shows_every_extra():
+    assert EXTRAS.keys() == CORE["project"]["optional-dependencies"].keys()
 
 
 def test_requirements_pin_every_direct_dependency():

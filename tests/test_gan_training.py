@@ -9,7 +9,7 @@ from torch import nn
 
 import zoo_core as zoo
 from tests.builtin import architecture
-from zoo_core import Batch, GANSettings
+from zoo_core import Batch, Discriminator, GANSettings, GANTrainer, Generator, ModelConfig, SamplingOptions
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import DataError, InterfaceError, SettingsError
 from zoo_core.losses import ADVERSARIAL_LOSSES
@@ -298,3 +298,45 @@ def test_a_silent_discriminator_loss_is_pointed_out():
 def test_the_settings_survive_json():
     settings = GANSettings(loss="hinge", augment=("color", "cutout"), r1_gamma=0.5)
     assert msgspec.json.decode(msgspec.json.encode(settings), type=GANSettings) == settings
+
+
+class ScaleOptions(SamplingOptions, frozen=True):
+    scale: float = 3.0
+
+
+class NoisyLine(Generator):
+    kind, Options, stochastic = "tensor", ScaleOptions, True
+    latent_shape = sample_shape = (1,)
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.given = nn.Linear(1, 1), []
+
+    def forward(self, z, labels=None, *, options, noise):
+        self.given.append((options, noise))
+        return self.layer(z) * options.scale + noise(0, self.sample_shape)
+
+
+class LineJudge(Discriminator):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, x, labels=None):
+        return self.layer(x).flatten()
+
+
+class NoisyLineTrainer(GANTrainer):
+    def build(self):
+        self.set_networks(NoisyLine(), LineJudge())
+
+
+def test_a_generator_with_options_and_noise_is_trained_with_its_own_options_and_new_noise():
+    trainer = NoisyLineTrainer(ModelConfig(), GANSettings(), (1,))
+    trainer.build()
+    assert trainer.training_step(Batch(torch.randn(8, 1)))["loss_g"].isfinite()
+    ((options, noise),) = trainer.modules["generator"].given
+    assert options == ScaleOptions()
+    first, second = noise(0, (1,)), noise(0, (1,))
+    assert first.shape == (8, 1)
+    assert not torch.equal(first, second)

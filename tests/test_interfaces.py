@@ -10,6 +10,7 @@ from torch import nn
 import zoo_core
 from tests.builtin import architecture, every_bundled_model
 from zoo_core import Encoder, Generator, ModelConfig
+from zoo_core.conditioning import append_one_hot
 from zoo_core.errors import InterfaceError, SamplingError
 
 
@@ -276,3 +277,16 @@ def test_a_class_loads_only_its_own_models():
     folder = zoo_core.pull("dcgan-mnist")
     with pytest.raises(InterfaceError, match="holds a DCGANGenerator, not a VAE"):
         vae.load(folder)
+
+
+def test_conditioning_is_exported_for_batches_of_any_size():
+    class Appending(torch.nn.Module):
+        def forward(self, features, labels):
+            return append_one_hot(features, labels, 3)
+
+    batch = torch.export.Dim("batch")
+    inputs = (torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))
+    exported = torch.export.export(Appending(), inputs, dynamic_shapes=({0: batch}, {0: batch})).module()
+    for count in (2, 7):
+        features, labels = torch.randn(count, 2), torch.arange(count) % 3
+        assert torch.equal(exported(features, labels), append_one_hot(features, labels, 3))

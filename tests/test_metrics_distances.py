@@ -128,6 +128,11 @@ def test_kid_is_a_function_of_its_seed():
     assert first.mean != other.mean
 
 
+def test_kid_of_no_more_than_a_subset_is_that_of_all():
+    x, y = normal(40), normal(40, seed=1)
+    assert kernel_distance(x, y) == (pytest.approx(squared_mmd(x.double(), y.double())), 0)
+
+
 def test_kid_of_one_picture_is_refused():
     with pytest.raises(MetricError, match="kid needs at least two samples and two of the data, not 5 and 1"):
         kernel_distance(normal(5), normal(1))

@@ -114,7 +114,7 @@ def test_in_its_features_damage_costs_what_it_costs_the_ear():
     noise = torch.randn(sounds.shape, generator=torch.Generator().manual_seed(0))
     distances = [
         float((extractor((sounds + deviation * noise).clamp(-1, 1)) - features).norm())
-        for deviation in (0.0001, 0.01, 0.1)
+        for deviation in (0.0001, 0.003, 0.1)
     ]
     assert distances == sorted(distances)
     assert distances[0] < 0.05 * features.norm() < distances[2]
@@ -256,7 +256,7 @@ def test_an_extractor_of_a_plugin_measures_tensors_and_texts(plugged):
     points = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
     found = evaluate(Points(points), TrainingData.from_tensors(points), n=40)
     assert values(found)["fid"] == pytest.approx(0, abs=1e-6)
-    assert (found[0].extractor, found[0].resizing, found[0].detail) == ("moments", "none", "against 40 samples")
+    assert (found[0].extractor, found[0].resizing, found[0].detail) == ("moments", "none", "against 40 tensors")
     codes = torch.arange(60).reshape(20, 3)
     assert values(evaluate(Texts(codes), TrainingData.from_tensors(codes), n=20))["precision"] == 1
 

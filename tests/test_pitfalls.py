@@ -524,7 +524,10 @@ def as_json(value):
 
 
 # How long a run goes on and where, and what it writes.
-MAY_CHANGE = {"steps", "device", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers"}
+MAY_CHANGE = {
+    "steps", "device", "checkpoint_every", "keep_checkpoints", "best_figure", "sample_every", "trackers",
+    "eval_every", "eval_metrics", "eval_samples", "eval_extractor",
+}  # fmt: skip
 
 
 @each([kind for kind in KINDS if not kind[1]])

@@ -252,7 +252,7 @@ def test_a_value_of_the_data_that_the_model_cannot_have_is_said(plugin, tmp_path
         ("cloud", "{} cannot be read by the kind 'points' of zoo-points: ValueError: could not convert string"),
         ("silence", "{} cannot be read: the kind 'mute' reads no data"),
         ("riddle", "the kind 'confused' of zoo-points: read must return a TrainingData, not a list"),
-        ("typo", "there is no kind of samples 'point'; did you mean"),
+        ("typo", "neither zoo-core nor an installed plugin has the kind of samples 'point'; did you mean points?"),
     ],
 )
 def test_a_kind_that_cannot_read_is_one_line_that_names_it(architecture, said, plugin, tmp_path):
@@ -359,10 +359,10 @@ def test_data_is_read_with_the_values_of_the_model_that_is_measured(plugin, poin
         open_data(torch.zeros(5, 3), cloud)
 
 
-def test_features_of_samples_that_are_no_pictures_are_refused(plugin, points):
+def test_features_of_samples_that_no_extractor_takes_are_refused(plugin, points):
     architecture = manager().architecture("cloud")
     cloud = architecture.generator_class()(architecture.config_class()(dimensions=2)).eval()
-    with pytest.raises(MetricError, match=r"Cloud makes samples of \(2,\), not pictures"):
+    with pytest.raises(MetricError, match="no extractor takes samples of kind points"):
         zoo.evaluate(cloud, points, metrics=["fid"], n=5)
 
 

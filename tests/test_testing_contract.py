@@ -352,6 +352,11 @@ MUTANTS = {
         "torch.export.export takes Model",
         {FORWARD: "self.last = z.data_ptr()\n            return self.layers(z).unflatten(1, (1, 8, 8))"},
     ),
+    "fixes_the_batch": Mutant(
+        "test_the_generator_can_be_exported",
+        "torch.export.export takes Model",
+        {FORWARD: "return self.layers(z).reshape(len(z), 1, 8, 8)"},
+    ),
     "forgets_the_discriminator": Mutant(
         "test_training_touches_every_parameter",
         "unchanged: discriminator.layers.0.weight",

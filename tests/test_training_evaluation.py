@@ -253,7 +253,10 @@ def test_a_wrong_name_is_reported_before_the_data_is_read(tmp_path):
     ]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 1
-    assert done.stderr == "zoo: eval_metrics: there is no metric 'fdi'; there are fid, kid, prdc, elbo, iwae\n"
+    assert (
+        done.stderr
+        == "zoo: eval_metrics: there is no metric 'fdi'; there are fid, kid, prdc, elbo, iwae, nll, ngrams\n"
+    )
 
 
 def test_a_measurement_that_fails_ends_the_run_with_a_line_that_says_how_to_go_on(tmp_path, monkeypatch):

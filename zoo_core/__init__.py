@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces import Parent as Parent
     from zoo_core.interfaces import SamplingOptions as SamplingOptions
     from zoo_core.interfaces import Settings as Settings
+    from zoo_core.interfaces import Stage as Stage
     from zoo_core.interfaces import Trainer as Trainer
     from zoo_core.metrics.evaluation import evaluate as evaluate
     from zoo_core.models import load as load
@@ -71,6 +72,7 @@ _HOMES = {
     "Parent": "zoo_core.interfaces.parent",
     "SamplingOptions": "zoo_core.interfaces.options",
     "Settings": "zoo_core.interfaces.settings",
+    "Stage": "zoo_core.interfaces.stage",
     "Trainer": "zoo_core.interfaces.trainer",
     "TrainingData": "zoo_core.data.training_data",
     "UnknownModelError": "zoo_core.errors",

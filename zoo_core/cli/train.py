@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     "assignments",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Change one setting, or one field of the configuration as model.KEY=VALUE.",
+    help="Change one setting, one field of the configuration as model.KEY=VALUE, or one of the model's own options for "
+    "sampling as options.KEY=VALUE.",
 )
 @click.option(
     "--from",

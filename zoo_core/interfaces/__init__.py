@@ -4,6 +4,7 @@ config          Config, validated however it is made, and ModelConfig, the hyper
 assignments     key=value onto the fields of a configuration, also of a nested one
 config_values   which values a configuration accepts, and which of them suits the data
 settings        Settings of a training run
+stage           Stage, a part of a run with steps, settings and trained networks of its own
 schedules       learning-rate schedules by name
 architecture    Architecture: the classes of a kind of model by import string, resolved at first use
 generator       Generator, and Encoder for models that also encode
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.options import SamplingOptions as SamplingOptions
     from zoo_core.interfaces.parent import Parent as Parent
     from zoo_core.interfaces.settings import Settings as Settings
+    from zoo_core.interfaces.stage import Stage as Stage
     from zoo_core.interfaces.trainer import Batch as Batch
     from zoo_core.interfaces.trainer import Trainer as Trainer
 
@@ -56,6 +58,7 @@ _HOMES = {
     "SamplingOptions": "zoo_core.interfaces.options",
     "Noise": "zoo_core.interfaces.generator",
     "Settings": "zoo_core.interfaces.settings",
+    "Stage": "zoo_core.interfaces.stage",
     "Trainer": "zoo_core.interfaces.trainer",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,18 @@ from zoo_core.streams import IndexedNoise
 
 
 class Noise(Protocol):
-    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`."""
+    """Draws the random numbers of an ancestral sampler; what a stochastic generator is given as `noise`.
+
+    Example:
+        >>> class Walk(Generator):
+        ...     kind, stochastic = "tensor", True
+        ...     latent_shape = sample_shape = (2,)
+        ...
+        ...     def forward(self, z, labels=None, *, noise: Noise):
+        ...         return z + noise(0, (2,)) + noise(1, (2,))
+        >>> torch.equal(Walk().sample(8)[5:], Walk().sample(3, start=5))
+        True
+    """
 
     def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
         """Return (N, *shape), standard normal, on the device and in the dtype of the latents.
@@ -104,7 +115,7 @@ class Generator(nn.Module, ABC):
         if "Options" in vars(cls):
             check_options_class(cls.__qualname__, cls.Options)
         if "states" in vars(cls) and "forward" not in vars(cls):
-            cls.forward = Generator._last_state  # type: ignore[method-assign]
+            cls.forward = Generator._last_state
 
     @property
     def options(self) -> SamplingOptions:
@@ -160,24 +171,52 @@ class Generator(nn.Module, ABC):
         given: dict[str, Any] = {"options": options} if self.has_options() else {}
         return given | ({"noise": noise} if type(self).stochastic else {})
 
-    @abstractmethod
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents to samples.
+    if TYPE_CHECKING:
+        # A class decides what both take beside z and labels: `options`, `noise`, or neither.
+        forward: Callable[..., Tensor]
+        states: Callable[..., Iterator[Tensor]]
+    else:
 
-        A class with Options of its own takes `*, options` as well, and a stochastic one `*, noise`. A class that
-        makes its samples in steps implements `states` instead, and gets this method from the core.
+        @abstractmethod
+        def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+            """Map latents to samples.
 
-        Args:
-            z: latents (N, *latent_shape).
-            labels: class indices (N,), int64, for a conditional generator; None otherwise.
+            A class with Options of its own takes `*, options` as well, and a stochastic one `*, noise`. A class that
+            makes its samples in steps implements `states` instead, and gets this method from the core.
 
-        Returns:
-            Samples (N, *sample_shape), in the model's own range.
+            Args:
+                z: latents (N, *latent_shape).
+                labels: class indices (N,), int64, for a conditional generator; None otherwise.
 
-        Example:
-            >>> ring(torch.tensor([[3.0, 4.0]]))
-            tensor([[0.6000, 0.8000]])
-        """
+            Returns:
+                Samples (N, *sample_shape), in the model's own range.
+
+            Example:
+                >>> ring(torch.tensor([[3.0, 4.0]]))
+                tensor([[0.6000, 0.8000]])
+            """
+
+        def states(self, z: Tensor, labels: Tensor | None = None) -> Iterator[Tensor]:
+            """Yield what becomes of the latents step by step: the last of it are the samples.
+
+            Implementing it instead of `forward` gives a progress bar within a batch, and films of how samples come to
+            be. It takes what `forward` takes.
+
+            Yields:
+                (N, *sample_shape) after each step, in the model's own range.
+
+            Example:
+                >>> class Growing(Generator):
+                ...     kind = "tensor"
+                ...     latent_shape = sample_shape = (2,)
+                ...
+                ...     def states(self, z, labels=None):
+                ...         for step in range(3):
+                ...             yield z * step
+                >>> Growing()(torch.ones(1, 2))
+                tensor([[2., 2.]])
+            """
+            raise InterfaceError(f"{type(self).__qualname__} makes its samples in one step: it has no states")
 
     @classmethod
     def makes_states(cls) -> bool:
@@ -190,28 +229,6 @@ class Generator(nn.Module, ABC):
             False
         """
         return cls.forward is Generator._last_state
-
-    def states(self, z: Tensor, labels: Tensor | None = None) -> Iterator[Tensor]:
-        """Yield what becomes of the latents step by step: the last of it are the samples.
-
-        Implementing it instead of `forward` gives a progress bar within a batch, and films of how samples come to be.
-        It takes what `forward` takes.
-
-        Yields:
-            (N, *sample_shape) after each step, in the model's own range.
-
-        Example:
-            >>> class Growing(Generator):
-            ...     kind = "tensor"
-            ...     latent_shape = sample_shape = (2,)
-            ...
-            ...     def states(self, z, labels=None):
-            ...         for step in range(3):
-            ...             yield z * step
-            >>> Growing()(torch.ones(1, 2))
-            tensor([[2., 2.]])
-        """
-        raise InterfaceError(f"{type(self).__qualname__} makes its samples in one step: it has no states")
 
     def _last_state(self, z: Tensor, labels: Tensor | None = None, **given: Any) -> Tensor:
         """The `forward` of a class that implements `states`: what the iterator yields last."""
@@ -399,7 +416,8 @@ def last_of(
     """Return what a generator's `states` yields last, and call `seen` with each. Raises InterfaceError for none.
 
     Example:
-        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), ring)
+        >>> import zoo_core as zoo
+        >>> last_of(iter([torch.zeros(1), torch.ones(1)]), zoo.load("vanilla-gan-mnist"))
         tensor([1.])
     """
     last = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from zoo_core.errors import InterfaceError
 from zoo_core.files.paths import user_path
 from zoo_core.interfaces import settings as run_settings
 from zoo_core.interfaces.config import ModelConfig
 from zoo_core.interfaces.config_values import following, following_sides, takes
 from zoo_core.interfaces.options import SamplingOptions
 from zoo_core.interfaces.parent import Parent
+from zoo_core.interfaces.stage import Stage
 from zoo_core.runtime.devices import type_of
 from zoo_core.runtime.precision import autocast
 from zoo_core.runtime.processes import ALONE
@@ -102,6 +104,9 @@ class Trainer(ABC):
         processes: this process among those of the run.
         compiled_calls: names of the compiled functions that have been called.
         step: number of finished steps.
+        stage: name of the stage that the run is in, of those that `stages` returns; empty in a run without stages.
+        stage_begin: number of steps that were finished when the stage began.
+        paces: the pace of each optimizer that `adam` has made.
 
     Example:
         A trainer of one linear layer that shrinks its samples:
@@ -138,6 +143,24 @@ class Trainer(ABC):
         self._stepped: set[str] = set()  # optimizers, since the scaler's last update
         self.compiled_calls: set[str] = set()
         self.step = 0
+        self.stage = ""
+        self.stage_begin = 0
+        self.paces: dict[torch.optim.Optimizer, float] = {}
+        self._stage_settings: run_settings.Settings | None = None
+
+    @property
+    def stage_settings(self) -> run_settings.Settings:
+        """The settings that every trainer has as they are in the present stage; `steps` are its own.
+
+        Example:
+            >>> trainer.stage_settings is trainer.settings  # a run without stages
+            True
+        """
+        return self.settings if self._stage_settings is None else self._stage_settings
+
+    @stage_settings.setter
+    def stage_settings(self, settings: run_settings.Settings) -> None:
+        self._stage_settings = settings
 
     @property
     def batches_per_step(self) -> int:
@@ -273,6 +296,113 @@ class Trainer(ABC):
             >>> trainer.started_from(Parent(name="mine", sha256="ab" * 32))
         """
 
+    def stages(self) -> Sequence[Stage]:
+        """Return the stages of the run, in order, if it has several: each with its own steps, settings and data.
+
+        The generator starts every stage after the first with its averaged weights, which are those that are saved: what
+        a stage has trained and later ones freeze stays exactly so. `training_step` finds the name of the stage in
+        `self.stage`.
+
+        Returns:
+            The stages, whose steps are those of the setting `steps` together; none, the default, for one stage.
+
+        Example:
+            >>> class InTwoStages(Shrinking):
+            ...     def stages(self):
+            ...         return [
+            ...             Stage("weight", steps=self.settings.steps // 2),
+            ...             Stage("bias", schedule="cosine"),
+            ...         ]
+        """
+        return ()
+
+    def begin_stage(self, stage: Stage) -> None:  # noqa: B027 (what most trainers need nothing of)
+        """Make ready for a stage, as by other optimizers; called when it begins, and before a run resumes within it.
+
+        Every stage is begun, in order, also in a resumed run. Modules are made in `build`.
+
+        Example:
+            >>> class WithAnOptimizerEach(Shrinking):
+            ...     def begin_stage(self, stage):
+            ...         self.optimizers = {stage.name: self.adam(self.modules["generator"])}
+        """
+
+    def prepare_stage_data(self, data: TrainingData) -> TrainingData:
+        """Return the data of the stage `self.stage`, by default those of the run; `map_samples` makes others of them.
+
+        Called when a stage begins, and again when a run resumes within it: networks are in eval mode, no gradients are
+        computed, and random numbers are the same both times. If it depends only on what the stage does not train, the
+        resumed run has the same data.
+
+        Args:
+            data: what `prepare_data` has returned.
+
+        Returns:
+            The data, whose samples may have any shape. Pictures are mirrored by `horizontal_flip` only while they have
+            that of the run's.
+
+        Example:
+            >>> class OnItsOutput(Shrinking):
+            ...     def prepare_stage_data(self, data):
+            ...         return self.map_samples(data, self.modules["generator"]) if self.stage == "bias" else data
+        """
+        return data
+
+    def map_samples(
+        self, data: TrainingData, function: Callable[[Tensor], Tensor], *, batch_size: int = 256
+    ) -> TrainingData:
+        """Return data whose samples are those of `data` after a function, which gets them in batches, in their order.
+
+        Args:
+            data: data of any size; only what the function returns must fit into memory.
+            function: maps samples (n, *sample_shape), on the device and in the model's range, to a tensor (n, …).
+            batch_size: the largest n.
+
+        Returns:
+            The mapped samples on the CPU, in the dtype of the function, with the labels and names of `data`.
+
+        Raises:
+            InterfaceError: if the function returns anything but one row for each sample.
+
+        Example:
+            >>> from zoo_core import TrainingData
+            >>> points = TrainingData.from_tensors(torch.ones(4, 2), torch.arange(4))
+            >>> codes = trainer.map_samples(points, lambda x: x.sum(1).long())
+            >>> codes.samples.tolist(), codes.labels.tolist()
+            ([2, 2, 2, 2], [0, 1, 2, 3])
+        """
+        mapped = []
+        with torch.no_grad():
+            for start in range(0, len(data), batch_size):
+                chosen = list(range(start, min(start + batch_size, len(data))))
+                samples = data.take(chosen).to(self.device)
+                rows = function(self._in_range(samples))
+                if not isinstance(rows, Tensor) or rows.ndim == 0 or len(rows) != len(samples):
+                    what = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__qualname__
+                    raise InterfaceError(
+                        f"{type(self).__qualname__}.map_samples: the function returned {what} for {len(samples)} "
+                        "samples; it must return a tensor with one row for each"
+                    )
+                mapped.append(rows.cpu())
+        return type(data).from_tensors(
+            torch.cat(mapped),
+            data.labels,
+            name=data.name,
+            notes=data.notes,
+            class_names=data.class_names,
+            values=data.values,
+        )
+
+    def _in_range(self, samples: Tensor) -> Tensor:
+        """Samples (n, *sample_shape) as `training_step` gets them: pixels in the range of the generator."""
+        generator = self.modules["generator"]
+        if samples.dtype != torch.uint8 or getattr(generator, "kind", "") != "image":
+            return samples
+        # A tensor, because a GPU divides by a Python number inexactly: it multiplies by the inverse.
+        unit = samples.float() / torch.full((), 255.0, device=samples.device)
+        in_range: Tensor = generator.from_unit(unit)  # type: ignore[operator]
+        return in_range
+
     def advice(self, figures: dict[str, float]) -> str | None:
         """Return one line of advice to the user about the figures of the log, or None.
 
@@ -345,13 +475,15 @@ class Trainer(ABC):
             >>> trainer.adam(nn.Linear(2, 2), pace=0.5).defaults["lr"]
             0.005
         """
-        first, second = self.settings.betas
-        return torch.optim.Adam(
+        first, second = self.stage_settings.betas
+        optimizer = torch.optim.Adam(
             module.parameters(),
-            lr=self.settings.learning_rate * pace,
+            lr=self.stage_settings.learning_rate * pace,
             betas=(first**pace, second**pace),
             fused=type_of(self.device).fused_optimizers or None,
         )
+        self.paces[optimizer] = pace
+        return optimizer
 
     def draw(self, sampler: Callable[..., Tensor], count: int, *shape: int) -> Tensor:
         """Draw the random numbers of this process.
@@ -406,6 +538,7 @@ class Trainer(ABC):
         """
         if name in self._stepped:  # a scaler allows one step per optimizer between two of its updates
             self.update_scale()
+        self._refuse_frozen(name)
         for group in self.optimizers[name].param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -414,6 +547,17 @@ class Trainer(ABC):
                 torch.autograd.backward(self.scaler.scale(output))
             else:
                 torch.autograd.backward(output, gradient)
+
+    def _refuse_frozen(self, name: str) -> None:
+        """Raise InterfaceError for an optimizer of which the present stage trains nothing."""
+        if not self.stage:
+            return
+        parameters = (parameter for group in self.optimizers[name].param_groups for parameter in group["params"])
+        if not any(parameter.requires_grad for parameter in parameters):
+            raise InterfaceError(
+                f"{type(self).__qualname__}.training_step updates {name!r}, of which the stage {self.stage!r} trains "
+                "nothing; name its modules in `trains`, or branch on self.stage"
+            )
 
     def apply_gradients(self, name: str) -> None:
         """Take one step of an optimizer: gradients are averaged over the processes and clipped, the rate is scheduled.
@@ -429,10 +573,11 @@ class Trainer(ABC):
         optimizer = self.optimizers[name]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.processes.average([parameter.grad for parameter in parameters if parameter.grad is not None])
-        if self.settings.gradient_clip:
+        settings = self.stage_settings
+        if settings.gradient_clip:
             self.scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, self.settings.gradient_clip)
-        factor = self.settings.learning_rate_factor(self.step)
+            torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
+        factor = settings.learning_rate_factor(self.step - self.stage_begin)
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
         self.scaler.step(optimizer)

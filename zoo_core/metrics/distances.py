@@ -100,6 +100,8 @@ def kernel_distance(
     size = min(subset_size, len(first), len(second))
     if size < 2:
         raise MetricError(f"kid needs at least two samples and two of the data, not {len(first)} and {len(second)}")
+    if size == len(first) == len(second):
+        subsets = 1  # all would be the same
     random = np.random.default_rng(seed)
     values = np.empty(subsets)
     for index in range(subsets):

@@ -78,6 +78,7 @@ class _RunRecord(msgspec.Struct):
     model_step: _Length | None = None
     changes: list[_Change] = []
     parent: _Parent | None = None
+    stages: dict[str, dict[str, Any]] = {}
 
 
 def read_run_record(folder: Path) -> dict[str, Any] | None:
@@ -86,8 +87,8 @@ def read_run_record(folder: Path) -> dict[str, Any] | None:
     Returns:
         A dictionary with at least "settings", a dictionary with the integers "steps", "seed" and "batch_size".
         "architecture" (text), "model" and "options" (dictionaries), "processes" (an integer), "data" (a dictionary),
-        "finished" (a boolean), "model_step" (an integer), "changes" (a list) and "parent" (a dictionary) have these
-        types where they are present.
+        "finished" (a boolean), "model_step" (an integer), "changes" (a list), "parent" (a dictionary) and "stages" (a
+        dictionary of dictionaries) have these types where they are present.
 
     Raises:
         ModelFolderError: where run.json is not a regular file, cannot be read, or is not the record of a run.
@@ -159,6 +160,9 @@ def stated_settings(record: dict[str, Any]) -> dict[str, Any]:
     stated |= {name: f"{_as_text(stated.get(name))} ({'; '.join(texts)})" for name, texts in earlier.items()}
     if (step := record.get("model_step")) is not None:
         stated["steps"] = f"{step} (of {stated['steps']} planned)"
+    for name, stage in record.get("stages", {}).items():
+        own = {key: value for key, value in stage.items() if key not in ("begin", "data")}
+        stated[f"stage {name}"] = "; ".join(f"{key} {_as_text(value)}" for key, value in own.items())
     return stated
 
 

@@ -366,17 +366,19 @@ class ArchitectureContract:
         )
 
     def test_the_generator_can_be_exported(self) -> None:
-        """torch.export takes the generator, and the exported program makes the same samples."""
+        """torch.export takes the generator for batches of any size, and the exported program makes the same samples."""
         generator = self._sound().generator().requires_grad_(False)
         inputs = tuple(part for part in (latents(generator), labels_for(generator, COUNT)) if part is not None)
+        batch = torch.export.Dim("batch")
         expected = f"torch.export.export takes {_name(generator)}"
         reason = "exported models run without the plugin"
-        fix = "avoid side effects, and branches on values of tensors, in forward"
+        fix = "avoid side effects, branches on values of tensors, and len(z) in place of z.shape[0], in forward"
         try:
-            exported = torch.export.export(generator, inputs)
+            exported = torch.export.export(generator, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
         except Exception as error:  # the exporter raises whatever it meets
             problem = printable(str(error).strip().partition("\n")[0])
             raise violation(expected, reason, fix, problem) from error
+        inputs = tuple(torch.cat([part, part[:1]]) for part in inputs)
         same = alike(generator(*inputs), exported.module()(*inputs))
         expect(same or not is_deterministic(generator), f"{expected} and makes the same samples", reason, fix)
 

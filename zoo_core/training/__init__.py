@@ -4,6 +4,7 @@ setup                from what a user writes to a trainer and its data
 parents              the model that a run starts from: found, compared, and its weights taken over
 loop                 the steps of a run
 evaluation           metrics of the model while it is trained
+stages               the stages of a run, and what happens between two of them
 stop_signals         Ctrl-C, SIGTERM and SIGHUP: the step in progress ends first
 finiteness           losses and weights that became NaN or infinite, found before a checkpoint is written
 grids                sample grids during the run
@@ -47,6 +48,7 @@ __all__ = [
     "run_folder",
     "sample_range",
     "setup",
+    "stages",
     "stop_signals",
     "stopped_runs",
     "synchronised_layers",

@@ -58,6 +58,20 @@ class SampleOrder:
         return order, torch.randperm(self._count, generator=random) % 2 == 1
 
 
+def check_batch_size(data: TrainingData, batch_size: int, processes: int) -> None:
+    """Raise DataError if the data has fewer samples than one batch, or the processes cannot share one evenly."""
+    if len(data) < batch_size:
+        raise DataError(
+            f"{data.name} has {len(data)} samples, fewer than one batch of {batch_size}; "
+            f"--set batch_size={len(data)} is the most"
+        )
+    if batch_size % processes:
+        raise DataError(
+            f"{processes} processes cannot share a batch of {batch_size} evenly; "
+            f"--set batch_size={batch_size + processes - batch_size % processes} can be shared"
+        )
+
+
 class BatchStream:
     """The batches of a run. Batch i depends only on (seed, i), so a run can be resumed from the step number alone.
 
@@ -90,16 +104,7 @@ class BatchStream:
         processes: int = 1,
         horizontal_flip: bool = False,
     ) -> None:
-        if len(data) < batch_size:
-            raise DataError(
-                f"{data.name} has {len(data)} samples, fewer than one batch of {batch_size}; "
-                f"--set batch_size={len(data)} is the most"
-            )
-        if batch_size % processes:
-            raise DataError(
-                f"{processes} processes cannot share a batch of {batch_size} evenly; "
-                f"--set batch_size={batch_size + processes - batch_size % processes} can be shared"
-            )
+        check_batch_size(data, batch_size, processes)
         if horizontal_flip and len(data.sample_shape) != 3:
             raise DataError(f"{data.name} has samples of {data.sample_shape}, not pictures that could be mirrored")
         self.data, self.batch_size, self.seed, self.device = data, batch_size, seed, device

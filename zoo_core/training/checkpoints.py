@@ -35,6 +35,7 @@ from zoo_core.modelfolder.run_record import checked_record
 from zoo_core.runtime.devices import random_state, set_random_state
 from zoo_core.training.ema import ExponentialMovingAverage
 from zoo_core.training.finiteness import broken_weights, refuse_broken_weights
+from zoo_core.training.stages import Stages
 
 _NAME = re.compile(r"step-(\d{8,})")
 _TEMPORARY = re.compile(r"\.step-\d{8,}\.[0-9a-f]{8}\.tmp")
@@ -84,7 +85,7 @@ def save_checkpoint(
         "optimizers": {},
         "random": {"python": random.getstate(), "numpy": _numpy_state()},
         "run": record,
-    }
+    } | ({"stage": trainer.stage} if trainer.stage else {})
     if (own := random_state(trainer.device)) is not None:
         tensors[f"random.{trainer.device.type}"] = own
     for name, module in trainer.modules.items():
@@ -131,22 +132,34 @@ def _rotate(folder: Path, settings: Settings) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def is_improvement(folder: Path, settings: Settings, figure: float | None) -> bool:
-    """Return whether a value of the figure that `best_figure` names is better than that of every checkpoint."""
+def is_improvement(folder: Path, settings: Settings, figure: float | None, stage: str) -> bool:
+    """Return whether a value of the figure that `best_figure` names is better than that of every checkpoint.
+
+    Args:
+        stage: the name of the stage that the value is of, with whose checkpoints alone it is compared; empty without.
+    """
     if figure is None:
         return False
-    earlier = _figures(_checkpoints(folder), settings.best_figure).values()
+    earlier = _figures(_checkpoints(folder), settings.best_figure, [stage or None]).values()
     sign = -1 if higher_is_better(settings.best_figure) else 1
     return all(sign * figure < sign * value for value in earlier)
 
 
-def _figures(checkpoints: Collection[Path], name: str) -> dict[Path, float]:
-    """Return the figure of that name of each checkpoint that was saved with one."""
-    return {path: value for path in checkpoints if (value := _figure(path, name)) is not None}
+def _figures(checkpoints: Collection[Path], name: str, stages: Collection[Any] = ()) -> dict[Path, float]:
+    """Return the figure of that name of each checkpoint that was saved with one.
+
+    Those of one stage are not compared with those of another.
+
+    Args:
+        stages: the stage that counts; by default the latest that has the figure.
+    """
+    found = {path: figure for path in checkpoints if (figure := _figure(path, name)) is not None}
+    counted = stages or [next((stage for stage, _ in reversed(found.values())), None)]
+    return {path: value for path, (stage, value) in found.items() if stage in counted}
 
 
-def _figure(checkpoint: Path, name: str) -> float | None:
-    """Return the finite value of the figure that a checkpoint was saved with; None if it has none of that name."""
+def _figure(checkpoint: Path, name: str) -> tuple[Any, float] | None:
+    """Return the stage of a checkpoint, and the finite value of the figure of that name, if it was saved with one."""
     try:
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # damage is reported when the checkpoint is restored
@@ -154,7 +167,7 @@ def _figure(checkpoint: Path, name: str) -> float | None:
     if not isinstance(state, dict) or state.get("best_figure", name) != name:
         return None
     figure = state.get("figure")
-    return figure if isinstance(figure, float) and math.isfinite(figure) else None
+    return (state.get("stage"), figure) if isinstance(figure, float) and math.isfinite(figure) else None
 
 
 @dataclass(frozen=True)
@@ -170,8 +183,13 @@ class Restored:
     damaged: dict[Path, str]
 
 
-def restore_newest(folder: Path, trainer: Trainer, average: ExponentialMovingAverage | None) -> Restored | None:
+def restore_newest(
+    folder: Path, trainer: Trainer, average: ExponentialMovingAverage | None, stages: Stages | None = None
+) -> Restored | None:
     """Restore the newest checkpoint that can be read, in a trainer that is already built; None if there is none.
+
+    Args:
+        stages: of the run; that of the checkpoint begins before its state is restored.
 
     Raises:
         TrainingError: there are checkpoints, and none can be read.
@@ -179,7 +197,7 @@ def restore_newest(folder: Path, trainer: Trainer, average: ExponentialMovingAve
     damaged: dict[Path, str] = {}
     for path in reversed(_checkpoints(folder)):
         try:
-            return Restored(restore_checkpoint(path, trainer, average), damaged)
+            return Restored(restore_checkpoint(path, trainer, average, stages), damaged)
         except TrainingError as error:
             damaged[path] = str(error)
     if damaged:
@@ -201,7 +219,9 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingAverage | None) -> dict[str, Any] | None:
+def restore_checkpoint(
+    path: Path, trainer: Trainer, average: ExponentialMovingAverage | None, stages: Stages | None = None
+) -> dict[str, Any] | None:
     """Restore the state of the checkpoint at `path` in a trainer that is already built.
 
     Where the settings of the trainer are not those of the checkpoint, the optimizers take the hyperparameters that they
@@ -218,6 +238,9 @@ def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingA
         record = checked_record(state["run"]) if state.get("run") is not None else None
         with utf8_name(path / "tensors.safetensors") as readable:
             tensors = load_file(readable)
+        step = _whole_number(state["step"])
+        if stages is not None:
+            stages.go_to(step)
         for name, module in trainer.modules.items():
             module.load_state_dict(_with_prefix(tensors, f"modules.{name}."))
         if average is not None:
@@ -228,7 +251,7 @@ def restore_checkpoint(path: Path, trainer: Trainer, average: ExponentialMovingA
             _restore_optimizer(optimizer, state["optimizers"][name], own, keep_hyperparameters=changed)
         if state["scaler"] or not changed:  # fp16 scales losses, and the run may have begun without
             trainer.scaler.load_state_dict(state["scaler"])
-        trainer.step = _whole_number(state["step"])
+        trainer.step = step
         _restore_random(state["random"], tensors, trainer.device)
         for name, module in trainer.modules.items():
             for key in broken_weights(module):

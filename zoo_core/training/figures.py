@@ -15,6 +15,7 @@ from zoo_core.interfaces import Trainer
 
 # The log writes these itself, beside the figures.
 STEP, RATE = "step", "images_per_second"
+STAGE = "stage"  # of a run that has stages
 
 
 def checked_figures(trainer: Trainer, returned: object) -> dict[str, Tensor | float]:
@@ -36,7 +37,7 @@ def checked_figures(trainer: Trainer, returned: object) -> dict[str, Tensor | fl
         )
     figures: dict[str, Tensor | float] = {}
     for name, value in returned.items():
-        if not isinstance(name, str) or name in (STEP, RATE):
+        if not isinstance(name, str) or name in (STEP, RATE) or (name == STAGE and trainer.stage):
             reason = "the log uses this name itself" if isinstance(name, str) else "a name is a text"
             raise InterfaceError(f"{step} returned a figure called {printable(repr(name), 80)}; {reason}")
         number = _number(value, meta=trainer.device.type == "meta")

@@ -195,7 +195,13 @@ class GANTrainer(Trainer):
 
     def _fakes(self, part: Batch, number: int) -> Tensor:
         """Generated samples with the labels of the real ones, so that classes are as frequent as in the data."""
-        fakes: Tensor = self._generator(self._draw_latents(len(part), number), self._labels(part))
+        generator, count = self._generator, len(part)
+
+        def noise(step: int, shape: tuple[int, ...]) -> Tensor:
+            return self.draw(torch.randn, count, *shape)
+
+        extras = generator.extras(generator.options, noise)
+        fakes: Tensor = generator(self._draw_latents(count, number), self._labels(part), **extras)
         return fakes
 
     def _labels(self, part: Batch) -> Tensor | None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -25,7 +25,7 @@ from zoo_core.kinds.by_name import kind_named
 from zoo_core.metrics.table import metric_of
 from zoo_core.training.checkpoints import newest_checkpoint
 from zoo_core.training.evaluation import Evaluation, figures_measured
-from zoo_core.training.figures import RATE, STEP
+from zoo_core.training.figures import RATE, STAGE, STEP
 from zoo_core.training.finiteness import refuse_broken_figures
 from zoo_core.training.run_folder import RunFolder
 from zoo_core.training.trackers import Trackers
@@ -49,7 +49,6 @@ class RunLog:
 
     def __init__(self, run: RunFolder, trainer: Trainer) -> None:
         self._run, self._path, self._trainer = run, run.log, trainer
-        self._samples_a_step = trainer.settings.batch_size * trainer.batches_per_step
         # With their steps, because a lazy penalty is not computed at every one.
         self._values: dict[str, list[tuple[int, Tensor | float]]] = {}
         self._count = 0
@@ -58,12 +57,13 @@ class RunLog:
         self._reported: set[str] = set()
         kind = kind_named(trainer.modules["generator"].kind)  # type: ignore[arg-type]
         self._noun = "images" if kind.name == "image" else printable(kind.noun[1], 20)
+        self._known: set[str] = set()  # names of the figures that the run has logged
         self.latest: dict[str, float] = {}
         self.measured: tuple[int, dict[str, float]] = (0, {})
         self._trackers = Trackers(run.root, trainer) if trainer.settings.trackers and trainer.processes.first else None
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("step"),
+            TextColumn("{task.fields[stage]}step"),
             MofNCompleteColumn(),
             BarColumn(bar_width=12),
             TimeRemainingColumn(),
@@ -71,7 +71,9 @@ class RunLog:
             console=self._console,
             disable=not (sys.stderr.isatty() and trainer.processes.first),
         )
-        self._task = self._progress.add_task("", total=trainer.settings.steps, completed=trainer.step, figures="")
+        self._task = self._progress.add_task(
+            "", total=trainer.settings.steps, completed=trainer.step, figures="", stage=""
+        )
 
     def __enter__(self) -> Self:
         if self._trainer.processes.first:
@@ -94,6 +96,7 @@ class RunLog:
             more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
             self.report("log", f"{self._path}: {listed}{more}; moved to {aside.name}, and the run goes on")
         write_bytes(self._path, b"".join(line + b"\n" for line in sound))
+        self._known.update(*map(strict_json.decode, sound))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -118,7 +121,14 @@ class RunLog:
                 copy = value + 0  # the next step of a compiled network writes into the same memory
                 self._values.setdefault(name, []).append((step, copy))
         self._count += 1
-        self._progress.update(self._task, completed=step)
+        stage = f"{self._trainer.stage} " if self._trainer.stage else ""
+        self._progress.update(self._task, completed=step, stage=stage)
+
+    def begin_stage(self, line: str | None) -> None:
+        """Forget the figures of the stage before, and write the line that announces the new one, if there is one."""
+        self.latest = {}
+        if line is not None:
+            self.report(line, line)
 
     def measure(self, step: int, evaluation: Evaluation, generator: Generator) -> None:
         """Measure the generator, for the next line. Every process must call it.
@@ -161,8 +171,12 @@ class RunLog:
         refuse_broken_figures(figures, steps, self._trainer, go_on=go_on)
         return {name: float(values.mean()) for name, values in figures.items()}
 
-    def write(self, step: int) -> None:
+    def write(self, step: int, *, more_stages: bool = False) -> None:
         """Write the means since the last line. Every process must call it, because it averages over all of them.
+
+        Args:
+            step: the number of the last step.
+            more_stages: whether later stages of the run may log other figures.
 
         Raises:
             TrainingError: a figure is NaN or infinite.
@@ -171,14 +185,17 @@ class RunLog:
         """
         figures = self.check()
         now = time.perf_counter()
-        rate = self._count * self._samples_a_step / (now - self._since)
+        samples_a_step = self._trainer.stage_settings.batch_size * self._trainer.batches_per_step
+        rate = self._count * samples_a_step / (now - self._since)
         self._values, self._count, self._since = {}, 0, now
+        self._known.update(figures)
         at, measured = self.measured
         self.latest = figures | {RATE: rate} | (measured if at == step else {})
-        _check_names(self._trainer.settings, figures)
+        _check_names(self._trainer.settings, figures, () if more_stages else self._known)
         if self._file is not None:
             try:
-                self._file.write(json.dumps({STEP: step, **self.latest}).encode() + b"\n")
+                stage = {STAGE: self._trainer.stage} if self._trainer.stage else {}
+                self._file.write(json.dumps({STEP: step, **stage, **self.latest}).encode() + b"\n")
                 self._file.flush()
             except OSError as error:
                 raise OutputError.unwritable(self._path, error) from error
@@ -221,19 +238,24 @@ class RunLog:
         return dict(zip(self._values, parts, strict=True))
 
 
-def _check_names(settings: Settings, logged: Mapping[str, float]) -> None:
-    """Raise SettingsError if `best_figure` names no figure of the run, or a figure is both logged and measured."""
+def _check_names(settings: Settings, logged: Mapping[str, float], known: Collection[str]) -> None:
+    """Raise SettingsError if `best_figure` names no figure of the run, or a figure is both logged and measured.
+
+    Args:
+        logged: the figures of the trainer in this line.
+        known: those of all lines so far; empty while a later stage may log others.
+    """
     measured, best = figures_measured(settings), settings.best_figure
     for name in logged.keys() & measured:
         raise SettingsError(
             f"eval_metrics: the trainer logs a figure {printable(name, 80)!r} of its own; leave out {metric_of(name)}"
         )
-    known = [*logged, RATE, *measured]
-    if best and best not in known:
+    possible = [*known, RATE, *measured]
+    if best and known and best not in possible:
         metric = metric_of(best)
         hint = f"; {best} is measured with eval_every and eval_metrics={metric}" if metric is not None else ""
         raise SettingsError(
-            f"best_figure: no figure {printable(best, 80)!r} is logged; {did_you_mean(best, known)}{hint}"
+            f"best_figure: no figure {printable(best, 80)!r} is logged; {did_you_mean(best, possible)}{hint}"
         )
 
 

@@ -53,6 +53,7 @@ from zoo_core.training.parents import as_record, parent_of_run, start, with_clas
 from zoo_core.training.run_data import check_read_as, data_of_run
 from zoo_core.training.run_folder import COMPILED, RunFolder, describe_run
 from zoo_core.training.sample_range import check_samples
+from zoo_core.training.stages import Stages, stage_seed
 from zoo_core.training.stop_signals import stop_signals
 from zoo_core.training.synchronised_layers import synchronise_layers
 
@@ -84,7 +85,7 @@ def _fit(
     given_data = data_of_run(data, trainer, run)
     training_data = trainer.prepare_data(given_data)
     _resolve(trainer, run, training_data)
-    prepare(trainer)
+    stages = prepare(trainer)
     generator = _generator(trainer)
     if isinstance(data, (str, Path)):
         check_read_as(trainer, generator, data)
@@ -94,12 +95,13 @@ def _fit(
         given_data, _ = with_classes_of(parent, given_data, generator.num_classes)
         run.notes += [line] if line else []
     _check_labels(generator, training_data)
+    stages.check_batches(training_data)
     remark = check_samples(generator, training_data, trainer.device)
     evaluation = Evaluation.of(trainer, generator, given_data)
     architecture, _ = manager().architecture_of(type(generator))
     check_kind(architecture, generator)
     processes = trainer.processes
-    description = describe_run(trainer, architecture.name, training_data)
+    description = describe_run(trainer, architecture.name, training_data, stages.description())
     if parent is not None:
         description[PARENT] = as_record(parent)
     may_change = {"change": change, "changeable": trainer.settings.changeable}
@@ -112,14 +114,12 @@ def _fit(
         if processes.first:  # once more: another run may have begun here since
             run.check(description, resume=resume, **may_change)
         average = averaging(trainer)
-        _begin(trainer, average, run, description)
+        _begin(trainer, average, run, description, stages)
         averaged = averaged_generator(trainer, average)
         if trainer.settings.compile == "on":
             trainer.compile()
         try:
-            _train(
-                trainer, batch_stream(trainer, training_data), average, averaged, run, description, remark, evaluation
-            )
+            _train(trainer, training_data, average, averaged, run, description, remark, evaluation, stages)
         except ProcessError as error:
             raise TrainingError(
                 f"{error}; start as many processes again with --resume, to continue from the newest checkpoint in {out}"
@@ -142,14 +142,18 @@ def averaged_generator(trainer: Trainer, average: ExponentialMovingAverage | Non
 
 
 def _begin(
-    trainer: Trainer, average: ExponentialMovingAverage | None, run: RunFolder, description: dict[str, Any]
+    trainer: Trainer,
+    average: ExponentialMovingAverage | None,
+    run: RunFolder,
+    description: dict[str, Any],
+    stages: Stages,
 ) -> None:
     """Go on from the newest checkpoint, if there is one, and record the run with what was changed in it.
 
     Raises:
         TrainingError: no checkpoint can be read, the newest is after the last step, or processes found different ones.
     """
-    restored = restore_newest(run.checkpoints, trainer, average)
+    restored = restore_newest(run.checkpoints, trainer, average, stages)
     steps, processes = trainer.settings.steps, trainer.processes
     if trainer.step > steps:
         raise TrainingError(
@@ -166,6 +170,7 @@ def _begin(
         set_aside(restored.damaged)
         record = restored.record or run.recorded() or description
         changes = list(record.get("changes", []))
+        run.keep_stage_data(description, record)
         if changed := changed_settings(record, trainer.settings):
             changes.append({"step": trainer.step, "settings": changed})
             run.note_changes(trainer.step, changed)
@@ -217,28 +222,32 @@ def _train_on_the_side(trainer: Trainer, data: TrainingData, steps: int) -> None
     """Run a throwaway trainer of the same class for a few steps, to time them without changing the real one."""
     other = type(trainer)(trainer.config, trainer.settings, trainer.sample_shape)
     other.device, other.options = trainer.device, trainer.options
-    prepare(other)
-    stream = batch_stream(other, data)
+    stages = prepare(other)
+    stream = batch_stream(other, stages.data(data))
     for _ in range(steps):
         train_one_step(other, stream)
 
 
 def batch_stream(trainer: Trainer, data: TrainingData) -> BatchStream:
-    """Return the stream of batches for this process, as the settings specify."""
-    settings, processes = trainer.settings, trainer.processes
+    """Return the stream of batches for this process, as the settings of the present stage specify."""
+    settings, processes = trainer.stage_settings, trainer.processes
+    pictures = not trainer.stage or data.sample_shape == trainer.sample_shape  # a stage may train on codes of them
     return BatchStream(
         data,
         settings.batch_size,
-        settings.seed,
+        stage_seed(trainer),
         trainer.device,
         rank=processes.rank,
         processes=processes.count,
-        horizontal_flip=settings.horizontal_flip,
+        horizontal_flip=settings.horizontal_flip and pictures,
     )
 
 
-def prepare(trainer: Trainer) -> None:
-    """Seed all random generators and build the networks on the device; every `auto` must be resolved already."""
+def prepare(trainer: Trainer) -> Stages:
+    """Seed all random generators, build the networks on the device, and begin the first stage.
+
+    Every `auto` must be resolved already.
+    """
     device, precision = trainer.device, trainer.settings.precision
     trainer.scaler = torch.amp.GradScaler(device.type if device.type != "meta" else "cpu", enabled=precision == "fp16")
     seed = trainer.settings.seed
@@ -256,6 +265,7 @@ def prepare(trainer: Trainer) -> None:
         synchronise_layers(module, trainer.processes)
     if trainer.options is not None:
         _generator(trainer).options = trainer.options
+    return Stages(trainer)
 
 
 def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | float]:
@@ -263,7 +273,8 @@ def train_one_step(trainer: Trainer, stream: BatchStream) -> dict[str, Tensor | 
     count = trainer.batches_per_step
     if trainer.settings.compile == "on":
         begin_compiled_step(trainer.device)
-    batch = Batch.join([stream.batch(trainer.step * count + part, _generator(trainer)) for part in range(count)])
+    first = (trainer.step - trainer.stage_begin) * count
+    batch = Batch.join([stream.batch(first + part, _generator(trainer)) for part in range(count)])
     with autocast(trainer.device, trainer.settings.precision):
         figures = checked_figures(trainer, _training_step(trainer, batch))
     trainer.update_scale()
@@ -285,13 +296,14 @@ def _training_step(trainer: Trainer, batch: Batch) -> object:
 
 def _train(
     trainer: Trainer,
-    stream: BatchStream,
+    data: TrainingData,
     average: ExponentialMovingAverage | None,
     averaged: Generator,
     run: RunFolder,
     description: dict[str, Any],
     remark: str | None,
     evaluation: Evaluation | None,
+    stages: Stages,
 ) -> None:
     """Train for the remaining steps; write the log, sample grids and checkpoints on the way.
 
@@ -301,6 +313,9 @@ def _train(
         evaluation: the metrics to measure on the way.
     """
     settings, processes = trainer.settings, trainer.processes
+    stages.proceed(average)  # the run may have been stopped between two stages
+    stream = _stream_of_stage(trainer, data, run, description, stages)
+    first = True  # of the steps of this stage that this process takes
     with RunLog(run, trainer) as log, stop_signals() as stop:
         if processes.count > 1:
             log.report("processes", f"{processes.count} processes share every batch of {settings.batch_size}")
@@ -309,44 +324,63 @@ def _train(
         if remark is not None:
             log.report("samples", remark)
         while trainer.step < settings.steps:
-            if settings.compile == "on" and COMPILED not in description:
-                figures = _train_first_compiled_step(trainer, stream, run, description, log)
+            if stages.at_end:
+                stages.proceed(average)
+                stream, first = _stream_of_stage(trainer, data, run, description, stages), True
+            if first:
+                log.begin_stage(stages.announcement())
+            if settings.compile == "on" and first:
+                figures = _train_first_compiled_step(trainer, stream, run, description, log, stages)
             else:
                 figures = train_one_step(trainer, stream)
+            first = False
             if average is not None:
-                average.update(trainer.modules["generator"], trainer.step)
+                average.update(trainer.modules["generator"], trainer.step - trainer.stage_begin)
             done = trainer.step
+            ends = done == settings.steps or stages.at_end
             log.add(done, figures)
-            measuring = evaluation is not None and evaluation.due(done)
+            measuring = evaluation is not None and stages.samples and evaluation.due(done)
             if evaluation is not None and measuring:
                 log.measure(done, evaluation, averaged)
-            if done % LOG_EVERY == 0 or done == settings.steps or measuring:
-                log.write(done)
-            if settings.sample_every and done % settings.sample_every == 0:
+            if done % LOG_EVERY == 0 or ends or measuring:
+                log.write(done, more_stages=not stages.in_last)
+            if settings.sample_every and done % settings.sample_every == 0 and stages.samples:
                 write_sample_grid(averaged, settings, run, done, log, processes)
             stopped = processes.any(stop.is_set())
             periodic = settings.checkpoint_every and done % settings.checkpoint_every == 0
-            measured_best = log.measured[1].get(settings.best_figure)
-            better = measuring and processes.any(is_improvement(run.checkpoints, settings, measured_best))
-            due = periodic or done == settings.steps or stopped or better
+            best = log.measured[1].get(settings.best_figure)
+            better = measuring and processes.any(is_improvement(run.checkpoints, settings, best, trainer.stage))
+            due = periodic or ends or stopped or better
             if due:
                 log.check()  # what is kept is finite
             if due and processes.first:
                 save_checkpoint(run.checkpoints, trainer, average, log.best_figure(done), run.description)
             if stopped and done < settings.steps:
+                or_finish = "" if stages.not_begun() else ", or --finish to make a model of it"
                 raise TrainingError(
-                    f"stopped at step {done} of {settings.steps}; use --resume to continue from there, "
-                    "or --finish to make a model of it"
+                    f"stopped at step {done} of {settings.steps}; use --resume to continue from there{or_finish}"
                 )
 
 
+def _stream_of_stage(
+    trainer: Trainer, data: TrainingData, run: RunFolder, description: dict[str, Any], stages: Stages
+) -> BatchStream:
+    """Return the batches of the present stage, whose data the trainer makes now, and record what that is."""
+    prepared = stages.data(data)
+    if prepared is not data:
+        run.note_stage_data(description, trainer.stage, prepared.fingerprint)
+        if trainer.processes.first:
+            run.begin(description)
+    return batch_stream(trainer, prepared)
+
+
 def _train_first_compiled_step(
-    trainer: Trainer, stream: BatchStream, run: RunFolder, description: dict[str, Any], log: RunLog
+    trainer: Trainer, stream: BatchStream, run: RunFolder, description: dict[str, Any], log: RunLog, stages: Stages
 ) -> dict[str, Tensor | float]:
     """Train one step with what `Trainer.compile` has compiled, and record what of that the step has really called."""
     figures, compiled = compiled_in(trainer, lambda: train_one_step(trainer, stream))
-    description[COMPILED] = compiled
-    if not compiled:
+    description[COMPILED] = sorted({*description.get(COMPILED, ()), *compiled})
+    if not description[COMPILED] and stages.in_last:
         trainer.settings = msgspec.structs.replace(trainer.settings, compile="off")
         description["settings"]["compile"] = "off"
         log.report(

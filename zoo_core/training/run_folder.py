@@ -38,19 +38,30 @@ FREE_ON_RESUME = frozenset(
         "device",
     }
 )
+# What a resumed run must share of each stage. The rest is as changeable as the settings that it stands for.
+FIXED_IN_STAGE = ("begin", "steps", "trains", "batch_size", "schedule", "warmup_steps")
 # Names of what the first step called in compiled form, once it is known; empty if that was nothing.
 COMPILED = "compiled"
 
-DESCRIPTION = ("architecture", "model", "options", "settings", "processes", "data")  # what `describe_run` returns
+# What `describe_run` returns.
+DESCRIPTION = ("architecture", "model", "options", "settings", "stages", "processes", "data")
 
 
-def describe_run(trainer: Trainer, architecture: str, data: TrainingData) -> dict[str, Any]:
-    """Return the description that a resumed run must match. Every `auto` setting must be resolved already."""
+def describe_run(
+    trainer: Trainer, architecture: str, data: TrainingData, stages: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the description that a resumed run must match. Every `auto` setting must be resolved already.
+
+    Args:
+        stages: what the record says of each stage, by name, if the run has any.
+    """
+    of_stages = {"stages": stages} if stages else {}
     return {
         "architecture": architecture,
         "model": msgspec.to_builtins(trainer.config),
         **({"options": msgspec.to_builtins(trainer.options)} if trainer.options is not None else {}),
         "settings": msgspec.to_builtins(trainer.settings),
+        **of_stages,
         "processes": trainer.processes.count,
         "data": {
             "name": data.name,
@@ -185,6 +196,22 @@ class RunFolder:
             for name, values in changed.items()
         ]
 
+    def note_stage_data(self, description: dict[str, Any], stage: str, fingerprint: str) -> None:
+        """Record the data that was made for a stage, and warn if it is not what it was when the stage began."""
+        # A run without stages may make its data in this way too.
+        recorded = description.get("stages", {}).get(stage, {})
+        if recorded.setdefault("data", fingerprint) != fingerprint:
+            self._warn(
+                f"{self.root}: the data of the stage {stage} is not what it was when the stage began, and the run goes "
+                "on with it; prepare_stage_data depends on weights that the stage trains, or on the device"
+            )
+
+    def keep_stage_data(self, description: dict[str, Any], record: dict[str, Any]) -> None:
+        """Take over what an earlier record says of the data of each stage."""
+        for name, stage in description.get("stages", {}).items():
+            if (data := record.get("stages", {}).get(name, {}).get("data")) is not None:
+                stage["data"] = data
+
     def warn_of_damage(self, damaged: Iterable[str]) -> None:
         """Say that newer checkpoints than the one in use cannot be read."""
         for problem in damaged:
@@ -275,6 +302,9 @@ def _refuse_differences(
     }
     if recorded["settings"].get("schedule", "constant") != "constant":
         free.discard("settings.steps")  # the learning rate at every step depends on the number of steps
+    for name, stage in list(recorded.get("stages", {}).items())[-1:]:
+        if stage.get("schedule", recorded["settings"].get("schedule", "constant")) == "constant":
+            free.add(f"stages.{name}.steps")
     changed = [name for name in sorted(old.keys() | new.keys()) if name not in free and old.get(name) != new.get(name)]
     if changed:
         listed = "; ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in changed)
@@ -289,7 +319,13 @@ def _is_option(name: str) -> bool:
 def _comparable(description: dict[str, Any]) -> dict[str, Any]:
     """The parts of a description that a resumed run must share, apart from the notes and names of the data."""
     data = {key: value for key, value in description.get("data", {}).items() if key in ("samples", "sha256")}
-    return {part: description[part] for part in DESCRIPTION if part in description} | {"data": data}
+    shared = {part: description[part] for part in DESCRIPTION if part in description} | {"data": data}
+    if "stages" in shared:
+        shared["stages"] = {
+            name: {key: value for key, value in stage.items() if key in FIXED_IN_STAGE}
+            for name, stage in shared["stages"].items()
+        }
+    return shared
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

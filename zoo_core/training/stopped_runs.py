@@ -47,12 +47,18 @@ def finish_stopped_run(architecture_name: str, out: str | Path, *, device: str =
     trainer = _trainer(architecture_name, record, run)
     trainer.device = resolve_device(device)
     with run.held(), tf32_restored():
-        prepare(trainer)
+        stages = prepare(trainer)
         average = averaging(trainer)
-        restored = restore_newest(run.checkpoints, trainer, average)
+        restored = restore_newest(run.checkpoints, trainer, average, stages)
         if restored is None:
             raise TrainingError(
                 f"{printable(run.root)} has no checkpoint to make a model of; --resume goes on until the first"
+            )
+        if missing := stages.not_begun():
+            begin = stages.planned[-1].begin
+            raise TrainingError(
+                f"{printable(run.root)} is at step {trainer.step}, before the first of {' and '.join(missing)}, and "
+                f"its model is not trained yet; --resume goes on, and --finish makes a model from step {begin + 1} on"
             )
         run.warn_of_damage(restored.damaged.values())
         of_checkpoint = restored.record or record
