@@ -78,7 +78,7 @@ def bring_data(folder):
     (folder / "pictures").symlink_to(DATA / "mnist")
     (folder / "sounds").symlink_to(DATA / "spoken_digits")
     (folder / "words.txt").write_text("".join(f"{word}\n" for word in ("one", "seven", "eleven") * 30))
-    (folder / "points.csv").write_text("x,y\n" + "".join(f"{i / 100},{1 - i / 100}\n" for i in range(100)))
+    (folder / "points.csv").write_text("x,y\n" + "".join(f"{i % 7},{i % 3}\n" for i in range(100)))  # whole numbers
 
 
 def readme(written, name):
