@@ -70,7 +70,7 @@ def main() -> None:
 
 def split(source: str) -> tuple[TrainingData, torch.Tensor]:
     """The first pictures of the data, 64 x 64 in colour, with their classes; and others to compare them with."""
-    data = open_images(source).decode(3, 64)
+    data = open_images(source).decode((3, 64, 64))
     labels = data.labels[:PICTURES] if data.labels is not None else torch.zeros(PICTURES, dtype=torch.int64)
     first = TrainingData.from_tensors(
         data.take(range(PICTURES)), labels, name=f"{data.name}, the first {PICTURES}", class_names=data.class_names

@@ -90,6 +90,7 @@ def test_random_vgg_takes_grey_as_three_equal_channels_and_any_size():
     torch.testing.assert_close(extractor(pictures), extractor(pictures.expand(-1, 3, -1, -1)))
 
 
+@pytest.mark.slow
 def test_in_random_vggs_features_damage_costs_coverage():
     """Real digits beside digits, then blurred and noisy ones: each worse than the one before."""
     extractor = open_extractor("random-vgg")

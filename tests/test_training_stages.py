@@ -223,6 +223,7 @@ def test_a_run_that_is_stopped_at_any_step_around_the_seam_ends_as_one_that_was_
         assert same_tensors(out / checkpoint, straight / checkpoint), after
 
 
+@pytest.mark.slow
 def test_the_prior_learns_the_codes_of_the_model_that_is_saved(tinyvq, tmp_path):
     def nats(generator):
         data = pictures()
