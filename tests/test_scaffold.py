@@ -107,6 +107,53 @@ def test_what_is_written_is_formatted_and_without_a_finding(written):
 
 
 @pytest.mark.slow
+def test_the_likelihood_of_a_flow_is_a_density(written):
+    """It sums to 1 over the plane, and is that of the samples: as many lie in a half-plane as it says."""
+    program = """
+        import torch
+        from my_model_tensor.model import MyModelTensorConfig, MyModelTensorGenerator
+        torch.manual_seed(0)
+        flow = MyModelTensorGenerator(MyModelTensorConfig(width=16)).requires_grad_(False)
+        flow.network[-1].weight.mul_(8)
+        side = torch.linspace(-8, 8, 161)
+        plane = torch.cartesian_prod(side, side)
+        density = flow.log_prob(plane).exp() * (side[1] - side[0]) ** 2
+        drawn = flow.sample(20_000)
+        print(density.sum().item(), density[plane[:, 0] > 0.5].sum().item(), (drawn[:, 0] > 0.5).float().mean().item())
+    """
+    done = forkserver.run("-c", textwrap.dedent(program), cwd=written[0], env=written[1])
+    assert done.returncode == 0, done.stderr
+    whole, stated, drawn = map(float, done.stdout.split())
+    assert whole == pytest.approx(1, abs=0.01)
+    assert 0.2 < stated < 0.8
+    assert drawn == pytest.approx(stated, abs=0.02)
+
+
+@pytest.mark.slow
+def test_texts_of_a_character_model_are_drawn_as_often_as_their_likelihood_says(written):
+    program = """
+        import itertools, torch
+        from my_model_text.model import MyModelTextConfig, MyModelTextGenerator
+        torch.manual_seed(0)
+        model = MyModelTextGenerator(MyModelTextConfig(alphabet="ab", length=3, width=8)).requires_grad_(False)
+        model.output.weight.mul_(4)
+        texts = [
+            [*codes, *[0] * (3 - len(codes))]
+            for count in range(4) for codes in itertools.product((1, 2), repeat=count)
+        ]
+        texts = torch.tensor(texts)
+        drawn = (model.sample(20_000)[:, None] == texts).all(2).float().mean(0)
+        stated = model.log_prob(texts).exp()
+        print(stated.sum().item(), (drawn - stated).abs().max().item(), stated.max().item())
+    """
+    done = forkserver.run("-c", textwrap.dedent(program), cwd=written[0], env=written[1])
+    assert done.returncode == 0, done.stderr
+    whole, furthest, likeliest = map(float, done.stdout.split())
+    assert whole == pytest.approx(1, abs=1e-5)
+    assert furthest < 0.02 < likeliest
+
+
+@pytest.mark.slow
 def test_what_is_written_has_sound_types(written):
     command = ["mypy", "--strict", "--no-incremental", "--config-file", os.devnull]
     packages = [argument for name in VARIANTS for argument in ("-p", name.replace("-", "_"))]
