@@ -2,32 +2,48 @@
 
 import ast
 import json
+import math
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests import forkserver
 from tests.conftest import Site
+from tests.hub.client import ALICE
 from zoo_core.scaffold import Scaffold
 
+pytest_plugins = ["tests.hub.fixture"]
 ROOT = Path(__file__).parent.parent
-REALNVP = ROOT / "examples" / "zoo-realnvp"
+DATA = ROOT / "tests" / "data"
+EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").iterdir()) if path.is_dir()}
+REALNVP = EXAMPLES["zoo-realnvp"]
 
 
 @pytest.fixture
-def realnvp(tmp_path):
-    """The environment of a process that has zoo-realnvp installed."""
-    folder = tmp_path / "zoo-realnvp"
-    shutil.copytree(REALNVP, folder, ignore=shutil.ignore_patterns("*cache*", "*.egg-info"))
-    site = Site(folder)
-    site.register("zoo-realnvp")
-    return site.environment()
+def installed(tmp_path):
+    """What gives the environment of a process that has one of the examples installed, from a copy in the test's folder."""
+
+    def install(name):
+        folder = tmp_path / name
+        shutil.copytree(EXAMPLES[name], folder, ignore=shutil.ignore_patterns("*cache*", "*.egg-info"))
+        site = Site(folder)
+        site.register(name)
+        return site.environment(HF_TOKEN=ALICE)
+
+    return install
+
+
+def succeeds(done):
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 @pytest.mark.slow
-def test_realnvp_passes_its_tests_trains_by_the_command_and_knows_its_likelihood(realnvp, zoo, tmp_path):
+def test_realnvp_passes_its_tests_trains_by_the_command_and_knows_its_likelihood(installed, zoo, tmp_path):
+    realnvp = installed("zoo-realnvp")
     options = {"cwd": tmp_path, "env": realnvp}
     tested = forkserver.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "zoo-realnvp", **options)
     assert tested.returncode == 0, tested.stdout
@@ -45,11 +61,59 @@ def test_realnvp_passes_its_tests_trains_by_the_command_and_knows_its_likelihood
     assert done.returncode == 0, done.stderr
 
 
-def test_realnvp_uses_public_names_alone():
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "data", "small", "output", "metrics", "choice"),
+    [
+        ("zoo-audio-gan", "spoken_digits", ["width=4"], "samples.wav", ["fid"], "iterations=2"),
+        ("zoo-char-rnn", "words", ["width=16"], "samples.txt", ["nll", "ngrams"], "temperature=0.5"),
+    ],
+)
+def test_an_example_is_trained_sampled_measured_looked_at_pushed_and_pulled(
+    name, data, small, output, metrics, choice, hub, installed, zoo, tmp_path
+):
+    if name == "zoo-audio-gan":
+        pytest.importorskip("soundfile")
+    architecture = name.removeprefix("zoo-")
+    env = installed(name)
+
+    def command(*arguments):
+        return succeeds(zoo(*arguments, env=env))
+
+    succeeds(forkserver.run("-m", "pytest", "-q", "-p", "no:cacheprovider", name, cwd=tmp_path, env=env, timeout=300))
+    command("plugins", "check", architecture)
+    settings = [argument for value in small for argument in ("--set", f"model.{value}")]
+    settings += ["--steps", 30, "--set", "batch_size=4", "--set", "sample_every=15"]
+    command("train", architecture, "--data", DATA / data, "--out", "runs/first", *settings)
+    run = tmp_path / "runs" / "first"
+    for picture in (run / "samples.png", run / "samples" / "step-00000015.png"):
+        with Image.open(picture) as image:
+            assert len(set(image.convert("L").getdata())) > 10, "there is something to see"
+    assert (run / "training.gif").is_file()
+    for number, chosen in enumerate(["", choice]):
+        options = ["--set", chosen] if chosen else []
+        command("sample", "./runs/first", "-n", 5, "-o", f"{number}-{output}", *options)
+    first, other = ((tmp_path / f"{number}-{output}").read_bytes() for number in range(2))
+    assert first != other
+    for metric in metrics:
+        figures = json.loads(
+            command("eval", "./runs/first", "--data", DATA / data, "--metric", metric, "-n", 20, "--json").stdout
+        )
+        assert figures
+        assert all(math.isfinite(figure["value"]) for figure in figures)
+    command("push", "./runs/first", f"alice/{architecture}", "--license", "other")
+    pulled = Path(command("pull", f"hf://alice/{architecture}").stdout.strip())
+    assert ("pipeline_tag: text-generation" in (pulled / "README.md").read_text()) == (name == "zoo-char-rnn")
+    command("sample", f"hf://alice/{architecture}", "-n", 5, "-o", f"pulled-{output}")
+    assert (tmp_path / f"pulled-{output}").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_uses_public_names_alone(name):
     public = {"zoo_core", "zoo_core.losses", "zoo_core.conditioning", "zoo_core.testing"}
     imported = {
         node.module
-        for file in REALNVP.rglob("*.py")
+        for file in EXAMPLES[name].rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zoo_core")
     }
@@ -57,9 +121,10 @@ def test_realnvp_uses_public_names_alone():
     assert imported <= public
 
 
-def test_realnvp_is_made_with_the_scaffold():
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_made_with_the_scaffold(name):
     """What the scaffold writes and its author had no reason to change is as it writes it."""
-    files = Scaffold(name="zoo-realnvp", kind="generator").files()
-    for name in ("LICENSE", ".gitignore", ".github/workflows/ci.yml"):
-        assert (REALNVP / name).read_text() == files[name], name
-    assert all((REALNVP / name).exists() for name in files)
+    files = Scaffold(name=name, kind="generator").files()
+    for file in ("LICENSE", ".gitignore", ".github/workflows/ci.yml"):
+        assert (EXAMPLES[name] / file).read_text() == files[file], file
+    assert all((EXAMPLES[name] / file).exists() for file in files)
