@@ -544,6 +544,18 @@ MUTANTS = {
         "torch.export.export takes Model",
         {FORWARD: "return self.layers(z).reshape(len(z), 1, 8, 8)"},
     ),
+    "options_not_taken": Mutant(
+        "test_options_and_noise_are_taken_where_they_are_given",
+        "Model.states takes `options` if the class sets Options",
+        {STATES: STATES.replace(" options,", ""), "options.steps": "3", "options.churn": "0.5"},
+        DIFFUSION,
+    ),
+    "noise_not_announced": Mutant(
+        "test_options_and_noise_are_taken_where_they_are_given",
+        "to fix it, set stochastic = True in the class",
+        {"stochastic = True": "stochastic = False"},
+        DIFFUSION,
+    ),
     "option_unexplained": Mutant(
         "test_names_and_documentation_are_present",
         "the docstring of Options explains `churn:`",
