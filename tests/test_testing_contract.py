@@ -8,12 +8,16 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass, field
+from unittest import SkipTest
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from tests import forkserver
 from tests.conftest import Site, made_once
+from zoo_core.errors import ContractError
+from zoo_core.testing.static import expect_any_device
 
 HOOKS = '''
     """A plugin for the contract's own tests."""
@@ -898,6 +902,16 @@ def test_a_mutation_changes_the_plugin(name):
     for old in MUTANTS[name].changes:
         assert old in CONFIG + sound.base + HOOKS + sound.hooks(name)
     assert (MUTANTS[name].source(), MUTANTS[name].hooks(name)) != (sound.source(), sound.hooks(name))
+
+
+def test_an_operation_that_the_meta_device_lacks_is_no_fault_of_the_plugin():
+    """torch's inverse of a short-time Fourier transform compares values."""
+    spectrum = torch.empty(2, 9, 5, dtype=torch.complex64, device="meta")
+    window = torch.empty(16, device="meta")
+    with pytest.raises(SkipTest, match="Model.forward computes aten::equal, which the meta device lacks"):
+        expect_any_device("Model.forward", lambda: torch.istft(spectrum, 16, window=window))
+    with pytest.raises(ContractError, match="Cannot copy out of meta tensor"):
+        expect_any_device("Model.forward", spectrum.cpu)
 
 
 def test_importing_the_core_imports_no_pytest():
