@@ -434,8 +434,8 @@ def devices(tested: ArchitectureUnderTest) -> None:
 def expect_any_device(what: str, compute: Callable[[], Any]) -> Any:
     """Return the result of `compute` on the meta device.
 
-    Raises ContractError if it fails, or returns other tensors; SkipTest for an operation of torch that has no meta form,
-    such as the inverse of a short-time Fourier transform.
+    Raises ContractError if it fails, or returns other tensors; SkipTest for an operation of torch that has no meta
+    form, such as the inverse of a short-time Fourier transform.
     """
     import torch
 
