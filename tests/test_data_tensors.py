@@ -34,6 +34,12 @@ def test_what_is_written_is_read_again(suffix, tmp_path):
     data = read_tensors(path)
     assert data.samples.equal(torch.from_numpy(VALUES))
     assert (data.name, data.labels, data.notes) == ("values", None, (f"6 tensors of 4 from {path}",))
+    assert data.values == {"features": 4}
+
+
+def test_only_vectors_state_their_features(tmp_path):
+    np.save(tmp_path / "matrices.npy", VALUES.reshape(3, 4, 2))
+    assert read_tensors(tmp_path / "matrices.npy").values == {}
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])

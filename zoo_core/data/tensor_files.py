@@ -29,7 +29,8 @@ def read_tensors(source: str | Path, *, split: str = TRAIN, label_column: str | 
     """Read the tensors in a file, or in a folder that has a file for each split.
 
     An .npz or .safetensors has one array of samples, (N, …), and may have one of labels, (N,). A .csv has a vector in
-    each row; it may have names of columns in the first, and a column of labels.
+    each row; it may have names of columns in the first, and a column of labels. Vectors state how many `features` they
+    have.
 
     Args:
         source: a path, taken literally.
@@ -108,7 +109,14 @@ def _data(
             numbers, names = torch.from_numpy(classes.numbers), classes.names
     count, shape = len(samples), " x ".join(map(str, samples.shape[1:])) or "one value"
     found = f"{count:,} {'tensor' if count == 1 else 'tensors'} of {shape} from {printable(path, 200)}"
-    return TrainingData.from_tensors(samples, numbers, name=path.stem, notes=[found, *notes], class_names=names)
+    return TrainingData.from_tensors(
+        samples,
+        numbers,
+        name=path.stem,
+        notes=[found, *notes],
+        class_names=names,
+        values={"features": samples.shape[1]} if samples.ndim == 2 else None,
+    )
 
 
 def _may_be_samples(shape: tuple[int, ...]) -> bool:

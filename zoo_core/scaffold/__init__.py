@@ -4,6 +4,6 @@ writing    Scaffold, with the user's choices, and `write`
 templates  the files, as Jinja templates
 """
 
-from zoo_core.scaffold.writing import KINDS, LICENSES, Scaffold, write
+from zoo_core.scaffold.writing import KINDS, LICENSES, SAMPLES, SAMPLES_OF, Scaffold, write
 
-__all__ = ["KINDS", "LICENSES", "Scaffold", "write"]
+__all__ = ["KINDS", "LICENSES", "SAMPLES", "SAMPLES_OF", "Scaffold", "write"]

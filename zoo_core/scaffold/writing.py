@@ -10,6 +10,7 @@ import importlib.util
 import keyword
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,9 +21,18 @@ from zoo_core.files.paths import user_path
 from zoo_core.interfaces.names import canonical_name
 from zoo_core.plugins import manager
 
-Kind = Literal["gan", "vae", "generator"]
+Kind = Literal["gan", "vae", "generator", "model"]
+Sample = Literal["image", "audio", "text", "tensor"]
 License = Literal["Apache-2.0", "BSD-3-Clause", "MIT"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SAMPLES: tuple[Sample, ...] = get_args(Sample)
+# Codes of texts have no gradient, which a discriminator would need, nor have they a mean, which a decoder returns.
+SAMPLES_OF: Mapping[Kind, tuple[Sample, ...]] = {
+    "gan": ("image", "audio", "tensor"),
+    "vae": ("image", "audio", "tensor"),
+    "generator": SAMPLES,
+    "model": SAMPLES,
+}
 LICENSES: tuple[License, ...] = get_args(License)
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -30,10 +40,56 @@ _LONGEST_NAME = 64
 _PREFIX = "zoo-"  # of a distribution's name; the name of its architecture leaves it out
 # Written in capitals in the names of classes.
 _ABBREVIATIONS = {"gan", "vae", "cnn", "dcgan", "wgan", "mlp", "nvp"}
-_SUMMARIES: dict[Kind, str] = {
+_SUMMARIES: Mapping[Kind, str] = {
     "gan": "A generative adversarial network",
     "vae": "A variational autoencoder",
     "generator": "A generator",
+    "model": "A flow-matching model",
+}
+
+
+@dataclass(frozen=True)
+class _OfSample:
+    """What the README of a plugin says about its samples.
+
+    Attributes:
+        noun: what they are called.
+        data: the name of training data in its commands.
+        about_data: what that is.
+        suffix: of a file of samples.
+    """
+
+    noun: str
+    data: str
+    about_data: str
+    suffix: str
+
+
+_OF_SAMPLE: Mapping[Sample, _OfSample] = {
+    "image": _OfSample(
+        "pictures",
+        "pictures",
+        "`pictures` is a folder of pictures; the model takes their size, up to a multiple of 4, and their channels.",
+        ".png",
+    ),
+    "audio": _OfSample(
+        "sounds",
+        "sounds",
+        "`sounds` is a folder of short sounds; the model takes their sample rate, their channels and their length.",
+        ".wav",
+    ),
+    "text": _OfSample(
+        "texts",
+        "words.txt",
+        "`words.txt` has one text a line; the model takes their characters and their length.",
+        ".txt",
+    ),
+    "tensor": _OfSample(
+        "points",
+        "points.csv",
+        "`points.csv` has one vector a row, with values of about unit variance; the model takes their number.",
+        ".npz",
+    ),
 }
 
 
@@ -44,12 +100,13 @@ class Scaffold:
     Args:
         name: name of the distribution: lower-case words joined by `-` or `_`. The architecture has the same name,
             without a leading `zoo-`.
-        kind: "gan" (two networks and the shared GAN step), "vae" (an Encoder) or "generator" (no trainer).
-        image: whether samples are pictures; otherwise they are vectors.
+        kind: "gan" (two networks and the shared GAN step), "vae" (an Encoder), "generator" (no trainer) or "model" (one
+            network with a loss of its own: flow matching, or the likelihood of texts).
+        sample: what samples are: "image", "audio", "text" or "tensor" (vectors). `SAMPLES_OF` has those of each kind.
         license: SPDX identifier of the licence.
 
     Raises:
-        PluginError: for a name in another form.
+        PluginError: for a name in another form, or samples that a kind does not make.
 
     Example:
         >>> scaffold = Scaffold(name="zoo-my-gan")
@@ -58,11 +115,14 @@ class Scaffold:
         >>> Scaffold(name="My GAN")
         Traceback (most recent call last):
         zoo_core.errors.PluginError: 'My GAN' is no name for a plugin: ...
+        >>> Scaffold(name="my-gan", sample="text")
+        Traceback (most recent call last):
+        zoo_core.errors.PluginError: a plugin of kind gan has no samples of kind text: choose image, ...
     """
 
     name: str
     kind: Kind = "gan"
-    image: bool = True
+    sample: Sample = "image"
     license: License = "Apache-2.0"
 
     def __post_init__(self) -> None:
@@ -74,6 +134,12 @@ class Scaffold:
         if keyword.iskeyword(self.module):
             raise PluginError(
                 f"{self.name!r} is no name for a plugin: {self.module} is a keyword of Python; choose another"
+            )
+        if self.sample not in SAMPLES_OF[self.kind]:
+            others = [kind for kind, samples in SAMPLES_OF.items() if self.sample in samples]
+            raise PluginError(
+                f"a plugin of kind {self.kind} has no samples of kind {self.sample}: choose "
+                f"{_either(SAMPLES_OF[self.kind])}, or the kind {_either(others)}"
             )
 
     @property
@@ -124,14 +190,32 @@ class Scaffold:
             ".github/workflows/ci.yml": "ci.yml",
             f"{self.module}/__init__.py": "init.py",
             f"{self.module}/py.typed": "py.typed",
-            f"{self.module}/model.py": f"model_{self.kind}.py",
+            f"{self.module}/model.py": f"model_{self._network}.py",
             f"tests/test_{self.short.replace('-', '_')}.py": "test.py",
         }
         if self.kind != "generator":
-            templates[f"{self.module}/trainer.py"] = f"trainer_{self.kind}.py"
+            templates[f"{self.module}/trainer.py"] = f"trainer_{self._network}.py"
         return templates
 
+    @property
+    def _network(self) -> str:
+        """What the templates of the model and the trainer are called."""
+        if self.kind != "model":
+            return self.kind
+        return "characters" if self.sample == "text" else "flow"
+
+    @property
+    def _measures(self) -> str | None:
+        """The option that chooses what `zoo eval` measures; empty for what it measures by itself, None for nothing."""
+        if self.kind == "vae":
+            return " --metric elbo,iwae"
+        if self.sample == "tensor" and self.kind == "gan":
+            return None
+        return ""
+
     def _facts(self) -> dict[str, object]:
+        about = _OF_SAMPLE[self.sample]
+        summary = "A character model" if self._network == "characters" else _SUMMARIES[self.kind]
         return {
             "distribution": self.name,
             "module": self.module,
@@ -139,10 +223,14 @@ class Scaffold:
             "short_module": self.short.replace("-", "_"),
             "prefix": self.prefix,
             "title": self.short,
-            "summary": f"{_SUMMARIES[self.kind]} on {'pictures' if self.image else 'points'}",
+            "summary": f"{summary} on {about.noun}",
             "kind": self.kind,
-            "image": self.image,
+            "sample": self.sample,
             "trained": self.kind != "generator",
+            "data": about.data,
+            "about_data": about.about_data,
+            "suffix": about.suffix,
+            "measures": self._measures,
             "license": self.license,
             "year": datetime.date.today().year,
         }
@@ -185,6 +273,10 @@ def _refuse_taken(scaffold: Scaffold) -> None:
     owner = manager().owner_of_name(scaffold.short)
     if owner is not None and canonical_name(owner) != canonical_name(scaffold.name):
         raise PluginError(f"the architecture {scaffold.short!r} belongs to {printable(owner, 80)}; choose another name")
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _is_importable(module: str) -> bool:
