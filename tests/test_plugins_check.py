@@ -38,6 +38,7 @@ STATIC = {
     "option_without_bounds": "option_bounds",
     "changes_in_json": "configuration_json",
     "reads_values_when_built": "construction",
+    "options_not_taken": "given_arguments",
     "two_kinds": "kind_of_samples",
     "hard_coded_device": "devices",
     "wrong_sample_shape": "shapes",

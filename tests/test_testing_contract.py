@@ -8,12 +8,16 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass, field
+from unittest import SkipTest
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from tests import forkserver
 from tests.conftest import Site, made_once
+from zoo_core.errors import ContractError
+from zoo_core.testing.static import expect_any_device
 
 HOOKS = '''
     """A plugin for the contract's own tests."""
@@ -544,6 +548,18 @@ MUTANTS = {
         "torch.export.export takes Model",
         {FORWARD: "return self.layers(z).reshape(len(z), 1, 8, 8)"},
     ),
+    "options_not_taken": Mutant(
+        "test_options_and_noise_are_taken_where_they_are_given",
+        "Model.states takes `options` if the class sets Options",
+        {STATES: STATES.replace(" options,", ""), "options.steps": "3", "options.churn": "0.5"},
+        DIFFUSION,
+    ),
+    "noise_not_announced": Mutant(
+        "test_options_and_noise_are_taken_where_they_are_given",
+        "to fix it, set stochastic = True in the class",
+        {"stochastic = True": "stochastic = False"},
+        DIFFUSION,
+    ),
     "option_unexplained": Mutant(
         "test_names_and_documentation_are_present",
         "the docstring of Options explains `churn:`",
@@ -886,6 +902,16 @@ def test_a_mutation_changes_the_plugin(name):
     for old in MUTANTS[name].changes:
         assert old in CONFIG + sound.base + HOOKS + sound.hooks(name)
     assert (MUTANTS[name].source(), MUTANTS[name].hooks(name)) != (sound.source(), sound.hooks(name))
+
+
+def test_an_operation_that_the_meta_device_lacks_is_no_fault_of_the_plugin():
+    """torch's inverse of a short-time Fourier transform compares values."""
+    spectrum = torch.empty(2, 9, 5, dtype=torch.complex64, device="meta")
+    window = torch.empty(16, device="meta")
+    with pytest.raises(SkipTest, match="computes aten::equal, which the meta device lacks"):
+        expect_any_device("Model.forward", lambda: torch.istft(spectrum, 16, window=window))
+    with pytest.raises(ContractError, match="Cannot copy out of meta tensor"):
+        expect_any_device("Model.forward", spectrum.cpu)
 
 
 def test_importing_the_core_imports_no_pytest():

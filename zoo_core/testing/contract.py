@@ -146,6 +146,10 @@ class ArchitectureContract:
         """Constructors read no value of a tensor, and name no device."""
         static.construction(self._tested())
 
+    def test_options_and_noise_are_taken_where_they_are_given(self) -> None:
+        """`forward`, or `states`, has the arguments that the class announces."""
+        static.given_arguments(self._tested())
+
     def test_the_kind_suits_the_samples(self) -> None:
         """The kind exists, the Architecture states it, and the samples have what it needs."""
         static.kind_of_samples(self._tested())
@@ -170,7 +174,12 @@ class ArchitectureContract:
 
     def test_samples_have_the_stated_shape_range_and_dtype(self) -> None:
         """Samples are finite, float32 and (N, *sample_shape); to_unit and from_unit are inverse to each other."""
-        generator = self._tested().generator()
+        tested = self._tested()
+        try:
+            static.given_arguments(tested)
+        except ContractError as error:
+            raise SkipTest(f"fix this first: {error}") from error
+        generator = tested.generator()
         expect_sound_samples(generator)
         if generator.kind == "audio":
             loudest = forward(generator).abs().max().item()
@@ -721,6 +730,7 @@ class ArchitectureContract:
         try:
             static.configuration_json(tested)
             static.construction(tested)
+            static.given_arguments(tested)
             static.kind_of_samples(tested)
             expect_sound_samples(tested.generator())
         except ContractError as error:

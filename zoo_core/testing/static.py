@@ -6,6 +6,7 @@ the check does not apply. No check needs more memory or time for a large model t
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -238,6 +239,27 @@ def construction(tested: ArchitectureUnderTest) -> None:
 _SHAPES = "sampling, loading and reading data rely on it"
 
 
+def given_arguments(tested: ArchitectureUnderTest) -> None:
+    """Check that `forward`, or `states`, takes options and noise where the class says that it is given them."""
+    generator_class = tested.architecture.generator_class()
+    method = "states" if generator_class.makes_states() else "forward"
+    parameters = inspect.signature(getattr(generator_class, method)).parameters
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    announcements = {
+        "options": (generator_class.has_options(), "Options = …, a subclass of SamplingOptions"),
+        "noise": (generator_class.stochastic, "stochastic = True"),
+    }
+    for name, (given, announcement) in announcements.items():
+        required = name in parameters and parameters[name].default is inspect.Parameter.empty
+        where = f"{generator_class.__qualname__}.{method}"
+        expect(
+            (name in parameters or takes_all) if given else not required,
+            f"{where} takes `{name}` if the class sets {announcement.partition(',')[0]}, and only then",
+            "the core passes what the class announces",
+            f"write {method}(self, z, labels=None, *, {name})" if given else f"set {announcement} in the class",
+        )
+
+
 def kind_of_samples(tested: ArchitectureUnderTest) -> None:
     """Check that the kind exists, that the Architecture states it, and that the samples are what it expects."""
     generator, _ = _built(tested)
@@ -410,7 +432,11 @@ def devices(tested: ArchitectureUnderTest) -> None:
 
 
 def expect_any_device(what: str, compute: Callable[[], Any]) -> Any:
-    """Return the result of `compute` on the meta device. Raises ContractError if it fails, or returns other tensors."""
+    """Return the result of `compute` on the meta device.
+
+    Raises ContractError if it fails, or returns other tensors; SkipTest for an operation of torch that has no meta
+    form, such as the inverse of a short-time Fourier transform.
+    """
     import torch
 
     expected = f"{what} makes every tensor on the device of its inputs and reads no value of a tensor"
@@ -419,6 +445,9 @@ def expect_any_device(what: str, compute: Callable[[], Any]) -> Any:
     try:
         result = compute()
     except Exception as error:  # torch raises RuntimeError, NotImplementedError and others
+        if isinstance(error, NotImplementedError) and "no fake impl or Meta kernel" in str(error):
+            operation = str(error).partition(": ")[0]
+            raise SkipTest(f"{what} computes {operation}, which the meta device lacks") from error
         raise violation(expected, reason, fix, f"on the meta device, {type(error).__name__}: {error}") from error
     tensors = result.values() if isinstance(result, dict) else result if isinstance(result, tuple) else (result,)
     elsewhere = {str(tensor.device) for tensor in tensors if isinstance(tensor, torch.Tensor) and not tensor.is_meta}
@@ -455,6 +484,7 @@ def _on_meta(tested: ArchitectureUnderTest) -> tuple[Generator, Discriminator | 
 def _built(tested: ArchitectureUnderTest) -> tuple[Generator, Discriminator | None]:
     """The networks on the meta device; skips if they cannot be built there, which `construction` reports."""
     try:
+        given_arguments(tested)
         return _on_meta(tested)
     except ContractError as error:
         raise SkipTest(str(error)) from error
@@ -494,6 +524,7 @@ STATIC_CHECKS: tuple[Callable[[ArchitectureUnderTest], None], ...] = (
     option_bounds,
     configuration_json,
     construction,
+    given_arguments,
     kind_of_samples,
     devices,
     shapes,
