@@ -1,5 +1,6 @@
 """What README and docs say is true: their plugin works, their tables are whole, their links lead somewhere."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -96,11 +97,14 @@ def test_every_function_of_the_tables_of_the_architecture_is_in_its_file():
         assert re.search(definition, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}: {name}"
 
 
+GUIDE = ROOT / "docs" / "plugins.md"
+
+
 @pytest.fixture
 def guide(site):
     """The guide's plugin, installed: the environment of a process that sees it, and its remaining blocks."""
-    hooks, model, trainer, tests, rings, rings_trained, *_ = blocks(ROOT / "docs" / "plugins.md", "python")
-    site.add("zoo-ring", hooks, model=model, trainer=trainer, rings=rings)
+    hooks, model, trainer, tests, rings, rings_trained, flow, _, codes, *_ = blocks(GUIDE, "python")
+    site.add("zoo-ring", hooks, model=model, trainer=trainer, rings=rings, flow=flow, codes=codes)
     return site.environment(), tests, rings_trained
 
 
@@ -126,10 +130,44 @@ def test_the_conditional_model_of_the_guide_learns_its_classes(guide, tmp_path):
     assert small < 1.5 < large
 
 
+@pytest.mark.slow
+def test_every_model_of_the_guide_keeps_the_contract(guide, tmp_path):
+    environment, *_ = guide
+    (tests,) = (code for code in blocks(GUIDE, "python") if "class TestFlow" in code)
+    (tmp_path / "test_others.py").write_text(tests)
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_others.py"]
+    done = forkserver.run(*command, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_flow_of_the_guide_is_trained_and_sampled_with_options(guide, zoo, tmp_path):
+    environment, *_ = guide
+    np.savez(tmp_path / "points.npz", np.random.default_rng(0).normal(size=(128, 2)).astype(np.float32))
+    (train, sample) = next(code for code in blocks(GUIDE, "sh") if "ring-flow" in code).splitlines()
+    assert zoo(*train.split()[1:], "--steps", 2, env=environment).returncode == 0
+    config = json.loads((tmp_path / "runs" / "flow" / "config.json").read_text())
+    assert (config["config"]["net"], config["options"]) == ({"width": 32, "depth": 2}, {"steps": 10, "churn": 0.0})
+    done = zoo(*sample.split()[1:], env=environment)
+    assert (done.returncode, done.stdout) == (0, "churned.npz\n")
+
+
+def test_what_else_the_guide_shows_of_python_runs(tmp_path):
+    _, _, _, _, _, _, _, reading, _, *others = blocks(GUIDE, "python")
+    shown = {}
+    exec(reading, shown)
+    np.savetxt(tmp_path / "walk.csv", np.zeros((25, 3)), delimiter=",")
+    data = shown["TracksTrainer"].read_data(tmp_path / "walk.csv", None, {})
+    assert (data.sample_shape, len(data), data.values["dimensions"]) == ((10, 3), 2, 3)
+    for code in others:
+        exec(code, shown)
+    assert [kind.name for kind in shown["zoo_kinds"]()] == ["chords"]
+    assert [extractor.name for extractor in shown["zoo_metrics"]()] == ["ring-moments"]
+
+
 def test_the_guide_lists_every_test_of_the_contract():
     from zoo_core.testing import ArchitectureContract
 
-    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = GUIDE.read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(test_\w+)` \|", page, re.MULTILINE)
     assert listed == [name for name in vars(ArchitectureContract) if name.startswith("test_")]
 

@@ -19,6 +19,7 @@ from zoo_core.data.wave_files import read_wave_header
 from zoo_core.errors import DataError, InterfaceError, MissingExtraError, OutputError, SamplingError
 from zoo_core.kinds import recordings, spectrogram
 from zoo_core.kinds.by_name import kind_named
+from zoo_core.metrics.neighbours import nearest
 
 sf = pytest.importorskip("soundfile")
 DIGITS = Path(__file__).parent / "data" / "spoken_digits"
@@ -518,3 +519,12 @@ def test_the_colours_become_lighter_by_equal_steps():
 def test_data_in_memory_carries_its_values():
     data = TrainingData.from_tensors(tone(n=2), values={"sample_rate": 8000})
     assert data.values["sample_rate"] == 8000
+
+
+def test_the_nearest_sound_is_the_one_that_sounds_alike_whatever_the_phase():
+    time = torch.arange(4096) / 16000
+    tones = [torch.sin(2 * torch.pi * frequency * time + phase) for frequency, phase in ((440, 0), (880, 0), (440, 2))]
+    data = TrainingData.from_tensors(torch.stack([0.01 * tones[1], tones[1], tones[2]])[:, None])
+    sample = tones[0][None, None]
+    assert nearest(sample, data, 1, kind=AUDIO).item() == 2
+    assert nearest(sample, data, 1).item() == 0, "as waves, what is nearly silent is nearer"

@@ -540,7 +540,7 @@ def test_neighbours_are_shown_by_the_kind(bring, tmp_path):
 def test_codes_are_as_far_apart_as_they_differ_in_places():
     data = TrainingData.from_tensors(torch.tensor([[1, 2, 99], [2, 3, 4], [1, 9, 9]]))
     sample = torch.tensor([[1, 2, 3]])
-    assert nearest(sample, data, 3, codes=True).tolist() == [[0, 2, 1]]
+    assert nearest(sample, data, 3, kind=kind_named("text")).tolist() == [[0, 2, 1]]
     assert nearest(sample, data, 3).tolist() == [[1, 2, 0]]
 
 

@@ -115,8 +115,9 @@ class IndexedNoise:
 
     def __init__(self, seed: int, start: int, z: Tensor, *, count: int | None = None, same: bool = False) -> None:
         self._seed, self._start = seed, start
-        self._rows, self._device, self._dtype = len(z), z.device, z.dtype
-        self._count = 1 if same else len(z) if count is None else count
+        # Not len, which is a number: torch.export would take the batch of its example for the only one.
+        self._rows, self._device, self._dtype = z.shape[0], z.device, z.dtype
+        self._count = 1 if same else self._rows if count is None else count
 
     def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
         """Return (N, *shape), standard normal, on the device and in the dtype of the latents."""

@@ -178,6 +178,25 @@ class Kind(ABC):
         """
         return output
 
+    def comparable(self, samples: Tensor) -> Tensor:
+        """Return values whose Euclidean distance says how alike two samples are, for nearest neighbours.
+
+        By default the samples themselves. Two sounds that nobody can tell apart are far from each other as waves, so
+        that their kind compares spectra.
+
+        Args:
+            samples: (N, *sample_shape), as the data has them: pictures in uint8.
+
+        Returns:
+            (N, …), real numbers.
+
+        Example:
+            >>> import torch
+            >>> Chords().comparable(torch.ones(5, 2)).shape
+            torch.Size([5, 2])
+        """
+        return samples
+
     def problem_with(self, sample_shape: tuple[int, ...]) -> str | None:
         """Return why samples of a kind cannot have this shape, as the end of a sentence; None if they can.
 

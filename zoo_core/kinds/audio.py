@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zoo_core.interfaces.generator import Generator
 
 _MOST_CHANNELS = 64  # more are an axis of time in the wrong place
+_WINDOW = 512  # samples of a spectrum that is compared
+_FLOOR = 0.01  # added to magnitudes before their logarithm: what is fainter is silence
 _DRAWN_LARGE = 4  # sounds, at most, are drawn twice as large
 
 
@@ -91,6 +93,15 @@ class AudioKind(Kind):
 
     def to_public(self, output: Tensor, generator: Generator) -> Tensor:
         return output.float().clamp(-1, 1)
+
+    def comparable(self, samples: Tensor) -> Tensor:
+        """Return the logarithms of the magnitudes of short-time spectra, (N, channels, frequencies, frames)."""
+        import torch
+
+        sounds = torch.nn.functional.pad(samples.float(), (0, max(0, _WINDOW - samples.shape[-1])))
+        window = torch.hann_window(_WINDOW)
+        spectra = torch.stft(sounds.flatten(0, 1), _WINDOW, _WINDOW // 2, window=window, return_complex=True)
+        return torch.log(spectra.abs() + _FLOOR).reshape(*sounds.shape[:2], *spectra.shape[1:])
 
     def problem_with(self, sample_shape: tuple[int, ...]) -> str | None:
         if len(sample_shape) == 2 and sample_shape[0] <= _MOST_CHANNELS:

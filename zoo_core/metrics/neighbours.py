@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo_core.data.training_data import TrainingData
 from zoo_core.errors import MetricError, printable
-from zoo_core.interfaces import Generator
+from zoo_core.interfaces import Generator, Kind
 from zoo_core.interfaces.options import Choices
 from zoo_core.kinds.by_name import kind_named
 from zoo_core.kinds.pictures import from_uint8, save_picture, to_uint8
@@ -45,14 +45,15 @@ def write_neighbours(
     save_picture(shown, out)
 
 
-def nearest(samples: Tensor, data: TrainingData, count: int = NEAREST, *, codes: bool = False) -> Tensor:
+def nearest(samples: Tensor, data: TrainingData, count: int = NEAREST, *, kind: Kind | None = None) -> Tensor:
     """Return the indices of the samples of the data that are nearest to each sample, in Euclidean distance of values.
 
     Args:
         samples: (S, *sample_shape), in the values of the data: pictures in uint8.
         data: samples of the same shape.
         count: number of neighbours.
-        codes: compare by the number of values that differ (Hamming, 1950), as those of texts.
+        kind: what says which values are compared, and whether they are codes, of which the number that differs counts
+            (Hamming, 1950); by default the samples themselves.
 
     Returns:
         (S, count), int64, the nearest first; fewer columns if the data has fewer samples.
@@ -62,11 +63,15 @@ def nearest(samples: Tensor, data: TrainingData, count: int = NEAREST, *, codes:
         >>> nearest(torch.full((1, 1, 2, 2), 4, dtype=torch.uint8), data, count=3)
         tensor([[4, 3, 2]])
     """
-    rows = _as_rows(samples)
+
+    def comparable(values: Tensor) -> Tensor:
+        return _as_rows(values if kind is None else kind.comparable(values))
+
+    rows, codes = comparable(samples), kind is not None and kind.codes
     best = torch.full((len(samples), 0), torch.inf, dtype=torch.float64)
     indices = torch.zeros((len(samples), 0), dtype=torch.int64)
     for start, others in _blocks(data):
-        distances = torch.cat([best, _distances(rows, _as_rows(others), codes)], 1)
+        distances = torch.cat([best, _distances(rows, comparable(others), codes)], 1)
         numbers = torch.arange(start, start + len(others)).expand(len(samples), -1)
         best, chosen = distances.topk(min(count, distances.shape[1]), largest=False)
         indices = torch.cat([indices, numbers], 1).gather(1, chosen)
@@ -89,7 +94,7 @@ def neighbours_picture(
     """
     pictures = generator.kind == "image"
     own = torch.from_numpy(to_uint8(samples)).permute(0, 3, 1, 2) if pictures else samples
-    indices = nearest(own, data, count, codes=kind_named(generator.kind).codes)
+    indices = nearest(own, data, count, kind=kind_named(generator.kind))
     rows = []
     for sample, row in zip(samples, indices, strict=True):
         others = data.take(row.tolist())

@@ -1,4 +1,4 @@
-"""Probes of the contract's tests: running networks, training them, and corrupting their files."""
+"""Probes of the contract's tests: running networks, and corrupting their files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo_core.interfaces import Batch, Discriminator, Encoder, Generator, Trainer
+from zoo_core.interfaces import Batch, Discriminator, Generator, SamplingOptions
 from zoo_core.modelfolder import CONFIG, WEIGHTS
-from zoo_core.testing.architecture_under_test import COUNT, encode, labels_for
+from zoo_core.streams import IndexedNoise
+from zoo_core.testing.architecture_under_test import COUNT, labels_for, output_of
 from zoo_core.testing.expectation import expect, violation
 from zoo_core.testing.static import expect_samples
-from zoo_core.training.figures import checked_figures
 from zoo_core.training.run_folder import RunFolder
 
 _PUSHES = 300  # steps of Adam after which an unbounded logit is beyond 1
@@ -32,12 +32,77 @@ def latents(generator: Generator) -> Tensor:
     return generator.latents(0, 0, COUNT)
 
 
-def forward(generator: Generator, labels: Tensor | None = None, *, z: Tensor | None = None) -> Tensor:
+def forward(
+    generator: Generator,
+    labels: Tensor | None = None,
+    *,
+    z: Tensor | None = None,
+    options: SamplingOptions | None = None,
+) -> Tensor:
     """Return samples (COUNT, *sample_shape) in the model's range; by default for the first latents and all classes."""
     z = latents(generator) if z is None else z
+    return output_of(generator, z, labels if labels is not None else labels_for(generator, COUNT), options)
+
+
+def in_parts(generator: Generator, z: Tensor, size: int) -> Tensor:
+    """Return what `forward` does for latents (COUNT, *latent_shape), computed in batches of this size."""
+    labels = labels_for(generator, COUNT)
+    parts = [slice(first, first + size) for first in range(0, COUNT, size)]
+    of_part = [labels[part] if labels is not None else None for part in parts]
+    return torch.cat(
+        [output_of(generator, z[part], few, start=part.start) for part, few in zip(parts, of_part, strict=True)]
+    )
+
+
+class Recorder:
+    """The noise of a stochastic generator for its latents, which remembers what it was asked for.
+
+    Attributes:
+        draws: step and shape of each call, in order.
+    """
+
+    def __init__(self, z: Tensor, seed: int = 0) -> None:
+        self._noise = IndexedNoise(seed, 0, z)
+        self.draws: list[tuple[int, tuple[int, ...]]] = []
+
+    def __call__(self, step: int, shape: tuple[int, ...]) -> Tensor:
+        self.draws.append((int(step), tuple(shape)))
+        return self._noise(step, shape)
+
+
+def with_noise(generator: Generator, options: SamplingOptions, seed: int = 0) -> tuple[Tensor, Recorder]:
+    """Return samples as `forward` does, with the noise of this seed, and what was asked of the noise."""
+    z = latents(generator)
+    noise = Recorder(z, seed)
     with torch.no_grad():
-        x: Tensor = generator(z, labels if labels is not None else labels_for(generator, COUNT))
-    return x
+        x: Tensor = generator(z, labels_for(generator, COUNT), **generator.extras(options, noise))
+    return x, noise
+
+
+def states_of(generator: Generator) -> Iterator[Tensor]:
+    """Yield what `states` does, for the first latents and all classes."""
+    z = latents(generator)
+    extras = generator.extras(generator.options, IndexedNoise(0, 0, z))
+    with torch.no_grad():
+        yield from generator.states(z, labels_for(generator, COUNT), **extras)
+
+
+class Exportable(nn.Module):
+    """A generator with its options inside, which takes its noise as tensors: what torch.export can take.
+
+    Args:
+        generator: the generator.
+        draws: step and shape of each draw of noise, in the order of the tensors.
+    """
+
+    def __init__(self, generator: Generator, draws: Sequence[tuple[int, tuple[int, ...]]]) -> None:
+        super().__init__()
+        self.generator, self._draws = generator, list(draws)
+
+    def forward(self, z: Tensor, labels: Tensor | None, noises: list[Tensor]) -> Any:
+        drawn = dict(zip(self._draws, noises, strict=True))
+        extras = self.generator.extras(self.generator.options, lambda step, shape: drawn[int(step), tuple(shape)])
+        return self.generator(z, labels, **extras)
 
 
 def expect_sound_samples(generator: Generator) -> None:
@@ -61,9 +126,9 @@ def expect_sound_samples(generator: Generator) -> None:
     )
 
 
-def is_deterministic(generator: Generator) -> bool:
+def is_deterministic(generator: Generator, z: Tensor | None = None) -> bool:
     """Return whether two forward passes of the same latents in eval mode give equal samples."""
-    z = latents(generator)
+    z = latents(generator) if z is None else z
     return torch.equal(forward(generator, z=z), forward(generator, z=z))
 
 
@@ -88,7 +153,7 @@ def disturbed(module: _Module) -> _Module:
 
     Every weight gets normal noise in the size of an ordinary initialisation, always the same. Layers that are built
     as zeros, as the last ones of diffusion models, would hide what comes before them. Tables in buffers keep their
-    form: noise could make a variance negative.
+    form: noise could make a variance negative. Those that are not saved, but computed when the module is built, stay.
     """
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -97,8 +162,9 @@ def disturbed(module: _Module) -> _Module:
                 deviation = 0.3 / math.sqrt(max(1, parameter[0].numel())) if parameter.ndim > 1 else 0.1
                 noise = torch.randn(parameter.shape, generator=random) * deviation
                 parameter.add_(noise.to(parameter))
-        for buffer in module.buffers():
-            if buffer.is_floating_point():
+        saved = module.state_dict(keep_vars=True)
+        for name, buffer in module.named_buffers():
+            if buffer.is_floating_point() and name in saved:
                 buffer.mul_(0.9)
     return module
 
@@ -127,95 +193,6 @@ def on_meta_device(batch: Batch) -> Batch:
     """Return the batch without its values."""
     labels = batch.labels.to("meta") if batch.labels is not None else None
     return Batch(batch.samples.to("meta"), labels)
-
-
-def reads_values(step: Callable[[], object]) -> bool:
-    """Return whether a step fails on the meta device because it reads the value of a tensor, as `item` does."""
-    try:
-        step()
-    except RuntimeError as error:
-        return "item() cannot be called on meta" in str(error)
-    except Exception:  # whatever else fails is not about reading
-        return False
-    return False
-
-
-def train(trainer: Trainer, batch: Batch, steps: int) -> dict[str, list[float]]:
-    """Run steps of a prepared trainer on one batch; return what each figure was, by name."""
-    history: dict[str, list[float]] = {}
-    for _ in range(steps):
-        for name, value in checked_figures(trainer, trainer.training_step(batch)).items():
-            history.setdefault(name, []).append(float(value))
-        trainer.step += 1
-    return history
-
-
-def untouched(trainer: Trainer, batch: Batch, steps: int) -> list[str]:
-    """Return the names of the parameters that training leaves as they were, or an empty list once all have changed.
-
-    A parameter that an optimizer steps with a gradient of zero counts as touched if its network's output depends on it:
-    the last bias of a Wasserstein critic shifts all its logits alike, so that no difference of them depends on it.
-    """
-    at_first: dict[str, Tensor] = {}
-    left: dict[str, nn.Parameter] = {}
-    stepped: set[int] = set()
-    hooks = [optimizer.register_step_pre_hook(_noting(stepped)) for optimizer in trainer.optimizers.values()]
-    for _ in range(steps):
-        for name, parameter in _trainable(trainer):  # again in every step: a trainer may add layers
-            if name not in at_first:
-                at_first[name], left[name] = parameter.detach().clone(), parameter
-        train(trainer, batch, 1)
-        left = {name: parameter for name, parameter in left.items() if torch.equal(parameter, at_first[name])}
-        if not left:
-            break
-    for hook in hooks:
-        hook.remove()
-    return [
-        name
-        for name, parameter in left.items()
-        if not (id(parameter) in stepped and _shows(trainer.modules[name.partition(".")[0]], parameter, batch))
-    ]
-
-
-def _trainable(trainer: Trainer) -> Iterator[tuple[str, nn.Parameter]]:
-    for network, module in trainer.modules.items():
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                yield f"{network}.{name}", parameter
-
-
-def _noting(stepped: set[int]) -> Callable[..., None]:
-    """A hook that notes the parameters that have a gradient when an optimizer takes a step."""
-
-    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for group in optimizer.param_groups:
-            stepped.update(id(parameter) for parameter in group["params"] if parameter.grad is not None)
-
-    return note
-
-
-def _shows(module: nn.Module, parameter: nn.Parameter, batch: Batch) -> bool:
-    """Whether the output of a network changes with a parameter; taken for granted of a network of another kind."""
-    if not isinstance(module, (Generator, Discriminator)):
-        return True
-
-    def output() -> list[Tensor]:
-        x = batch.samples[:COUNT]
-        labels = batch.labels[:COUNT] if batch.labels is not None else None
-        if isinstance(module, Discriminator):
-            return [module(x, labels)]
-        codes = encode(module, x, labels)[0] if isinstance(module, Encoder) else x
-        return [forward(module), codes]
-
-    was_training = module.training
-    module.eval()
-    with torch.no_grad():
-        before = output()
-        parameter.add_(1.0)
-        after = output()
-        parameter.sub_(1.0)
-    module.train(was_training)
-    return any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def stopped_in_the_middle(run: Path, other: Path, step: int) -> None:

@@ -16,9 +16,19 @@ from unittest import SkipTest
 import msgspec
 from msgspec import inspect as types
 
-from zoo_core.errors import ContractError
-from zoo_core.interfaces import Config, ModelConfig
-from zoo_core.testing.architecture_under_test import COUNT, ArchitectureUnderTest, encode, own_docstring
+from zoo_core.errors import ContractError, InterfaceError
+from zoo_core.interfaces import Config
+from zoo_core.interfaces.names import CORE_KINDS
+from zoo_core.kinds.audio import sample_rate_of
+from zoo_core.kinds.by_name import check_kind, kind_named
+from zoo_core.kinds.text import texts_of
+from zoo_core.testing.architecture_under_test import (
+    COUNT,
+    ArchitectureUnderTest,
+    encode,
+    output_of,
+    own_docstring,
+)
 from zoo_core.testing.expectation import expect, violation
 
 if TYPE_CHECKING:
@@ -56,6 +66,8 @@ def documentation(tested: ArchitectureUnderTest) -> None:
             "describe the class in its docstring",
         )
     _fields_explained(architecture.config_class(), "model.")
+    if architecture.generator_class().has_options():
+        _fields_explained(architecture.generator_class().Options, "")
     trainer = architecture.trainer_class()
     if trainer is not None and not trainer.Settings.__module__.startswith(CORE):
         _fields_explained(trainer.Settings, "")
@@ -101,8 +113,20 @@ def importing_the_plugin(tested: ArchitectureUnderTest) -> None:
 
 def configuration_bounds(tested: ArchitectureUnderTest) -> None:
     """Check that every field of the configuration is bounded; ModelConfig itself enforces the bounds."""
-    config_class = tested.architecture.config_class()
     reason = "a configuration may come from a stranger, and must not be able to request all memory"
+    _bounded(tested.architecture.config_class(), reason)
+
+
+def option_bounds(tested: ArchitectureUnderTest) -> None:
+    """Check that every sampling option is bounded; SamplingOptions itself enforces the bounds."""
+    generator_class = tested.architecture.generator_class()
+    if not generator_class.has_options():
+        raise SkipTest("the generator has no options")
+    reason = "users choose it when they sample, in a request to a server too, and must not be able to ask for for ever"
+    _bounded(generator_class.Options, reason)
+
+
+def _bounded(config_class: type[Config], reason: str) -> None:
     for name, annotated in _fields(config_class):
         for part in _parts(annotated):
             missing = _missing_bound(part)
@@ -129,7 +153,7 @@ def expect_refusal(tested: ArchitectureUnderTest, values: Mapping[str, object]) 
     )
 
 
-def _fields(config_class: type[ModelConfig]) -> list[tuple[str, types.Type]]:
+def _fields(config_class: type[Config]) -> list[tuple[str, types.Type]]:
     described = types.type_info(config_class)
     assert isinstance(described, types.StructType)
     return [(one.name, one.type) for one in described.fields]
@@ -203,17 +227,6 @@ def construction(tested: ArchitectureUnderTest) -> None:
         positive = isinstance(shape, tuple) and all(type(size) is int and size > 0 for size in shape)
         expected = f"{name}.{attribute} is a tuple of positive ints, without the batch"
         expect(positive, expected, _SHAPES, f"set self.{attribute} in the constructor, as (1, 32, 32)", repr(shape))
-    kinds = ("image", "tensor")
-    fix = 'set kind = "image" for pictures and kind = "tensor" for anything else'
-    expect(generator.kind in kinds, f"{name}.kind is one of {kinds}", _SHAPES, fix, repr(generator.kind))
-    shape = generator.sample_shape
-    expect(
-        generator.kind != "image" or (len(shape) == 3 and shape[0] in (1, 3)),
-        f"the sample_shape of {name}, whose kind is image, is (1 or 3, height, width)",
-        "files of pictures are grey or in colour",
-        'set kind = "tensor" for anything else',
-        shape,
-    )
     expect(
         generator.config == tested.config,
         f"{name}.config is the configuration it was built from",
@@ -225,14 +238,68 @@ def construction(tested: ArchitectureUnderTest) -> None:
 _SHAPES = "sampling, loading and reading data rely on it"
 
 
+def kind_of_samples(tested: ArchitectureUnderTest) -> None:
+    """Check that the kind exists, that the Architecture states it, and that the samples are what it expects."""
+    generator, _ = _built(tested)
+    name, stated = type(generator).__qualname__, tested.architecture.kind
+    try:
+        check_kind(tested.architecture, generator)
+    except InterfaceError as error:
+        raise violation(
+            f"{name}.kind is a kind of samples that suits them",
+            "reading, writing and showing samples are up to their kind",
+            f"set kind to {', '.join(CORE_KINDS)} or one that a plugin brings, in the class and in the Architecture, "
+            "and make sample_shape what this kind expects",
+            error,
+        ) from error
+    shape = generator.sample_shape
+    expect(
+        generator.kind != "image" or (len(shape) == 3 and shape[0] in (1, 3)),
+        f"the sample_shape of {name}, whose kind is image, is (1 or 3, height, width)",
+        "files of pictures are grey or in colour",
+        'set kind = "tensor" for anything else',
+        shape,
+    )
+    expect(
+        stated is not None or generator.kind in FIRST_KINDS,
+        f"the Architecture states the kind of {name}",
+        "`zoo sample -o` checks the name of its output before it imports torch",
+        f"write Architecture(…, kind={generator.kind!r})",
+    )
+    try:
+        _expect_what_the_kind_needs(generator)
+    except InterfaceError as error:
+        raise violation(
+            f"{name} says what its samples need to be {kind_named(generator.kind).noun[1]}",
+            "numbers alone do not say how fast a sound is, or which characters a text has",
+            "state it as the message says",
+            error,
+        ) from error
+
+
+FIRST_KINDS = ("image", "tensor")  # those that plugins of the first edition have, whose Architecture states none
+
+
+def _expect_what_the_kind_needs(generator: Generator) -> None:
+    if generator.kind == "audio":
+        sample_rate_of(generator)
+    if generator.kind == "text":
+        import torch
+
+        texts_of(torch.zeros(1, *generator.sample_shape, dtype=torch.int64), generator)
+
+
 def shapes(tested: ArchitectureUnderTest) -> None:
     """Check that samples are (N, *sample_shape) for latents (N, *latent_shape)."""
     generator, _ = _built(tested)
-    expect_samples(generator, _quietly(lambda: generator(*_meta_inputs(generator))), "forward(z)")
+    expect_samples(generator, _quietly(lambda: output_of(generator, *_meta_inputs(generator))), "forward(z)")
 
 
 def expect_samples(generator: Generator, x: object, what: str) -> None:
-    """Raise ContractError unless x is a tensor (N, *sample_shape), float32, of a batch of COUNT."""
+    """Raise ContractError unless x is a tensor (N, *sample_shape) of a batch of COUNT, in a dtype that its kind takes.
+
+    Pictures and sounds are float32, texts whole numbers; anything else is float32 if it is floating.
+    """
     import torch
 
     name = f"{type(generator).__qualname__}: {what}"
@@ -246,8 +313,17 @@ def expect_samples(generator: Generator, x: object, what: str) -> None:
         "correct sample_shape or the last layer",
         tuple(x.shape),
     )
+    if generator.kind == "text":
+        expect(
+            not x.is_floating_point() and not x.is_complex(),
+            f"{name} is whole numbers, the codes of texts",
+            "two characters are the same or not, and nothing in between",
+            "return logits.argmax(-1), or a draw from them",
+            x.dtype,
+        )
+        return
     expect(
-        x.dtype == torch.float32,
+        x.dtype == torch.float32 or (generator.kind not in ("image", "audio") and not x.is_floating_point()),
         f"{name} is float32 for float32",
         "other layers, as those of a discriminator, take no other type",
         "make constants in the dtype of the input",
@@ -305,17 +381,30 @@ def expect_posterior(generator: Generator, encoded: object) -> None:
 
 def devices(tested: ArchitectureUnderTest) -> None:
     """Check that every network computes on the meta device, which refuses tensors made on another device."""
+    import torch
+
     from zoo_core.interfaces import Encoder
+    from zoo_core.metrics.log_prob import states_log_prob
 
     generator, discriminator = _built(tested)
     z, labels = _meta_inputs(generator)
     what = f"{type(generator).__qualname__}.forward"
-    x = expect_any_device(what, lambda: generator(z, labels))  # in the shape it has, whatever sample_shape says
+    x = expect_any_device(what, lambda: output_of(generator, z, labels))  # in its shape, whatever sample_shape says
     computed: dict[str, Callable[[], Any]] = {}
     if discriminator is not None:
         computed[f"{type(discriminator).__qualname__}.forward"] = lambda: discriminator(x, labels)
     if isinstance(generator, Encoder):
         computed[f"{type(generator).__qualname__}.encode"] = lambda: encode(generator, x, labels)
+    if states_log_prob(generator):
+        given = () if labels is None else (labels,)
+        data = x.to(torch.int64) if generator.kind == "text" else x
+
+        def log_prob() -> Tensor:
+            with torch.no_grad():
+                return generator.log_prob(data, *given)
+
+        if not reads_values(log_prob):  # as torch.distributions does, to check its arguments
+            computed[f"{type(generator).__qualname__}.log_prob"] = log_prob
     for what, compute in computed.items():
         expect_any_device(what, compute)
 
@@ -335,6 +424,17 @@ def expect_any_device(what: str, compute: Callable[[], Any]) -> Any:
     elsewhere = {str(tensor.device) for tensor in tensors if isinstance(tensor, torch.Tensor) and not tensor.is_meta}
     expect(not elsewhere, expected, reason, fix, f"a result on {', '.join(elsewhere)}")
     return result
+
+
+def reads_values(compute: Callable[[], object]) -> bool:
+    """Return whether something fails on the meta device because it reads the value of a tensor, as `item` does."""
+    try:
+        compute()
+    except RuntimeError as error:
+        return "item() cannot be called on meta" in str(error)
+    except Exception:  # whatever else fails is not about reading
+        return False
+    return False
 
 
 def _on_meta(tested: ArchitectureUnderTest) -> tuple[Generator, Discriminator | None]:
@@ -370,7 +470,8 @@ def _meta_inputs(generator: Generator) -> tuple[Tensor, Tensor | None]:
 def _meta_samples(generator: Generator) -> Tensor:
     import torch
 
-    return torch.empty(COUNT, *generator.sample_shape, device="meta")
+    dtype = torch.int64 if generator.kind == "text" else torch.float32
+    return torch.empty(COUNT, *generator.sample_shape, dtype=dtype, device="meta")
 
 
 def _quietly(compute: Callable[[], Any]) -> Any:
@@ -390,8 +491,10 @@ STATIC_CHECKS: tuple[Callable[[ArchitectureUnderTest], None], ...] = (
     documentation,
     importing_the_plugin,
     configuration_bounds,
+    option_bounds,
     configuration_json,
     construction,
+    kind_of_samples,
     devices,
     shapes,
     discriminator_shape,
