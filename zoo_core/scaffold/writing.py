@@ -87,7 +87,7 @@ _OF_SAMPLE: Mapping[Sample, _OfSample] = {
     "tensor": _OfSample(
         "points",
         "points.csv",
-        "`points.csv` has one vector a row, with values of about unit variance; the model takes their number.",
+        "`points.csv` has one vector a row, with values of about unit variance; the model takes their count.",
         ".npz",
     ),
 }
