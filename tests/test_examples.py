@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -88,7 +89,7 @@ def test_an_example_is_trained_sampled_measured_looked_at_pushed_and_pulled(
     run = tmp_path / "runs" / "first"
     for picture in (run / "samples.png", run / "samples" / "step-00000015.png"):
         with Image.open(picture) as image:
-            assert len(set(image.convert("L").getdata())) > 10, "there is something to see"
+            assert len(np.unique(np.asarray(image.convert("L")))) > 10, "there is something to see"
     assert (run / "training.gif").is_file()
     for number, chosen in enumerate(["", choice]):
         options = ["--set", chosen] if chosen else []
@@ -101,7 +102,7 @@ def test_an_example_is_trained_sampled_measured_looked_at_pushed_and_pulled(
         )
         assert figures
         assert all(math.isfinite(figure["value"]) for figure in figures)
-    command("push", "./runs/first", f"alice/{architecture}", "--license", "other")
+    command("push", "./runs/first", f"alice/{architecture}")
     pulled = Path(command("pull", f"hf://alice/{architecture}").stdout.strip())
     assert ("pipeline_tag: text-generation" in (pulled / "README.md").read_text()) == (name == "zoo-char-rnn")
     command("sample", f"hf://alice/{architecture}", "-n", 5, "-o", f"pulled-{output}")

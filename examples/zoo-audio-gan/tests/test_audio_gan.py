@@ -16,12 +16,14 @@ SMALL = {"length": LENGTH, "sample_rate": 8000, "latent_size": 4, "width": 2}
 class TestAudioGAN(ArchitectureContract):
     architecture = "audio-gan"
     config: ClassVar = SMALL
+    options: ClassVar = {"iterations": 2}
     refused: ClassVar = [{"length": 5000}, {"channels": 3}, {"width": 0}, {"sample_rate": 0}]
 
 
 class TestConditionalAudioGAN(ArchitectureContract):
     architecture = "audio-gan"
     config: ClassVar = SMALL | {"num_classes": 3, "channels": 2}
+    options: ClassVar = {"iterations": 2}
 
 
 def tones(*frequencies):
