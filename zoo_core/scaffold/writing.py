@@ -26,10 +26,11 @@ Sample = Literal["image", "audio", "text", "tensor"]
 License = Literal["Apache-2.0", "BSD-3-Clause", "MIT"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SAMPLES: tuple[Sample, ...] = get_args(Sample)
-# Codes of texts have no gradient, which a discriminator would need, nor have they a mean, which a decoder returns.
+# Codes of texts have no gradient, which a discriminator would need, nor have they a mean, which a decoder returns. That
+# of sounds is silence, since waves of other phases cancel each other.
 SAMPLES_OF: Mapping[Kind, tuple[Sample, ...]] = {
     "gan": ("image", "audio", "tensor"),
-    "vae": ("image", "audio", "tensor"),
+    "vae": ("image", "tensor"),
     "generator": SAMPLES,
     "model": SAMPLES,
 }

@@ -15,7 +15,7 @@ from zoo_core.cli.messages import echo_path
 SAMPLES = ("image", "audio", "text", "tensor")
 SAMPLES_OF = {
     "gan": ("image", "audio", "tensor"),
-    "vae": ("image", "audio", "tensor"),
+    "vae": ("image", "tensor"),
     "generator": SAMPLES,
     "model": SAMPLES,
 }
