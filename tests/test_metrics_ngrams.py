@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo_core import Generator, ModelConfig, TrainingData
+from zoo_core import Generator, ModelConfig, SamplingOptions, TrainingData
 from zoo_core.errors import InterfaceError, MetricError
 from zoo_core.metrics import evaluate
 from zoo_core.metrics.ngrams import jensen_shannon_distance, ngram_counts, ngram_figures
@@ -106,3 +106,31 @@ def test_only_texts_have_ngrams():
         evaluate(Points(CODES), TrainingData.from_tensors(CODES), metrics=["ngrams"])
     with pytest.raises(MetricError, match="texts are codes, int64"):
         evaluate(Letters(CODES, LettersConfig()), TrainingData.from_tensors(CODES.float()), metrics=["ngrams"])
+
+
+class LetterOptions(SamplingOptions, frozen=True):
+    code: int = 1
+
+
+class OneLetter(Generator):
+    """Texts of one letter, which an option chooses."""
+
+    kind, Options = "text", LetterOptions
+    latent_shape = sample_shape = (3,)
+
+    def forward(self, z, labels=None, *, options):
+        return torch.tensor([options.code, 0, 0]).expand(len(z), 3)
+
+    def decode(self, codes):
+        return ["".join("ab"[code - 1] for code in row if code) for row in codes.tolist()]
+
+
+def test_texts_are_drawn_with_the_options_that_the_figures_name():
+    data = TrainingData.from_tensors(torch.tensor([[2, 0, 0]] * 4))
+    of_default, of_chosen = (
+        {figure.metric: figure for figure in evaluate(OneLetter(), data, metrics=["ngrams"], n=4, options=options)}
+        for options in (None, {"code": 2})
+    )
+    assert of_default["ngram_1"].value > 0.5
+    assert of_chosen["ngram_1"].value == 0
+    assert (of_default["ngram_1"].options, of_chosen["ngram_1"].options) == ({}, {"code": 2})

@@ -376,6 +376,7 @@ def _sample_figures(run: _Run, metric: SampleMetric, data: TrainingData) -> list
             fingerprint=data.fingerprint,
             samples=run.conditions.samples,
             detail=metric.detail(len(data)),
+            options=run.conditions.options,
         )
         for name in metric.figures
     ]
@@ -388,7 +389,12 @@ def _samples(run: _Run, conditions: Conditions) -> Tensor:
     if end > start:
         made = start
         for batch in sample_batches(
-            run.generator, end - start, seed=conditions.seed, start=start, batch_size=run.batch_size
+            run.generator,
+            end - start,
+            seed=conditions.seed,
+            start=start,
+            options=conditions.options,
+            batch_size=run.batch_size,
         ):
             batches.append(batch)
             made += len(batch)

@@ -1,7 +1,7 @@
 """Features of handwritten digits: a small classifier of MNIST, bundled, so that evaluation needs no download.
 
-Trained by tools/train_digits.py. Its features decide every figure that names it, so that other weights, another size or
-another resizer make another version.
+Trained by tools/train_extractor.py. Its features decide every figure that names it, so that other weights, another size
+or another resizer make another version.
 """
 
 from __future__ import annotations

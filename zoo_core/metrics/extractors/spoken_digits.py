@@ -1,6 +1,6 @@
 """Features of short sounds: a small classifier of spoken digits, bundled, so that evaluation needs no download.
 
-Trained by tools/train_spoken_digits.py. It looks at the logarithm of a mel spectrogram: power in 40 bands that are as
+Trained by tools/train_extractor.py. It looks at the logarithm of a mel spectrogram: power in 40 bands that are as
 wide as the ear's. Its features decide every figure that names it, so that other weights or another spectrogram make
 another version.
 """
