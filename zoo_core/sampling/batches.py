@@ -44,7 +44,7 @@ def sample_batches(
         on_step: called after each step of a batch, if the model makes its samples in steps.
 
     Yields:
-        Batches (at most batch_size, *sample_shape), float32 on the CPU; images in [0, 1].
+        Batches (at most batch_size, *sample_shape), as `Generator.sample` returns samples.
 
     Raises:
         SamplingError: if an argument is out of range, or does not fit the generator.
@@ -112,7 +112,7 @@ def render(
         on_step: called after each step of a batch, if the model makes its samples in steps.
 
     Yields:
-        Batches (at most batch_size, *sample_shape), float32 on the CPU; images in [0, 1].
+        Batches (at most batch_size, *sample_shape), as `Generator.sample` returns samples.
 
     Raises:
         SamplingError: for latents of another shape, missing labels, labels for an unconditional model, or options that
@@ -157,7 +157,7 @@ def sample(
     options: Choices | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Draw n samples of a generator: (n, *sample_shape), float32 on the CPU. Arguments as for `Generator.sample`.
+    """Draw n samples of a generator: (n, *sample_shape), on the CPU. Arguments and values as for `Generator.sample`.
 
     Example:
         >>> import zoo_core as zoo

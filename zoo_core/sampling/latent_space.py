@@ -79,7 +79,7 @@ def interpolate(
         on_step: called after each step of a frame, if the model makes its samples in steps.
 
     Yields:
-        through · frames tensors (walks, *sample_shape), float32 on the CPU; images in [0, 1].
+        through · frames tensors (walks, *sample_shape), as `Generator.sample` returns samples.
 
     Raises:
         SamplingError: if a number is out of range, or for options that the model has not.
